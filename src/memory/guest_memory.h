@@ -1,0 +1,106 @@
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace vireo::memory {
+
+enum class RegionKind : std::uint8_t {
+  kRam,  ///< readable and writable
+  kRom,  ///< guest writes are ignored
+};
+
+/// A range of guest-physical addresses backed by memory. Page aligned.
+struct Region {
+  PhysAddr base;
+  std::uint64_t size;
+  RegionKind kind;
+  std::string name;
+};
+
+/// What one guest-physical page is for an engine that wants to cache a pointer to it.
+struct PageView {
+  std::byte* host = nullptr;  ///< null: no memory here; the access goes to the bus
+  bool writable = false;      ///< false for ROM and for watched pages: writes must use write()
+};
+
+/// Told when something that an engine may have cached about a page is no longer true.
+/// Called on the thread that made the change, with no lock of GuestMemory held.
+class PageListener {
+ public:
+  virtual ~PageListener() = default;
+  /// The page got watched: cached permission to write it directly must go.
+  virtual void on_watch(PhysAddr page) = 0;
+  /// Bytes of a watched page were (or are being) written: what was derived from them is stale.
+  virtual void on_watched_write(PhysAddr address, std::size_t size) = 0;
+};
+
+/// Guest-physical memory, and the only source of host pointers to it. RAM is one memfd mapped
+/// shared. Reading and writing are thread safe as on hardware: racing accesses see some mix of
+/// bytes. Addresses are the guest's and may be anything.
+class GuestMemory {
+ public:
+  /// Regions must not overlap. Memory reads as zero until it is written.
+  static Result<std::unique_ptr<GuestMemory>> create(std::vector<Region> regions);
+  ~GuestMemory();
+  GuestMemory(const GuestMemory&) = delete;
+
+  const std::vector<Region>& regions() const { return regions_; }
+
+  /// Copies; false if any byte is outside memory (then some bytes may have been copied). For DMA
+  /// and firmware: write() also writes ROM if `rom` says so.
+  bool read(PhysAddr address, std::span<std::byte> data) const;
+  bool write(PhysAddr address, std::span<const std::byte> data);
+  bool write_rom(PhysAddr address, std::span<const std::byte> data);
+
+  template <class T>
+  bool read_value(PhysAddr address, T& result) const {
+    return read(address, std::as_writable_bytes(std::span(&result, 1)));
+  }
+  template <class T>
+  bool write_value(PhysAddr address, const T& data) {
+    return write(address, std::as_bytes(std::span(&data, 1)));
+  }
+
+  /// For engines: the page that holds the address.
+  PageView view(PhysAddr address) const;
+  /// The host address of one RAM or ROM page whatever its watch; null if there is none. For loads
+  /// and for the slow path of a store, which must call note_write() after it has written.
+  std::byte* host_page(PhysAddr address) const;
+
+  /// From now on every write to the page, by whomever, tells the listeners. Idempotent.
+  void watch(PhysAddr page);
+  void unwatch(PhysAddr page);
+  bool watched(PhysAddr page) const;
+  /// A write that went around write(): tells the listeners if the page is watched.
+  void note_write(PhysAddr address, std::size_t size);
+
+  void add_listener(PageListener& listener);
+  void remove_listener(PageListener& listener);
+
+ private:
+  GuestMemory() = default;
+  struct Page;  // one word per page of the covered address range
+  bool copy_in(PhysAddr address, std::span<const std::byte> data, bool rom);
+  std::atomic<std::uint64_t>* entry(PhysAddr address) const;
+
+  std::vector<Region> regions_;
+  UniqueFd fd_;
+  std::byte* base_ = nullptr;
+  std::uint64_t size_ = 0;
+  std::atomic<std::uint64_t>* table_ = nullptr;  // host address | kind and watch bits; 0: nothing
+  std::uint64_t table_pages_ = 0;
+  std::mutex listeners_mutex_;
+  std::vector<PageListener*> listeners_;
+};
+
+}  // namespace vireo::memory
