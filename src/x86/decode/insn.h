@@ -67,6 +67,7 @@ struct Insn {
   bool rep = false;    ///< F3 present and meaningful as a repeat prefix
   bool repne = false;  ///< F2 present and meaningful as a repeat prefix
   bool vex = false;
+  bool far = false;  ///< far CALL, JMP or RET
   std::array<Operand, 4> operands{};
   MemoryOperand memory;
   std::uint64_t immediate = 0;

@@ -15,4 +15,10 @@ namespace vireo::x86 {
 /// CpuState::pending_debug instead.
 using Handler = OrFault<> (*)(CpuState& state, CpuPort& port, const Insn& insn);
 
+/// One row of a table of handlers: which mnemonic the handler executes.
+struct HandlerRow {
+  Mnemonic mnemonic;
+  Handler handler;
+};
+
 }  // namespace vireo::x86
