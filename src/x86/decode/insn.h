@@ -27,7 +27,7 @@ enum class OperandKind : std::uint8_t {
   kYmm,        ///< YMM0-YMM15
   kMemory,     ///< Insn::memory
   kImmediate,  ///< Insn::immediate, sign- or zero-extended as the instruction asks
-  kImmediate2, ///< Insn::immediate2: ENTER's level, EXTRQ's index
+  kImmediate2,  ///< Insn::immediate2: ENTER's level
   kRelative,   ///< branch displacement in Insn::immediate, from the next instruction
   kFar,        ///< ptr16:16 or ptr16:32: offset in Insn::immediate, selector in Insn::immediate2
 };
