@@ -72,10 +72,13 @@ class GuestMemory {
   }
 
   /// For engines: the page that holds the address.
-  PageView view(PhysAddr address) const;
+  PageView view(PhysAddr address) const {
+    const std::uint64_t word = table_word(address);
+    return {host_of(word), word != 0 && (word & kNotWritable) == 0};
+  }
   /// The host address of one RAM or ROM page whatever its watch; null if there is none. For loads
   /// and for the slow path of a store, which must call note_write() after it has written.
-  std::byte* host_page(PhysAddr address) const;
+  std::byte* host_page(PhysAddr address) const { return host_of(table_word(address)); }
 
   /// From now on every write to the page, by whomever, tells the listeners. Idempotent.
   void watch(PhysAddr page);
@@ -85,22 +88,40 @@ class GuestMemory {
   void note_write(PhysAddr address, std::size_t size);
 
   void add_listener(PageListener& listener);
+  /// A call that another thread has begun may still arrive: remove when the engine is at rest.
   void remove_listener(PageListener& listener);
 
  private:
+  // A word of the table: the page-aligned host address with these bits below it; 0: nothing there.
+  static constexpr std::uint64_t kRomBit = 1, kWatchedBit = 2, kNotWritable = kRomBit | kWatchedBit;
+  using Listeners = std::vector<PageListener*>;
+
   GuestMemory() = default;
-  struct Page;  // one word per page of the covered address range
+  Result<> map_pages();
   bool copy_in(PhysAddr address, std::span<const std::byte> data, bool rom);
-  std::atomic<std::uint64_t>* entry(PhysAddr address) const;
+  std::shared_ptr<const Listeners> listeners() const;
+
+  std::atomic<std::uint64_t>* entry(PhysAddr address) const {
+    const std::uint64_t page = value(address) >> kPageShift;
+    return page < table_pages_ ? table_ + page : nullptr;
+  }
+  std::uint64_t table_word(PhysAddr address) const {
+    const auto* word = entry(address);
+    return word != nullptr ? word->load(std::memory_order_relaxed) : 0;
+  }
+  static std::byte* host_of(std::uint64_t word) {
+    // SAFETY: a word holds nothing but the address of a page inside base_ .. base_ + size_.
+    return reinterpret_cast<std::byte*>(word & ~kPageMask);
+  }
 
   std::vector<Region> regions_;
   UniqueFd fd_;
   std::byte* base_ = nullptr;
   std::uint64_t size_ = 0;
-  std::atomic<std::uint64_t>* table_ = nullptr;  // host address | kind and watch bits; 0: nothing
+  std::atomic<std::uint64_t>* table_ = nullptr;  // one word per page of the covered range
   std::uint64_t table_pages_ = 0;
-  std::mutex listeners_mutex_;
-  std::vector<PageListener*> listeners_;
+  mutable std::mutex listeners_mutex_;
+  std::shared_ptr<const Listeners> listeners_ = std::make_shared<Listeners>();
 };
 
 }  // namespace vireo::memory

@@ -1,0 +1,178 @@
+#include "memory/guest_memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace vireo::memory {
+namespace {
+
+// The page table of a guest has one word per page below this; 64 TiB is what 46 address bits reach.
+constexpr std::uint64_t kHighestAddress = std::uint64_t{1} << 46;
+
+Result<> check(const std::vector<Region>& regions) {
+  std::uint64_t end = 0;
+  for (const Region& region : regions) {  // sorted
+    const std::uint64_t base = value(region.base);
+    if ((base & kPageMask) != 0 || (region.size & kPageMask) != 0 || region.size == 0) {
+      return usage_error("memory region {} is not made of whole pages", region.name);
+    }
+    if (base >= kHighestAddress || region.size > kHighestAddress - base) {
+      return usage_error("memory region {} lies above the highest guest address", region.name);
+    }
+    if (base < end) return usage_error("memory region {} overlaps another one", region.name);
+    end = base + region.size;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<Region> regions) {
+  std::sort(regions.begin(), regions.end(),
+            [](const Region& a, const Region& b) { return value(a.base) < value(b.base); });
+  TRY(check(regions));
+  std::unique_ptr<GuestMemory> memory(new GuestMemory);
+  memory->regions_ = std::move(regions);
+  TRY(memory->map_pages());
+  return memory;
+}
+
+Result<> GuestMemory::map_pages() {
+  if (regions_.empty()) return {};
+  for (const Region& region : regions_) size_ += region.size;
+  fd_ = UniqueFd(::memfd_create("guest-memory", MFD_CLOEXEC));
+  if (!fd_ || ::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0) {
+    return host_error("cannot reserve {} MiB of guest memory: {}", size_ >> 20,
+                      std::strerror(errno));
+  }
+  // SAFETY: a fresh mapping of our own memfd, nobody else's; unmapped by the destructor only.
+  void* ram =
+      ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
+  if (ram == MAP_FAILED) {
+    return host_error("cannot map {} MiB of guest memory: {}", size_ >> 20, std::strerror(errno));
+  }
+  base_ = static_cast<std::byte*>(ram);
+  ::madvise(ram, size_, MADV_HUGEPAGE);  // a hint: hosts that refuse it lose only speed
+  ::madvise(ram, size_, MADV_DONTDUMP);
+
+  const std::uint64_t end = value(regions_.back().base) + regions_.back().size;
+  table_pages_ = end >> kPageShift;
+  // SAFETY: zero pages of our own; zero is a valid std::atomic<uint64_t>. Left lazily populated, so
+  // that the hole below 4 GiB and sparse layouts cost nothing.
+  void* table = ::mmap(nullptr, table_pages_ * sizeof(*table_), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (table == MAP_FAILED) {
+    return host_error("cannot map the guest page table: {}", std::strerror(errno));
+  }
+  table_ = static_cast<std::atomic<std::uint64_t>*>(table);
+
+  std::byte* host = base_;
+  for (const Region& region : regions_) {
+    const std::uint64_t bits = region.kind == RegionKind::kRom ? kRomBit : 0;
+    for (std::uint64_t offset = 0; offset < region.size; offset += kPageSize, host += kPageSize) {
+      // SAFETY: the address of a mapped page as a number; host_of() turns it back.
+      const auto number = reinterpret_cast<std::uint64_t>(host);
+      entry(region.base + offset)->store(number | bits, std::memory_order_relaxed);
+    }
+  }
+  return {};
+}
+
+GuestMemory::~GuestMemory() {
+  // SAFETY: exactly the two mappings that map_pages() made.
+  if (base_ != nullptr) ::munmap(base_, size_);
+  if (table_ != nullptr) ::munmap(table_, table_pages_ * sizeof(*table_));
+}
+
+bool GuestMemory::read(PhysAddr address, std::span<std::byte> data) const {
+  while (!data.empty()) {
+    const std::uint64_t offset = value(address) & kPageMask;
+    const std::size_t size = std::min<std::size_t>(data.size(), kPageSize - offset);
+    const std::byte* host = host_page(address);
+    if (host == nullptr) return false;
+    std::memcpy(data.data(), host + offset, size);
+    data = data.subspan(size);
+    address = address + size;
+  }
+  return true;
+}
+
+bool GuestMemory::write(PhysAddr address, std::span<const std::byte> data) {
+  return copy_in(address, data, false);
+}
+
+bool GuestMemory::write_rom(PhysAddr address, std::span<const std::byte> data) {
+  return copy_in(address, data, true);
+}
+
+bool GuestMemory::copy_in(PhysAddr address, std::span<const std::byte> data, bool rom) {
+  while (!data.empty()) {
+    const std::uint64_t offset = value(address) & kPageMask;
+    const std::size_t size = std::min<std::size_t>(data.size(), kPageSize - offset);
+    const std::uint64_t word = table_word(address);
+    if (word == 0) return false;
+    if (rom || (word & kRomBit) == 0) {
+      std::memcpy(host_of(word) + offset, data.data(), size);
+      note_write(address, size);
+    }
+    data = data.subspan(size);
+    address = address + size;
+  }
+  return true;
+}
+
+void GuestMemory::watch(PhysAddr page) {
+  auto* word = entry(page);
+  if (word == nullptr || word->load(std::memory_order_relaxed) == 0) return;
+  // Sequentially consistent with note_write(): either the writer sees the bit or whoever watches
+  // sees the written bytes.
+  if ((word->fetch_or(kWatchedBit) & kWatchedBit) != 0) return;
+  const auto receivers = listeners();
+  for (PageListener* listener : *receivers) {
+    listener->on_watch(PhysAddr{value(page) & ~kPageMask});
+  }
+}
+
+void GuestMemory::unwatch(PhysAddr page) {
+  if (auto* word = entry(page)) word->fetch_and(~kWatchedBit);
+}
+
+bool GuestMemory::watched(PhysAddr page) const { return (table_word(page) & kWatchedBit) != 0; }
+
+void GuestMemory::note_write(PhysAddr address, std::size_t size) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // the bytes were written before we look
+  bool any = false;
+  for (std::uint64_t at = value(address) & ~kPageMask; at < value(address) + size;
+       at += kPageSize) {
+    any |= watched(PhysAddr{at});
+  }
+  if (!any) return;
+  const auto receivers = listeners();
+  for (PageListener* listener : *receivers) listener->on_watched_write(address, size);
+}
+
+std::shared_ptr<const GuestMemory::Listeners> GuestMemory::listeners() const {
+  const std::lock_guard lock(listeners_mutex_);
+  return listeners_;
+}
+
+void GuestMemory::add_listener(PageListener& listener) {
+  const std::lock_guard lock(listeners_mutex_);
+  auto changed = std::make_shared<Listeners>(*listeners_);
+  changed->push_back(&listener);
+  listeners_ = std::move(changed);
+}
+
+void GuestMemory::remove_listener(PageListener& listener) {
+  const std::lock_guard lock(listeners_mutex_);
+  auto changed = std::make_shared<Listeners>(*listeners_);
+  std::erase(*changed, &listener);
+  listeners_ = std::move(changed);
+}
+
+}  // namespace vireo::memory

@@ -1,0 +1,169 @@
+#include "memory/guest_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <thread>
+
+namespace vireo::memory {
+namespace {
+
+constexpr PhysAddr at(std::uint64_t address) { return PhysAddr{address}; }
+
+struct Recorder final : PageListener {
+  void on_watch(PhysAddr page) override { watches.push_back(value(page)); }
+  void on_watched_write(PhysAddr address, std::size_t size) override {
+    writes.emplace_back(value(address), size);
+  }
+  std::vector<std::uint64_t> watches;
+  std::vector<std::pair<std::uint64_t, std::size_t>> writes;
+};
+
+// RAM of four pages, a hole of one page, one page of ROM, and RAM above 4 GiB.
+struct GuestMemoryTest : ::testing::Test {
+  GuestMemoryTest() {
+    memory = std::move(*GuestMemory::create({{at(0x1'0000'0000), 0x2000, RegionKind::kRam, "high"},
+                                             {at(0x5000), 0x1000, RegionKind::kRom, "rom"},
+                                             {at(0), 0x4000, RegionKind::kRam, "low"}}));
+    memory->add_listener(recorder);
+  }
+  std::unique_ptr<GuestMemory> memory;
+  Recorder recorder;
+};
+
+TEST_F(GuestMemoryTest, ReadsAsZeroUntilItIsWritten) {
+  std::uint64_t number = 1;
+  ASSERT_TRUE(memory->read_value(at(0x1'0000'1ff8), number));
+  EXPECT_EQ(number, 0u);
+  ASSERT_TRUE(memory->write_value(at(0x1'0000'1ff8), std::uint64_t{0x1122334455667788}));
+  ASSERT_TRUE(memory->read_value(at(0x1'0000'1ff8), number));
+  EXPECT_EQ(number, 0x1122334455667788u);
+}
+
+TEST_F(GuestMemoryTest, AccessesCrossPages) {
+  std::array<std::byte, 0x2100> out{}, in{};
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(i * 7);
+  ASSERT_TRUE(memory->write(at(0xf80), out));
+  ASSERT_TRUE(memory->read(at(0xf80), in));
+  EXPECT_EQ(in, out);
+  EXPECT_EQ(memory->host_page(at(0x1abc))[0x000], out[0x80]);
+}
+
+TEST_F(GuestMemoryTest, NothingIsReadOrWrittenOutside) {
+  std::uint32_t number = 0;
+  EXPECT_FALSE(memory->read_value(at(0x4000), number));
+  EXPECT_FALSE(memory->write_value(at(0x3ffe), number));  // runs into the hole
+  EXPECT_FALSE(memory->read_value(at(0x1'0000'1ffe), number));
+  EXPECT_FALSE(memory->read_value(at(~0ull), number));  // would wrap around to zero
+  EXPECT_FALSE(memory->write_value(at(1ull << 60), number));
+  EXPECT_EQ(memory->view(at(0x4000)).host, nullptr);
+  EXPECT_FALSE(memory->view(at(0x4000)).writable);
+  EXPECT_EQ(memory->host_page(at(1ull << 60)), nullptr);
+}
+
+TEST_F(GuestMemoryTest, RomIgnoresWritesButNotThoseOfFirmware) {
+  std::uint32_t number = 0;
+  EXPECT_TRUE(memory->write_value(at(0x5000), 0x11111111u));
+  ASSERT_TRUE(memory->read_value(at(0x5000), number));
+  EXPECT_EQ(number, 0u);
+  const std::uint32_t firmware = 0x22222222;
+  EXPECT_TRUE(memory->write_rom(at(0x5000), std::as_bytes(std::span(&firmware, 1))));
+  ASSERT_TRUE(memory->read_value(at(0x5000), number));
+  EXPECT_EQ(number, firmware);
+  EXPECT_NE(memory->view(at(0x5000)).host, nullptr);
+  EXPECT_FALSE(memory->view(at(0x5000)).writable);
+}
+
+TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
+  EXPECT_TRUE(memory->view(at(0x1004)).writable);
+  memory->watch(at(0x1004));
+  memory->watch(at(0x1000));  // idempotent: no second call
+  EXPECT_EQ(recorder.watches, (std::vector<std::uint64_t>{0x1000}));
+  EXPECT_TRUE(memory->watched(at(0x1fff)));
+  EXPECT_FALSE(memory->watched(at(0x2000)));
+  EXPECT_FALSE(memory->view(at(0x1004)).writable);
+  EXPECT_NE(memory->view(at(0x1004)).host, nullptr);
+
+  memory->write_value(at(0x2000), std::uint32_t{1});
+  EXPECT_TRUE(recorder.writes.empty());
+  memory->write_value(at(0x1ffe), std::uint32_t{1});  // only the part on the watched page counts
+  memory->note_write(at(0x0ffc), 8);
+  EXPECT_EQ(recorder.writes,
+            (std::vector<std::pair<std::uint64_t, std::size_t>>{{0x1ffe, 2}, {0x0ffc, 8}}));
+
+  memory->unwatch(at(0x1000));
+  memory->write_value(at(0x1000), std::uint32_t{1});
+  EXPECT_EQ(recorder.writes.size(), 2u);
+  EXPECT_TRUE(memory->view(at(0x1004)).writable);
+}
+
+TEST_F(GuestMemoryTest, WatchingWhereThereIsNoMemoryDoesNothing) {
+  memory->watch(at(0x4000));
+  memory->watch(at(1ull << 60));
+  memory->unwatch(at(1ull << 60));
+  EXPECT_TRUE(recorder.watches.empty());
+  EXPECT_FALSE(memory->watched(at(0x4000)));
+  EXPECT_EQ(memory->view(at(0x4000)).host, nullptr);
+}
+
+TEST_F(GuestMemoryTest, ARemovedListenerHearsNothing) {
+  memory->remove_listener(recorder);
+  memory->watch(at(0x1000));
+  memory->write_value(at(0x1000), std::uint32_t{1});
+  EXPECT_TRUE(recorder.watches.empty());
+  EXPECT_TRUE(recorder.writes.empty());
+}
+
+TEST_F(GuestMemoryTest, AListenerMayUnwatchTheWrittenPage) {
+  struct Unwatcher final : PageListener {
+    explicit Unwatcher(GuestMemory& m) : memory_(m) {}
+    void on_watch(PhysAddr) override {}
+    void on_watched_write(PhysAddr address, std::size_t) override { memory_.unwatch(address); }
+    GuestMemory& memory_;
+  } unwatcher(*memory);
+  memory->add_listener(unwatcher);
+  memory->watch(at(0x1000));
+  memory->write_value(at(0x1000), std::uint8_t{1});
+  EXPECT_FALSE(memory->watched(at(0x1000)));
+}
+
+TEST(GuestMemory, RefusesRegionsThatMakeNoSense) {
+  const auto blame = [](std::vector<Region> regions) {
+    const auto made = GuestMemory::create(std::move(regions));
+    return made ? std::string("none") : made.error().message;
+  };
+  EXPECT_NE(blame({{at(0), 0x1800, RegionKind::kRam, "odd"}}).find("whole pages"),
+            std::string::npos);
+  EXPECT_NE(blame({{at(0x800), 0x1000, RegionKind::kRam, "odd"}}).find("whole pages"),
+            std::string::npos);
+  EXPECT_NE(
+      blame({{at(0), 0x2000, RegionKind::kRam, "a"}, {at(0x1000), 0x1000, RegionKind::kRom, "b"}})
+          .find("overlaps"),
+      std::string::npos);
+  EXPECT_NE(blame({{at(~0xfffull), 0x1000, RegionKind::kRam, "top"}}).find("highest"),
+            std::string::npos);
+  EXPECT_EQ(blame({}), "none");
+}
+
+// Whoever watches a page and then reads it either sees the bytes of a racing write or is told.
+TEST_F(GuestMemoryTest, AWriteThatRacesWithAWatchIsNeverMissed) {
+  struct Flag final : PageListener {
+    void on_watch(PhysAddr) override {}
+    void on_watched_write(PhysAddr, std::size_t) override { told.store(true); }
+    std::atomic<bool> told = false;
+  } flag;
+  memory->add_listener(flag);
+  for (std::uint32_t round = 1; round < 300; ++round) {
+    flag.told = false;
+    memory->unwatch(at(0x3000));
+    std::uint32_t seen = 0;
+    std::thread writer([&] { memory->write_value(at(0x3000), round); });
+    memory->watch(at(0x3000));
+    memory->read_value(at(0x3000), seen);
+    writer.join();
+    ASSERT_TRUE(seen == round || flag.told);
+  }
+}
+
+}  // namespace
+}  // namespace vireo::memory
