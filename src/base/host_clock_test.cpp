@@ -1,0 +1,66 @@
+#include "base/host_clock.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <thread>
+
+namespace vireo {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(HostClock, RunsAsFastAsTheHost) {
+  HostClock clock;
+  const auto host_start = std::chrono::steady_clock::now();
+  const std::uint64_t start = clock.now_ns();
+  std::this_thread::sleep_for(milliseconds(50));
+  const auto ours = static_cast<double>(clock.now_ns() - start);
+  const auto host =
+      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - host_start);
+  EXPECT_NEAR(ours / host.count(), 1.0, 0.02);
+}
+
+TEST(HostClock, NanosecondsAndTicksAreOneTime) {
+  HostClock clock;
+  std::this_thread::sleep_for(milliseconds(20));
+  clock.pause();  // so that both readings are of one moment
+  const double from_ticks =
+      static_cast<double>(clock.tsc()) * 1e9 / static_cast<double>(clock.tsc_hz());
+  EXPECT_NEAR(static_cast<double>(clock.now_ns()), from_ticks, 10.0);
+  EXPECT_GT(clock.now_ns(), 15'000'000u);
+}
+
+TEST(HostClock, StartsNearZeroAndNeverGoesBack) {
+  HostClock clock;
+  EXPECT_LT(clock.now_ns(), 1'000'000'000u);
+  std::uint64_t last = 0;
+  for (int i = 0; i < 10000; ++i) {
+    const std::uint64_t now = clock.tsc();
+    ASSERT_GE(now, last);
+    last = now;
+  }
+}
+
+TEST(HostClock, StandsStillWhilePaused) {
+  HostClock clock;
+  clock.pause();
+  const std::uint64_t stopped = clock.tsc();
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(clock.tsc(), stopped);
+  clock.resume();
+  const std::uint64_t resumed = clock.tsc();
+  EXPECT_GE(resumed, stopped);
+  EXPECT_LT(resumed - stopped, clock.tsc_hz() / 100);  // the 20 ms are not part of our time
+  std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_GT(clock.tsc(), resumed);
+}
+
+TEST(HostClock, KnowsTheDate) {
+  HostClock clock;
+  EXPECT_NEAR(static_cast<double>(clock.epoch_at_start()), static_cast<double>(std::time(nullptr)),
+              2.0);
+}
+
+}  // namespace
+}  // namespace vireo
