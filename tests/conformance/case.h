@@ -1,0 +1,48 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "support/guest_setup.h"
+#include "support/state_fields.h"
+
+namespace vireo::test {
+
+/// A part of the CPU and its value; `mask` zero means all of it.
+struct RegisterValue {
+  std::string name;
+  char operation = '=';  ///< '=', '|' or '&', for inputs
+  WideNumber value{};
+  std::uint64_t mask = 0;
+};
+
+enum class ExpectedStop : std::uint8_t { kEnd, kVector, kTripleFault, kHalt, kPort };
+
+/// One behaviour: code, what it starts from and what must come of it.
+struct Case {
+  std::string suite, name, cpu;
+  Mode mode = Mode::kLongUser;
+  std::vector<std::uint8_t> code;
+  std::uint64_t end = 0;  ///< RIP of the instruction that ends the case
+  bool native = false;
+  bool strict = false;  ///< general registers and flags that are not listed must not change
+  bool software_interrupt = false;
+  std::vector<std::string> skip_engines;
+
+  std::vector<RegisterValue> inputs;
+  std::vector<Poke> pokes;
+
+  ExpectedStop stop = ExpectedStop::kEnd;
+  unsigned vector = 0;
+  std::optional<std::uint32_t> error_code;
+  std::vector<RegisterValue> registers, handler_registers;
+  std::vector<Poke> memory;
+  std::optional<std::vector<std::string>> ports;
+};
+
+/// Every case in the directory's JSON files, in the order of the files' names.
+Result<std::vector<Case>> load_cases(const std::string& directory);
+
+}  // namespace vireo::test

@@ -1,0 +1,76 @@
+// One GoogleTest test per case and engine, and one on the silicon below us where a case allows it.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include "conformance/run_case.h"
+#include "engine/engines.h"
+
+namespace vireo::test {
+namespace {
+
+class CaseTest : public ::testing::Test {
+ public:
+  explicit CaseTest(std::function<Verdict()> run) : run_(std::move(run)) {}
+  void TestBody() override {
+    const Verdict verdict = run_();
+    if (!verdict.skipped.empty()) GTEST_SKIP() << verdict.skipped;
+    for (const std::string& mismatch : verdict.mismatches) ADD_FAILURE() << mismatch;
+  }
+
+ private:
+  std::function<Verdict()> run_;
+};
+
+std::string identifier(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return text;
+}
+
+void add(const Case& test, const std::string& runner, std::function<Verdict()> run) {
+  ::testing::RegisterTest(test.suite.c_str(), (runner + "/" + identifier(test.name)).c_str(),
+                          nullptr, test.name.c_str(), __FILE__, __LINE__,
+                          [run = std::move(run)] { return new CaseTest(run); });
+}
+
+/// The child process that runs native cases is made when the first one runs.
+Verdict run_native_case(const Case& test) {
+  static auto cpu = NativeCpu::create();
+  if (!cpu) return {cpu.error().message, {}};
+  return run_natively(test, **cpu);
+}
+
+int run(int argc, char** argv) {
+  const char* directory = std::getenv("VIREO_CASES");
+  auto cases = load_cases(directory != nullptr ? directory : VIREO_CASES_DIRECTORY);
+  if (!cases) {
+    std::cerr << cases.error().message << "\n";
+    return 1;
+  }
+  std::vector<std::string> available;
+  for (const engine::EngineInfo& info : engine::engines()) {
+    if (info.available)
+      available.emplace_back(info.name);
+    else
+      std::cerr << "engine " << info.name << " is not tested: " << info.reason << "\n";
+  }
+  for (const Case& test : *cases) {
+    if (test.native) add(test, "native", [&test] { return run_native_case(test); });
+    for (const std::string& engine : available)
+      add(test, engine, [&test, engine] { return run_on_engine(test, engine); });
+  }
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
+
+}  // namespace
+}  // namespace vireo::test
+
+int main(int argc, char** argv) { return vireo::test::run(argc, argv); }

@@ -1,0 +1,19 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/case.h"
+#include "support/native_cpu.h"
+
+namespace vireo::test {
+
+struct Verdict {
+  std::string skipped;                ///< why the case cannot run here; empty if it ran
+  std::vector<std::string> mismatches;  ///< one sentence each; empty if all is as expected
+};
+
+Verdict run_on_engine(const Case& test, std::string_view engine);
+Verdict run_natively(const Case& test, NativeCpu& cpu);
+
+}  // namespace vireo::test
