@@ -1,5 +1,7 @@
 #pragma once
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,8 +30,13 @@ struct FeatureInfo {
 /// One row per Feature, in the order of the enumeration.
 const std::vector<FeatureInfo>& feature_table();
 
-/// What this host's silicon can do, of what Vireo can offer.
+/// What a guest can be offered on this host: what Vireo implements itself, and the instruction sets
+/// that it executes with the host's own instructions where the host has them.
 FeatureSet host_features();
+
+/// Whose CPU it pretends to be. Where the two differ, in leaves, MSRs and instructions, guests
+/// expect the behaviour of the vendor that they read.
+enum class Vendor : std::uint8_t { kIntel, kAmd };
 
 /// A CPU model: a policy on CPUID. Immutable once made; shared by all vCPUs and threads.
 class CpuidModel {
@@ -37,15 +44,23 @@ class CpuidModel {
   struct Topology {
     unsigned cpus = 1;
     std::uint64_t tsc_hz = 0;
+    std::optional<Vendor> vendor;  ///< the host's if empty
   };
   /// `MODEL[,+feature|,-feature]...` with MODEL of baseline, v2, v3, host. A usage error names an
   /// unknown model or feature; a host error a feature that the host lacks.
   static Result<CpuidModel> parse(std::string_view text, Topology topology);
   /// The highest of v1, v2 and v3 that the host has.
   static std::string_view default_model();
+  /// Every MODEL, from the plainest on.
+  static std::span<const std::string_view> model_names();
+  /// The features of a MODEL on this host; empty for an unknown name.
+  static std::optional<FeatureSet> model_features(std::string_view model);
 
   const FeatureSet& features() const { return features_; }
   const std::string& name() const { return name_; }
+  Vendor vendor() const { return vendor_; }
+  /// Family, model and stepping as leaf 1 has them in EAX, and EDX after a reset.
+  std::uint32_t signature() const { return vendor_ == Vendor::kIntel ? 0x000806f8 : 0x00a10f11; }
 
   /// What CPUID answers on the CPU with this APIC id in this state (OSXSAVE, OSPKE and the sizes of
   /// leaf 0xd depend on it).
@@ -58,8 +73,20 @@ class CpuidModel {
   std::uint64_t xcr0_allowed() const;
   unsigned physical_address_bits() const { return physical_address_bits_; }
 
+  /// The leaf's feature bits in one output register, from the feature table.
+  std::uint32_t feature_bits(std::uint32_t leaf, std::uint32_t subleaf, unsigned output) const;
+
  private:
+  CpuidLeaf basic_leaf(const CpuState& state, std::uint32_t apic_id, std::uint32_t leaf,
+                       std::uint32_t subleaf) const;
+  CpuidLeaf feature_leaf(const CpuState& state, std::uint32_t apic_id) const;
+  CpuidLeaf topology_leaf(std::uint32_t apic_id, std::uint32_t subleaf) const;
+  CpuidLeaf xsave_leaf(const CpuState& state, std::uint32_t subleaf) const;
+  CpuidLeaf hypervisor_leaf(std::uint32_t leaf) const;
+  CpuidLeaf extended_leaf(std::uint32_t leaf) const;
+
   std::string name_;
+  Vendor vendor_ = Vendor::kIntel;
   FeatureSet features_;
   Topology topology_;
   unsigned physical_address_bits_ = 40;

@@ -1,0 +1,16 @@
+#pragma once
+#include "x86/cpuid/cpuid_model.h"
+
+namespace vireo::x86 {
+
+/// Whether the feature's instructions are carried out by the host's own, so that a guest can have
+/// it only where the host does. All others Vireo implements itself.
+bool needs_host(Feature feature);
+
+/// What the host's own CPUID reports, whether or not Vireo would need it.
+FeatureSet reported_by_host();
+
+/// Whose conventions the host's CPU follows; clones are sorted to the original.
+Vendor host_vendor();
+
+}  // namespace vireo::x86
