@@ -37,13 +37,15 @@ template <class... Args>
   return tl::unexpected(Error{fmt::format(format, std::forward<Args>(args)...), Blame::kUsage});
 }
 
-/// The value of `expression`, or return its error from the enclosing function.
-#define TRY(expression)                                                       \
+/// The value of `expression`, or return its error from the enclosing function. May be nested.
+#define TRY(expression) VIREO_TRY_NUMBERED(expression, __COUNTER__)
+#define VIREO_TRY_NUMBERED(expression, number) VIREO_TRY_NAMED(expression, try_result_##number)
+#define VIREO_TRY_NAMED(expression, name)                                     \
   ({                                                                          \
-    auto try_result_ = (expression);                                          \
-    if (!try_result_) [[unlikely]]                                            \
-      return ::tl::unexpected(std::move(try_result_).error());                \
-    std::move(*try_result_);                                                  \
+    auto name = (expression);                                                 \
+    if (!name) [[unlikely]]                                                   \
+      return ::tl::unexpected(std::move(name).error());                       \
+    std::move(*name);                                                         \
   })
 
 }  // namespace vireo
