@@ -58,6 +58,7 @@ class CpuidModel {
 
   const FeatureSet& features() const { return features_; }
   const std::string& name() const { return name_; }
+  const Topology& topology() const { return topology_; }
   Vendor vendor() const { return vendor_; }
   /// Family, model and stepping as leaf 1 has them in EAX, and EDX after a reset.
   std::uint32_t signature() const { return vendor_ == Vendor::kIntel ? 0x000806f8 : 0x00a10f11; }
