@@ -1,0 +1,27 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace vireo::machine {
+
+/// What a machine is made of, as its user asked for it. Plain data; nothing here has been checked.
+struct MachineConfig {
+  std::string kernel;        ///< file name
+  std::string initrd;        ///< file name; for Multiboot a list of modules; empty: none
+  std::string command_line;  ///< for the kernel
+  std::uint64_t memory_bytes = std::uint64_t{512} << 20;
+  unsigned cpus = 1;
+  std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has
+  std::string engine = "auto";
+  std::string serial = "stdio";  ///< as backends::open_char_backend() takes it
+  std::string debug_console;     ///< as backends::open_char_output() takes it; empty: none
+  bool debug_exit = false;       ///< the exit port at 0xf4
+  /// A reset restarts the guest; otherwise it ends the machine.
+  bool reboot = true;
+  /// A triple fault is a reset too, as on hardware; otherwise it ends the machine as a failure.
+  bool reboot_on_triple_fault = false;
+  std::optional<double> timeout_seconds;  ///< of host time
+};
+
+}  // namespace vireo::machine
