@@ -2,11 +2,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "x86/cpu_port.h"
 #include "x86/cpu_state.h"
 #include "x86/decode/insn.h"
 #include "x86/fault.h"
+#include "x86/semantics/handler.h"
 
 namespace vireo::engine {
 
@@ -19,38 +21,74 @@ enum class MemoryUse : std::uint8_t { kNone, kRead, kWrite, kReadWrite };
 /// SSE or AVX units does, executed by the host's own instruction. Position in guest code does not
 /// matter, so equal instructions share one stub. Immutable.
 struct HostStub {
-  /// `memory` points to the operand's bytes, or is null if there is none.
+  /// `memory` points to the operand's bytes, aligned to `alignment`, or is null if there is none.
+  /// May be called directly, without run_stub(), for kSse and kAvx stubs that are not
+  /// `floating_point`: they cannot fault.
   using Code = void (*)(x86::CpuState* state, std::byte* memory);
   Code code = nullptr;
   VectorUnit unit = VectorUnit::kSse;
   MemoryUse memory_use = MemoryUse::kNone;
   std::uint16_t memory_size = 0;
-  std::uint16_t alignment = 1;        ///< of the memory operand; #GP(0) if it is not met
-  bool floating_point = false;        ///< may raise SIMD floating-point or x87 exceptions
+  std::uint16_t alignment = 1;    ///< of the memory operand; #GP(0) if it is not met
+  bool floating_point = false;    ///< may raise SIMD floating-point or x87 exceptions
+  bool records_pointers = false;  ///< x87: sets FIP and, with a memory operand, FDP
+  /// The floating-point lanes of the result, where a tiny one raises #U even if it is exact:
+  /// register (unless memory is written), width in bits (0: no such result) and how many.
+  std::uint8_t result_register = 0;
+  std::uint8_t result_lane_bits = 0;
+  std::uint8_t result_lanes = 0;
+
+  /// Running it changes guest state besides memory: the operand must be known to be writable first.
+  bool writes_state_too() const {
+    return floating_point || unit == VectorUnit::kX87 || unit == VectorUnit::kMmx;
+  }
 };
 
 /// Makes and keeps the stubs. Owns the executable memory (written through another mapping, W^X).
 /// Used by one vCPU's thread at a time.
+///
+/// The guest's x87 and MMX registers stay in the host's between two instructions of these units, on
+/// the thread that runs them. CpuState::fpu.control and .status (and the pointers) are always
+/// current; .tag and .st are only after sync().
 class HostStubs {
  public:
   HostStubs();
   ~HostStubs();
+  HostStubs(const HostStubs&) = delete;
+  HostStubs& operator=(const HostStubs&) = delete;
+
   /// The stub for the instruction, made at first use; null if the instruction is not of these units
   /// or cannot be made into a stub (then another handler must exist).
   const HostStub* find(const x86::Insn& insn);
+
+  /// Makes all of `state.fpu` true, and frees the host's x87 registers if they were the state's.
+  /// To be called on the thread that ran the stubs, before anyone else reads, writes, replaces,
+  /// moves or destroys the state, and before the thread stops running it. Cheap if there is nothing
+  /// to do. The handlers of host_stub_rows() do it by themselves.
+  static void sync(x86::CpuState& state);
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
+/// Handlers for the instructions of these units that are not made into stubs: saving and loading of
+/// the state, MXCSR, gathers, masked moves, VZEROUPPER and VZEROALL, MOVNTI. They replace
+/// x86::fpu_state_rows().
+std::span<const x86::HandlerRow> host_stub_rows();
+
 /// #UD, #NM or a pending #MF that the unit's enable bits demand before the instruction runs.
 x86::OrFault<> check_enabled(const x86::CpuState& state, VectorUnit unit, const x86::Insn& insn);
 
 /// Runs the stub on an operand that the caller has brought to `memory`. On a fault (#XM, #MF) the
 /// guest's state is as the fault demands; `memory` may hold garbage and must not be written back.
+/// On entry RIP already points to the next instruction.
 x86::OrFault<> run_stub(const HostStub& stub, x86::CpuState& state, std::byte* memory,
                         const x86::Insn& insn);
+
+/// After run_stub() of a stub that writes memory: whether the operand has been written. It has not
+/// if an x87 store raised an unmasked exception, which the guest is told by its next instruction.
+bool wrote_memory(const HostStub& stub, const x86::CpuState& state);
 
 /// All of it: checks, address, memory access through `port`, execution.
 x86::OrFault<> execute_stub(const HostStub& stub, x86::CpuState& state, x86::CpuPort& port,
