@@ -161,6 +161,7 @@ Result<> PciDevice::restore_config(const PciConfigState& state) {
     state_ = state;
   }
   announce(0, 256);
+  on_config_written(0, 256);
   return Unit{};
 }
 

@@ -80,7 +80,7 @@ class PciDevice {
   bool bus_master() const { return (config8(0x04) & 0x04) != 0; }
   /// What the function wants of its interrupt pin; the command register may hold it back.
   void set_intx(bool high);
-  /// The guest wrote these bytes. Called without locks, on the writer's thread.
+  /// The guest wrote these bytes, or all were restored. Called without locks, on that thread.
   virtual void on_config_written(unsigned /*offset*/, unsigned /*size*/) {}
   /// The rest of the function goes back to its state after power-on. Called by reset().
   virtual void on_reset() {}
