@@ -79,27 +79,32 @@ void compare_unlisted(const Case& test, const x86::CpuState& before, const x86::
     return std::any_of(test.registers.begin(), test.registers.end(),
                        [&](const RegisterValue& value) { return value.name == name; });
   };
-  static constexpr std::array<std::string_view, 16> kGprs{
-      "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+  static constexpr std::array<std::string_view, 16> kGprs{"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+                                                          "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+                                                          "r12", "r13", "r14", "r15"};
   for (std::size_t i = 0; i < kGprs.size(); ++i)
     if (!listed(kGprs[i]) && before.gpr[i] != after.gpr[i])
-      verdict.mismatches.push_back(fmt::format("{} changed from {:#x} to {:#x}", kGprs[i],
-                                               before.gpr[i], after.gpr[i]));
+      verdict.mismatches.push_back(
+          fmt::format("{} changed from {:#x} to {:#x}", kGprs[i], before.gpr[i], after.gpr[i]));
   const bool flags_listed =
       listed("rflags") || std::any_of(kFlagNames.begin(), kFlagNames.end(), listed);
   if (!flags_listed && ((before.rflags ^ after.rflags) & x86::rflags::kArithmetic) != 0)
-    verdict.mismatches.push_back(fmt::format("flags changed from {:#x} to {:#x}",
-                                             before.rflags, after.rflags));
+    verdict.mismatches.push_back(
+        fmt::format("flags changed from {:#x} to {:#x}", before.rflags, after.rflags));
 }
 
 std::string describe(ExpectedStop stop, unsigned vector) {
   switch (stop) {
-    case ExpectedStop::kEnd: return "the end of the case";
-    case ExpectedStop::kVector: return fmt::format("vector {}", vector);
-    case ExpectedStop::kTripleFault: return "a triple fault";
-    case ExpectedStop::kHalt: return "a halt";
-    case ExpectedStop::kPort: return "the stop port";
+    case ExpectedStop::kEnd:
+      return "the end of the case";
+    case ExpectedStop::kVector:
+      return fmt::format("vector {}", vector);
+    case ExpectedStop::kTripleFault:
+      return "a triple fault";
+    case ExpectedStop::kHalt:
+      return "a halt";
+    case ExpectedStop::kPort:
+      return "the stop port";
   }
   return "nothing";
 }
@@ -114,17 +119,16 @@ void compare(const Case& test, const x86::CpuState& before, const Observed& obse
       (test.stop == ExpectedStop::kVector && observed.vector != test.vector)) {
     const std::string error =
         observed.error_code ? fmt::format(" error {:#x}", *observed.error_code) : "";
-    verdict.mismatches.push_back(fmt::format(
-        "came to {}{} at rip {:#x} (cr2 {:#x}), expected {}",
-        describe(observed.stop, observed.vector), error, observed.state.rip, observed.state.cr2,
-        describe(test.stop, test.vector)));
+    verdict.mismatches.push_back(fmt::format("came to {}{} at rip {:#x} (cr2 {:#x}), expected {}",
+                                             describe(observed.stop, observed.vector), error,
+                                             observed.state.rip, observed.state.cr2,
+                                             describe(test.stop, test.vector)));
   }
   if (test.error_code && observed.error_code != test.error_code)
-    verdict.mismatches.push_back(fmt::format("error code is {}, expected {:#x}",
-                                             observed.error_code
-                                                 ? fmt::format("{:#x}", *observed.error_code)
-                                                 : "absent",
-                                             *test.error_code));
+    verdict.mismatches.push_back(
+        fmt::format("error code is {}, expected {:#x}",
+                    observed.error_code ? fmt::format("{:#x}", *observed.error_code) : "absent",
+                    *test.error_code));
   compare_registers(test.registers, observed.state, "", verdict);
   if (observed.handler != nullptr)
     compare_registers(test.handler_registers, *observed.handler, "in the handler ", verdict);
@@ -136,8 +140,8 @@ void compare_memory(const Case& test, Peek peek, Verdict& verdict) {
   for (const Poke& wanted : test.memory) {
     const auto actual = peek(wanted.address, wanted.bytes.size());
     if (actual != wanted.bytes)
-      verdict.mismatches.push_back(fmt::format("memory at {:#x} is {}, expected {}",
-                                               wanted.address, show(actual), show(wanted.bytes)));
+      verdict.mismatches.push_back(fmt::format("memory at {:#x} is {}, expected {}", wanted.address,
+                                               show(actual), show(wanted.bytes)));
   }
 }
 
@@ -148,15 +152,21 @@ Observed observe(const Case& test, const Outcome& outcome) {
   observed.vector = outcome.vector;
   if (outcome.has_error_code) observed.error_code = outcome.error_code;
   switch (outcome.stop) {
-    case Stop::kTimeout: observed.timeout = true; break;
-    case Stop::kTripleFault: observed.stop = ExpectedStop::kTripleFault; break;
-    case Stop::kPort: observed.stop = ExpectedStop::kPort; break;
+    case Stop::kTimeout:
+      observed.timeout = true;
+      break;
+    case Stop::kTripleFault:
+      observed.stop = ExpectedStop::kTripleFault;
+      break;
+    case Stop::kPort:
+      observed.stop = ExpectedStop::kPort;
+      break;
     case Stop::kHalt:
       observed.stop = outcome.state.rip == test.end + 1 ? ExpectedStop::kEnd : ExpectedStop::kHalt;
       break;
     case Stop::kVector: {
-      const bool end = is_user(test.mode) && outcome.vector == kBreakpoint &&
-                       outcome.state.rip == test.end + 1;
+      const bool end =
+          is_user(test.mode) && outcome.vector == kBreakpoint && outcome.state.rip == test.end + 1;
       observed.stop = end ? ExpectedStop::kEnd : ExpectedStop::kVector;
       break;
     }
@@ -184,8 +194,7 @@ Verdict run_on_engine(const Case& test, std::string_view engine) {
   (*fixture)->poke({layout::kCode, test.code});
   for (const Poke& poke : test.pokes) (*fixture)->poke(poke);
 
-  const auto outcome =
-      (*fixture)->run(test.mode, setup.state, kLimit, test.software_interrupt);
+  const auto outcome = (*fixture)->run(test.mode, setup.state, kLimit, test.software_interrupt);
   if (!outcome) {
     verdict.mismatches.push_back(outcome.error().message);
     return verdict;

@@ -9,7 +9,7 @@
 namespace vireo::test {
 
 struct Verdict {
-  std::string skipped;                ///< why the case cannot run here; empty if it ran
+  std::string skipped;                  ///< why the case cannot run here; empty if it ran
   std::vector<std::string> mismatches;  ///< one sentence each; empty if all is as expected
 };
 

@@ -13,9 +13,9 @@ namespace vireo::test {
 namespace {
 
 constexpr std::chrono::milliseconds kLimit{2000};
-constexpr std::uint64_t kComparedFlags =
-    x86::rflags::kArithmetic | x86::rflags::kTf | x86::rflags::kDf | x86::rflags::kNt |
-    x86::rflags::kRf | x86::rflags::kAc | x86::rflags::kId;
+constexpr std::uint64_t kComparedFlags = x86::rflags::kArithmetic | x86::rflags::kTf |
+                                         x86::rflags::kDf | x86::rflags::kNt | x86::rflags::kRf |
+                                         x86::rflags::kAc | x86::rflags::kId;
 
 bool windowed(std::uint64_t page) {
   return (page >= layout::kCode && page < layout::kExtra + layout::kSegmentSize) ||
@@ -29,33 +29,57 @@ bool presence_unknown(std::uint64_t address) {
 }
 
 std::uint64_t random_integer(std::mt19937_64& random) {
-  static constexpr std::array<std::uint64_t, 12> kEdges{
-      0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000, 0x7fffffffffffffff,
-      0x8000000000000000};
+  static constexpr std::array<std::uint64_t, 12> kEdges{0,
+                                                        1,
+                                                        2,
+                                                        0x7f,
+                                                        0x80,
+                                                        0xff,
+                                                        0x7fff,
+                                                        0x8000,
+                                                        0x7fffffff,
+                                                        0x80000000,
+                                                        0x7fffffffffffffff,
+                                                        0x8000000000000000};
   switch (random() % 4) {
-    case 0: return kEdges[random() % kEdges.size()];
-    case 1: return ~kEdges[random() % kEdges.size()];
-    case 2: return random() >> (random() % 64);
-    default: return random();
+    case 0:
+      return kEdges[random() % kEdges.size()];
+    case 1:
+      return ~kEdges[random() % kEdges.size()];
+    case 2:
+      return random() >> (random() % 64);
+    default:
+      return random();
   }
 }
 
 /// Eight bytes that often look like floating-point numbers of one size or another.
 std::uint64_t random_vector_word(std::mt19937_64& random) {
-  static constexpr std::array<std::uint64_t, 12> kDoubles{
-      0, 1ull << 63, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000,
-      0xfff0000000000000, 0x7ff8000000000000, 0x7ff4000000000001, 1, 0x000fffffffffffff,
-      0x7fefffffffffffff, 0x4008000000000000};
+  static constexpr std::array<std::uint64_t, 12> kDoubles{0,
+                                                          1ull << 63,
+                                                          0x3ff0000000000000,
+                                                          0xbff0000000000000,
+                                                          0x7ff0000000000000,
+                                                          0xfff0000000000000,
+                                                          0x7ff8000000000000,
+                                                          0x7ff4000000000001,
+                                                          1,
+                                                          0x000fffffffffffff,
+                                                          0x7fefffffffffffff,
+                                                          0x4008000000000000};
   static constexpr std::array<std::uint32_t, 10> kFloats{
-      0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0x7fc00000, 0x7fa00001, 1, 0x7f7fffff,
-      0x40490fdb};
+      0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000,
+      0x7fc00000, 0x7fa00001, 1,          0x7f7fffff, 0x40490fdb};
   switch (random() % 4) {
-    case 0: return kDoubles[random() % kDoubles.size()];
+    case 0:
+      return kDoubles[random() % kDoubles.size()];
     case 1:
-      return kFloats[random() % kFloats.size()] |
-             std::uint64_t{kFloats[random() % kFloats.size()]} << 32;
-    case 2: return random_integer(random);
-    default: return random();
+      return kFloats[random() % kFloats.size()] | std::uint64_t{kFloats[random() % kFloats.size()]}
+                                                      << 32;
+    case 2:
+      return random_integer(random);
+    default:
+      return random();
   }
 }
 
@@ -73,10 +97,10 @@ void random_fpu(std::mt19937_64& random, x86::FpuState& fpu) {
   fpu.tag = static_cast<std::uint8_t>(random() % 3 == 0 ? random() : 0xff);
   fpu.status = static_cast<std::uint16_t>((random() & 7) << 11 | (random() & 0x4700));
   if (random() % 4 == 0) fpu.control = static_cast<std::uint16_t>(0x7f | (random() & 0xf00));
-  if (random() % 4 == 0)
-    fpu.mxcsr = static_cast<std::uint32_t>(0x1f80 | (random() & 0xe07f));
+  if (random() % 4 == 0) fpu.mxcsr = static_cast<std::uint32_t>(0x1f80 | (random() & 0xe07f));
   if (random() % 32 == 0)
-    fpu.mxcsr = static_cast<std::uint32_t>((random() & 0xffc0) | (random() & 0x3f) * (random() & 1));
+    fpu.mxcsr =
+        static_cast<std::uint32_t>((random() & 0xffc0) | (random() & 0x3f) * (random() & 1));
   // A pending unmasked SIMD flag does not fault by itself; a pending x87 one does and is rare.
   if (random() % 64 == 0) fpu.control = static_cast<std::uint16_t>(0x340 | (random() & 0x3f));
 }
@@ -89,9 +113,9 @@ void add(std::vector<std::string>& out, std::string_view name, std::uint64_t eng
 
 void compare_registers(const x86::CpuState& engine, const x86::CpuState& native,
                        std::vector<std::string>& out) {
-  static constexpr std::array<std::string_view, 16> kNames{
-      "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+  static constexpr std::array<std::string_view, 16> kNames{"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+                                                           "rsi", "rdi", "r8",  "r9",  "r10", "r11",
+                                                           "r12", "r13", "r14", "r15"};
   add(out, "rip", engine.rip, native.rip);
   for (std::size_t i = 0; i < 16; ++i) add(out, kNames[i], engine.gpr[i], native.gpr[i]);
   add(out, "rflags", engine.rflags & kComparedFlags, native.rflags & kComparedFlags);
@@ -118,7 +142,8 @@ void compare_fpu(const x86::FpuState& engine, const x86::FpuState& native,
 void compare_faults(const Outcome& engine, const NativeOutcome& native,
                     std::vector<std::string>& out) {
   add(out, "vector", engine.vector, native.vector);
-  if (engine.vector != native.vector || !x86::has_error_code(static_cast<x86::Vector>(native.vector)))
+  if (engine.vector != native.vector ||
+      !x86::has_error_code(static_cast<x86::Vector>(native.vector)))
     return;
   const bool page_fault = native.vector == 14;
   if (page_fault) add(out, "cr2", engine.state.cr2, native.state.cr2);

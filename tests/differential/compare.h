@@ -11,7 +11,7 @@ namespace vireo::test {
 
 /// Where a stream starts from.
 struct Start {
-  x86::CpuState state;  ///< general registers, RIP, RFLAGS and FPU are used
+  x86::CpuState state;                    ///< general registers, RIP, RFLAGS and FPU are used
   std::vector<std::uint8_t> data, stack;  ///< the active parts of the two windows
 };
 

@@ -29,7 +29,9 @@ constexpr std::uint64_t kCodeBase = 0x11000;
 class Session {
  public:
   Session(const Options& options, Mode mode, std::vector<Family> families, TwinCpus& twins)
-      : options_(options), mode_(mode), twins_(twins),
+      : options_(options),
+        mode_(mode),
+        twins_(twins),
         generator_(mode, std::move(families), options.seed) {}
 
   Result<bool> run() {
@@ -102,7 +104,8 @@ class Session {
     const std::vector<std::uint8_t> main(item.bytes.begin() + item.main_offset, item.bytes.end());
     const std::string line = disassemble(mode_, address + item.main_offset, main).front();
     const std::string text = line.size() > 39 ? line.substr(39) : line;
-    if (!failures_.insert(text.substr(text.find_first_not_of(' ')).substr(0, text.find(' '))).second)
+    if (!failures_.insert(text.substr(text.find_first_not_of(' ')).substr(0, text.find(' ')))
+             .second)
       return;
     fmt::print("\nseed {}, stream {}:\n", options_.seed, streams_);
     for (const auto& each : disassemble(mode_, address, item.bytes)) fmt::print("  {}\n", each);

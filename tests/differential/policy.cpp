@@ -6,8 +6,8 @@
 namespace vireo::test {
 namespace {
 
-// Answers depend on the machine (time, identity, descriptor tables, segment selectors), on where the
-// instruction stands (x87 pointers), or the host kernel takes them for itself.
+// Answers depend on the machine (time, identity, descriptor tables, segment selectors), on where
+// the instruction stands (x87 pointers), or the host kernel takes them for itself.
 constexpr std::array kExcluded{
     ZYDIS_MNEMONIC_RDTSC,     ZYDIS_MNEMONIC_RDTSCP,   ZYDIS_MNEMONIC_RDPMC,
     ZYDIS_MNEMONIC_CPUID,     ZYDIS_MNEMONIC_XGETBV,   ZYDIS_MNEMONIC_XSETBV,

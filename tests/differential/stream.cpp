@@ -66,8 +66,11 @@ constexpr unsigned kRcx = 1, kRdx = 2, kRsp = 4;
 class ItemBuilder {
  public:
   ItemBuilder(StreamGenerator& generator, std::uint64_t address, Bytes main, const Decoded& decoded)
-      : mode_(generator.mode_), random_(generator.random_), address_(address),
-        main_(std::move(main)), decoded_(decoded) {}
+      : mode_(generator.mode_),
+        random_(generator.random_),
+        address_(address),
+        main_(std::move(main)),
+        decoded_(decoded) {}
 
   /// Empty if the operands cannot be put into place.
   std::optional<Item> build() {
@@ -110,17 +113,21 @@ class ItemBuilder {
 
   std::uint64_t data_target() {
     switch (pick(8)) {
-      case 0: return kActiveData + 0x2000 - pick(66);          // across a page
-      case 1: return kActiveData + 0x1000 + pick(0x2000);      // anywhere
-      case 2: return kActiveData + 0x1800 + pick(0x80) * 16 + 8;
-      default: return kActiveData + 0x1800 + pick(0x40) * 64;  // aligned
+      case 0:
+        return kActiveData + 0x2000 - pick(66);  // across a page
+      case 1:
+        return kActiveData + 0x1000 + pick(0x2000);  // anywhere
+      case 2:
+        return kActiveData + 0x1800 + pick(0x80) * 16 + 8;
+      default:
+        return kActiveData + 0x1800 + pick(0x40) * 64;  // aligned
     }
   }
 
   void prepare_special() {
     const auto& instruction = decoded_.instruction;
-    if ((instruction.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE |
-                                   ZYDIS_ATTRIB_HAS_REPNE)) != 0)
+    if ((instruction.attributes &
+         (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0)
       set_register(kRcx, junk_above(pick(4) == 0 ? 0 : pick(40)));
     switch (instruction.mnemonic) {
       case ZYDIS_MNEMONIC_DIV:
@@ -143,9 +150,12 @@ class ItemBuilder {
   /// A number of the address width under bits that the address width ignores.
   std::uint64_t junk_above(std::uint64_t number) {
     switch (decoded_.instruction.address_width) {
-      case 16: return (number & 0xffff) | random_() << 16;
-      case 32: return (number & 0xffffffff) | (mode_ == Mode::kCompat ? 0 : random_() << 32);
-      default: return number;
+      case 16:
+        return (number & 0xffff) | random_() << 16;
+      case 32:
+        return (number & 0xffffffff) | (mode_ == Mode::kCompat ? 0 : random_() << 32);
+      default:
+        return number;
     }
   }
 
@@ -218,8 +228,8 @@ class ItemBuilder {
   /// vmovdqu ymmN, [indices]
   void load_indices(ZydisRegister name) {
     const auto number = static_cast<unsigned>(ZydisRegisterGetId(name));
-    for (unsigned byte : {0xc4u, number < 8 ? 0xe1u : 0x61u, 0x7eu, 0x6fu, 4 | (number & 7) << 3,
-                          0x25u})
+    for (unsigned byte :
+         {0xc4u, number < 8 ? 0xe1u : 0x61u, 0x7eu, 0x6fu, 4 | (number & 7) << 3, 0x25u})
       setup_.push_back(static_cast<std::uint8_t>(byte));
     append(setup_, static_cast<std::uint32_t>(kGatherIndices + pick(32) * 32));
     ++instructions_;

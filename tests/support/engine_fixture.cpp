@@ -16,8 +16,8 @@ Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view en
   fixture->memory_ = TRY(memory::GuestMemory::create(
       {{PhysAddr{0}, layout::kRamSize, memory::RegionKind::kRam, "ram"}}));
   fixture->engine_ = TRY(engine::create_engine(engine, *fixture->memory_));
-  fixture->vcpu_ = TRY(
-      fixture->engine_->create_vcpu({0, fixture->port_, fixture->model_, fixture->clock_}));
+  fixture->vcpu_ =
+      TRY(fixture->engine_->create_vcpu({0, fixture->port_, fixture->model_, fixture->clock_}));
   engine::EngineVcpu& vcpu = *fixture->vcpu_;
   fixture->port_.on_stop = [&vcpu] { vcpu.kick(); };
   fixture->port_.on_interrupt = [&vcpu] { vcpu.notify_interrupt(); };
@@ -98,7 +98,8 @@ void EngineFixture::read_frame(Mode mode, bool software_interrupt, Outcome& outc
   state.segment[x86::kCs].selector = static_cast<std::uint16_t>(next());
   state.rflags = next();
   const bool from_v86 = size == 4 && (state.rflags & x86::rflags::kVm) != 0;
-  const bool from_user = !real && ((state.segment[x86::kCs].selector & 3) > handler.cpl() || from_v86);
+  const bool from_user =
+      !real && ((state.segment[x86::kCs].selector & 3) > handler.cpl() || from_v86);
   if (size == 8 || from_user) {
     state.gpr[x86::kRsp] = next();
     state.segment[x86::kSs].selector = static_cast<std::uint16_t>(next());

@@ -23,10 +23,10 @@ class SteppingClock final : public Clock {
 };
 
 enum class Stop : std::uint8_t {
-  kVector,       ///< an exception or interrupt reached its handler
-  kHalt,         ///< a HLT elsewhere
+  kVector,  ///< an exception or interrupt reached its handler
+  kHalt,    ///< a HLT elsewhere
   kTripleFault,
-  kPort,         ///< the guest wrote the stop port
+  kPort,  ///< the guest wrote the stop port
   kTimeout,
 };
 

@@ -117,12 +117,12 @@ class Builder {
     describe(layout::kTssSelector, layout::kTss, 0x2fff, 0x008b);
     describe(layout::kLdtSelector, layout::kLdt, 0x3f, 0x0082);
     if (!is_long(mode_)) describe(layout::kTss2Selector, layout::kTss2, 0x67, 0x0089);
-    describe(0x80, 0, 0x1ffff, 0x4097);             // expand-down: 0x20000 and up
-    describe(0x88, 0, kFlat, 0xc091);               // read-only data
+    describe(0x80, 0, 0x1ffff, 0x4097);                          // expand-down: 0x20000 and up
+    describe(0x88, 0, kFlat, 0xc091);                            // read-only data
     describe(0x90, 0, kFlat, is_long(mode_) ? 0xa09f : 0xc09f);  // conforming code
     describe(0x98, 0, kFlat, is_long(mode_) ? 0xa099 : 0xc099);  // execute-only code
-    describe(0xb0, 0, kFlat, 0xc013);               // data, not present
-    describe(0xb8, 0, kFlat, 0xc01b);               // code, not present
+    describe(0xb0, 0, kFlat, 0xc013);                            // data, not present
+    describe(0xb8, 0, kFlat, 0xc01b);                            // code, not present
     describe(0xc0, 0, kFlat, is_long(mode_) ? 0xa09b : 0xc09b);  // for SYSENTER and SYSEXIT
     describe(0xc8, 0, kFlat, 0xc093);
     describe(0xd0, 0, kFlat, 0xc0fb);
@@ -142,8 +142,7 @@ class Builder {
       const bool for_users = vector == 3 || vector == 4 || (vector >= 0x80 && vector < 0x90);
       const std::uint64_t type = for_users ? 0xee00 : 0x8e00;
       const std::uint64_t ist = is_long(mode_) && vector == 8 ? 1 : 0;
-      const std::uint64_t selector =
-          is_long(mode_) ? layout::kKernelCode64 : layout::kKernelCode32;
+      const std::uint64_t selector = is_long(mode_) ? layout::kKernelCode64 : layout::kKernelCode32;
       const std::uint64_t gate = (offset & 0xffff) | selector << 16 | (type | ist) << 32;
       poke(layout::kIdt + vector * (is_long(mode_) ? 16 : 8), gate, 8);
     }
@@ -173,12 +172,18 @@ class Builder {
     constexpr std::uint64_t kP = 1, kW = 2, kU = 4, kNx = 1ull << 63;
     const std::uint64_t user = is_user(mode_) && page >= layout::kCode ? kU : 0;
     switch (page) {
-      case layout::kHole: return 0;
-      case layout::kReadOnly: return page | kP | user;
-      case layout::kSupervisor: return page | kP | kW;
-      case layout::kSupervisorReadOnly: return page | kP;
-      case layout::kNoExecute: return page | kP | kW | user | (wide_entries() ? kNx : 0);
-      default: return page | kP | kW | user;
+      case layout::kHole:
+        return 0;
+      case layout::kReadOnly:
+        return page | kP | user;
+      case layout::kSupervisor:
+        return page | kP | kW;
+      case layout::kSupervisorReadOnly:
+        return page | kP;
+      case layout::kNoExecute:
+        return page | kP | kW | user | (wide_entries() ? kNx : 0);
+      default:
+        return page | kP | kW | user;
     }
   }
 

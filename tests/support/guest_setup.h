@@ -10,18 +10,18 @@ namespace vireo::test {
 
 /// A CPU mode with everything around it that code needs to run and to be interrupted.
 enum class Mode : std::uint8_t {
-  kReal,            ///< 16-bit real mode
-  kRealBig,         ///< real mode with 4 GiB data segments left over from protected mode
-  kProtected16,     ///< 16-bit segments with bases, CPL 0, no paging
-  kProtected32,     ///< flat 32-bit, CPL 0, no paging
-  kPaged32,         ///< flat 32-bit, CPL 0, 32-bit paging
-  kPae32,           ///< flat 32-bit, CPL 0, PAE paging
-  kProtected32User, ///< flat 32-bit, CPL 3, 32-bit paging
-  kV86,             ///< virtual-8086 with IOPL 3, no paging
-  kCompat,          ///< 32-bit code at CPL 3 under a 64-bit kernel
-  kCompatKernel,    ///< 32-bit code at CPL 0 under a 64-bit kernel
-  kLongUser,        ///< 64-bit, CPL 3
-  kLongKernel,      ///< 64-bit, CPL 0
+  kReal,             ///< 16-bit real mode
+  kRealBig,          ///< real mode with 4 GiB data segments left over from protected mode
+  kProtected16,      ///< 16-bit segments with bases, CPL 0, no paging
+  kProtected32,      ///< flat 32-bit, CPL 0, no paging
+  kPaged32,          ///< flat 32-bit, CPL 0, 32-bit paging
+  kPae32,            ///< flat 32-bit, CPL 0, PAE paging
+  kProtected32User,  ///< flat 32-bit, CPL 3, 32-bit paging
+  kV86,              ///< virtual-8086 with IOPL 3, no paging
+  kCompat,           ///< 32-bit code at CPL 3 under a 64-bit kernel
+  kCompatKernel,     ///< 32-bit code at CPL 0 under a 64-bit kernel
+  kLongUser,         ///< 64-bit, CPL 3
+  kLongKernel,       ///< 64-bit, CPL 0
 };
 
 std::optional<Mode> parse_mode(std::string_view name);

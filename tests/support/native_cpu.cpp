@@ -50,8 +50,8 @@ constexpr std::size_t kSharedSize = (sizeof(NativeOutcome) + 4096 + 4095) & ~std
 constexpr std::array<int, 16> kRegisters{REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
                                          REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                          REG_R12, REG_R13, REG_R14, REG_R15};
-/// CF PF AF ZF SF TF DF OF NT RF AC ID: what user code may have at will.
-constexpr std::uint64_t kUserFlags = 0x254dd5 | 0x10000;
+/// CF PF AF ZF SF TF DF OF RF AC: what a signal frame can set.
+constexpr std::uint64_t kUserFlags = 0x50dd5;
 
 constexpr std::uint64_t kUser64Cs = 0x33, kUser32Cs = 0x23, kUserSs = 0x2b;
 constexpr std::size_t kFxsaveSize = 416, kXsaveHeader = 512, kYmmHigh = 576;
@@ -85,8 +85,7 @@ void enter_guest(ucontext_t& context) {
   auto& registers = context.uc_mcontext.gregs;
   std::memcpy(g_host_registers, registers, sizeof(gregset_t));
   const x86::CpuState& state = g_outcome->state;
-  for (std::size_t i = 0; i < 16; ++i)
-    registers[kRegisters[i]] = static_cast<greg_t>(state.gpr[i]);
+  for (std::size_t i = 0; i < 16; ++i) registers[kRegisters[i]] = static_cast<greg_t>(state.gpr[i]);
   registers[REG_RIP] = static_cast<greg_t>(state.rip);
   registers[REG_EFL] = static_cast<greg_t>((state.rflags & kUserFlags) | 0x202);
   registers[REG_CSGSFS] = static_cast<greg_t>(kUserSs << 48 | g_code_selector);
@@ -143,8 +142,8 @@ void NativeCpu::child_main(Shared* shared, int memory_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (const Window& window : kWindows) {
     void* const where = reinterpret_cast<void*>(window.base);
-    if (mmap(where, window.size, window.protection, MAP_SHARED | MAP_FIXED_NOREPLACE, memory_fd,
-             static_cast<off_t>(window.base)) != where)
+    if (mmap(where, window.size, window.protection, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE,
+             memory_fd, static_cast<off_t>(window.base)) != where)
       _exit(1);
   }
   install_handlers();

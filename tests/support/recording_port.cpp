@@ -22,8 +22,8 @@ void fill(std::uint64_t address, std::span<std::byte> data) {
 
 }  // namespace
 
-void RecordingPort::record(const char* what, std::uint64_t address,
-                           std::span<const std::byte> data, bool write) {
+void RecordingPort::record(const char* what, std::uint64_t address, std::span<const std::byte> data,
+                           bool write) {
   if (!keep_log_) return;
   std::string line = fmt::format("{}{} {:#x}", what, data.size() * 8, address);
   if (write) line += fmt::format(" {:#x}", number(data));
@@ -48,16 +48,21 @@ void RecordingPort::pio_write(std::uint16_t port, std::span<const std::byte> dat
   const auto byte = static_cast<std::uint8_t>(number(data));
   record("out", port, data, true);
   switch (port) {
-    case 0xe0: raise(byte); break;
+    case 0xe0:
+      raise(byte);
+      break;
     case 0xe1:
       if (on_nmi) on_nmi();
       break;
-    case 0xe2: at_halt_.push_back(byte); break;
+    case 0xe2:
+      at_halt_.push_back(byte);
+      break;
     case 0xf4:
       stopped = true;
       if (on_stop) on_stop();
       break;
-    default: break;
+    default:
+      break;
   }
 }
 

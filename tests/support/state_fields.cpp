@@ -35,7 +35,7 @@ class Finder {
     path_ = whole;
   }
   template <class T>
-    requires requires(T& component, Finder& finder) { T::fields(component, finder); }
+  requires requires(T& component, Finder& finder) { T::fields(component, finder); }
   void operator()(std::string_view name, T& component) {
     const std::string_view whole = path_;
     if (!descend(name)) return;
@@ -65,20 +65,31 @@ struct Bits {
   std::uint64_t mask;
 };
 constexpr std::array<Bits, 18> kFlags{{
-    {"cf", x86::rflags::kCf}, {"pf", x86::rflags::kPf}, {"af", x86::rflags::kAf},
-    {"zf", x86::rflags::kZf}, {"sf", x86::rflags::kSf}, {"tf", x86::rflags::kTf},
-    {"if", x86::rflags::kIf}, {"df", x86::rflags::kDf}, {"of", x86::rflags::kOf},
-    {"iopl", x86::rflags::kIopl}, {"nt", x86::rflags::kNt}, {"rf", x86::rflags::kRf},
-    {"vm", x86::rflags::kVm}, {"ac", x86::rflags::kAc}, {"vif", x86::rflags::kVif},
-    {"vip", x86::rflags::kVip}, {"id", x86::rflags::kId},
+    {"cf", x86::rflags::kCf},
+    {"pf", x86::rflags::kPf},
+    {"af", x86::rflags::kAf},
+    {"zf", x86::rflags::kZf},
+    {"sf", x86::rflags::kSf},
+    {"tf", x86::rflags::kTf},
+    {"if", x86::rflags::kIf},
+    {"df", x86::rflags::kDf},
+    {"of", x86::rflags::kOf},
+    {"iopl", x86::rflags::kIopl},
+    {"nt", x86::rflags::kNt},
+    {"rf", x86::rflags::kRf},
+    {"vm", x86::rflags::kVm},
+    {"ac", x86::rflags::kAc},
+    {"vif", x86::rflags::kVif},
+    {"vip", x86::rflags::kVip},
+    {"id", x86::rflags::kId},
     {"flags", x86::rflags::kArithmetic},
 }};
 constexpr std::array<std::string_view, 16> kGprs{"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
                                                  "rsi", "rdi", "r8",  "r9",  "r10", "r11",
                                                  "r12", "r13", "r14", "r15"};
 constexpr std::array<std::string_view, 6> kSegments{"es", "cs", "ss", "ds", "fs", "gs"};
-constexpr std::array<std::string_view, 6> kMsrs{"efer", "star", "lstar", "cstar", "fmask",
-                                                "kernel_gs_base"};
+constexpr std::array<std::string_view, 6> kMsrs{"efer",  "star",  "lstar",
+                                                "cstar", "fmask", "kernel_gs_base"};
 
 /// The path in the field list that a short name stands for.
 std::string path_of(std::string_view name) {

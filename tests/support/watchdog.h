@@ -18,9 +18,7 @@ class Watchdog {
           while (!done_.wait_for(lock, std::chrono::milliseconds(10), [this] { return finished_; }))
             action();
         }) {}
-  ~Watchdog() {
-    finish();
-  }
+  ~Watchdog() { finish(); }
   /// Whether the time was over before this call.
   bool finish() {
     {
