@@ -12,12 +12,7 @@ namespace {
 /// The flags that SYSRET takes from R11: all but RF and VM.
 constexpr std::uint64_t kSysretFlags = 0x3c7fd7;
 
-bool is_amd(const CpuState& state, const CpuPort& port) {
-  constexpr std::uint32_t kAuthEnticAmd[] = {0x68747541, 0x69746e65, 0x444d4163};
-  const CpuidLeaf leaf = port.cpuid().cpuid(state, 0, 0, 0);
-  return leaf.ebx == kAuthEnticAmd[0] && leaf.edx == kAuthEnticAmd[1] &&
-         leaf.ecx == kAuthEnticAmd[2];
-}
+bool is_amd(const CpuPort& port) { return port.cpuid().vendor() == Vendor::kAmd; }
 
 unsigned star_selector(const CpuState& state, unsigned shift) {
   return state.msr.star >> shift & 0xffff;
@@ -34,8 +29,7 @@ OrFault<> enter_flat(CpuState& state, CpuPort& port, unsigned cs, unsigned ss, u
 
 OrFault<> check_syscall_enabled(const CpuState& state, const CpuPort& port) {
   if ((state.msr.efer & efer::kSce) == 0) return undefined_opcode();
-  if (!state.code64() && (!state.protected_mode() || !is_amd(state, port)))
-    return undefined_opcode();
+  if (!state.code64() && (!state.protected_mode() || !is_amd(port))) return undefined_opcode();
   return Unit{};
 }
 
@@ -70,7 +64,7 @@ OrFault<> sysret(CpuState& state, CpuPort& port, const Insn& insn) {
 }
 
 OrFault<> check_sysenter_enabled(const CpuState& state, const CpuPort& port) {
-  if (state.long_mode() && is_amd(state, port)) return undefined_opcode();
+  if (state.long_mode() && is_amd(port)) return undefined_opcode();
   if (!state.protected_mode() || (state.msr.sysenter_cs & 0xfffc) == 0) return general_protection();
   return Unit{};
 }
