@@ -39,7 +39,8 @@ template <class... Args>
 
 /// The value of `expression`, or return its error from the enclosing function. May be nested.
 #define TRY(expression) VIREO_TRY_NUMBERED(expression, __COUNTER__)
-#define VIREO_TRY_NUMBERED(expression, number) VIREO_TRY_NAMED(expression, try_result_##number)
+#define VIREO_TRY_NUMBERED(expression, number) VIREO_TRY_PASTED(expression, number)
+#define VIREO_TRY_PASTED(expression, number) VIREO_TRY_NAMED(expression, try_result_##number)
 #define VIREO_TRY_NAMED(expression, name)                                     \
   ({                                                                          \
     auto name = (expression);                                                 \

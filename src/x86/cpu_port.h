@@ -43,6 +43,14 @@ class CpuPort {
   virtual OrFault<bool> compare_exchange(LinearAddr address, std::span<std::byte> expected,
                                          std::span<const std::byte> desired, Privilege) = 0;
 
+  /// The host address of guest memory that may be accessed without further checks: `size` bytes
+  /// that lie in one page. Null if there is none; then the methods above must be used. Valid until
+  /// any other call to the port.
+  virtual std::byte* direct(LinearAddr address, std::size_t size, bool write) {
+    static_cast<void>(address), static_cast<void>(size), static_cast<void>(write);
+    return nullptr;
+  }
+
   // Physical memory, for page walks and PDPTEs.
   virtual std::uint64_t read_physical(PhysAddr address, std::size_t size) = 0;
 

@@ -1,0 +1,25 @@
+#include "engine/engines.h"
+
+#include "engine/interpreter/interpreter.h"
+
+namespace vireo::engine {
+
+std::vector<EngineInfo> engines() {
+  return {{"interpreter", "executes every instruction in software; runs on any host", true, ""}};
+}
+
+Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::GuestMemory& memory) {
+  std::string known;
+  for (const EngineInfo& info : engines()) {
+    if (name != "auto" && name != info.name) {
+      known += known.empty() ? "" : ", ";
+      known += info.name;
+      continue;
+    }
+    if (info.available) return make_interpreter(memory);
+    if (name == info.name) return host_error("engine {} cannot run here: {}", name, info.reason);
+  }
+  return usage_error("there is no engine named '{}'; choose auto or one of: {}", name, known);
+}
+
+}  // namespace vireo::engine

@@ -1,0 +1,305 @@
+#include "engine/interpreter/block_builder.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+#include "engine/interpreter/handlers.h"
+#include "x86/decode/decoder.h"
+
+namespace vireo::engine::interpreter {
+namespace {
+
+using x86::Insn;
+using x86::Operand;
+using x86::OperandKind;
+
+constexpr std::size_t kMaxInstructions = 64;
+constexpr std::size_t kStateOffset = offsetof(Cpu, state);
+constexpr std::uint16_t kZeroOffset = offsetof(Cpu, zero);
+constexpr std::uint16_t kRipOffset = kStateOffset + offsetof(x86::CpuState, rip);
+constexpr std::size_t kXmmOffset =
+    kStateOffset + offsetof(x86::CpuState, fpu) + offsetof(x86::FpuState, xmm);
+
+std::uint16_t register_offset(const Operand& operand) {
+  switch (operand.kind) {
+    case OperandKind::kGpr:
+      return static_cast<std::uint16_t>(kStateOffset + 8u * operand.number);
+    case OperandKind::kGprHigh:
+      return static_cast<std::uint16_t>(kStateOffset + 8u * operand.number + 1);
+    case OperandKind::kXmm:
+      return static_cast<std::uint16_t>(kXmmOffset + 16u * operand.number);
+    default:
+      return kZeroOffset;
+  }
+}
+
+bool is_register(const Operand& operand) {
+  return operand.kind == OperandKind::kGpr || operand.kind == OperandKind::kGprHigh ||
+         operand.kind == OperandKind::kXmm;
+}
+
+Form form_of(const Insn& insn) {
+  const Operand &a = insn.operands[0], &b = insn.operands[1], &c = insn.operands[2];
+  const bool a_memory = a.kind == OperandKind::kMemory, b_memory = b.kind == OperandKind::kMemory;
+  switch (insn.operand_count) {
+    case 1:
+      if (a.kind == OperandKind::kRelative) return Form::kRelative;
+      if (a.kind == OperandKind::kImmediate) return Form::kImm;
+      return a_memory ? Form::kMem : is_register(a) ? Form::kReg : Form::kNone;
+    case 2:
+      if (is_register(a) && is_register(b)) return Form::kRegReg;
+      if (is_register(a) && b.kind == OperandKind::kImmediate) return Form::kRegImm;
+      if (is_register(a) && b_memory) return Form::kRegMem;
+      if (a_memory && is_register(b)) return Form::kMemReg;
+      return a_memory && b.kind == OperandKind::kImmediate ? Form::kMemImm : Form::kNone;
+    case 3:
+      return is_register(a) && is_register(b) && c.kind == OperandKind::kImmediate
+                 ? Form::kRegRegImm
+                 : Form::kNone;
+    default:
+      return Form::kNone;
+  }
+}
+
+Ea ea_of(const Insn& insn) {
+  const bool plain = insn.code_size == x86::CodeSize::k64 && insn.address_width == 8 &&
+                     insn.memory.segment < x86::kFs;
+  if (!plain) return Ea::kGeneral;
+  return insn.memory.index == x86::kNoRegister ? Ea::kBase : Ea::kIndexed;
+}
+
+Shape shape_of(const Insn& insn) {
+  return {insn.mnemonic,
+          form_of(insn),
+          static_cast<std::uint8_t>(insn.operands[0].width),
+          static_cast<std::uint8_t>(insn.operands[1].width),
+          insn.operand_width,
+          ea_of(insn),
+          insn.code_size == x86::CodeSize::k64};
+}
+
+/// The handler made for this shape, if there is one. Locked instructions and those with operands
+/// outside the general registers have none here.
+OpHandler special_handler(const Insn& insn, const Shape& shape) {
+  if (insn.lock || insn.far) return nullptr;
+  for (unsigned i = 0; i < insn.operand_count; ++i)
+    if (insn.operands[i].kind == OperandKind::kXmm) return vector_move_handler(insn, shape);
+  if (insn.mnemonic == ZYDIS_MNEMONIC_NOP) return op_nop;
+  if (insn.mnemonic == ZYDIS_MNEMONIC_RET) return branch_handler(shape);
+  for (const auto family : {alu_handler, move_handler, shift_handler, multiply_handler, bit_handler,
+                            stack_handler, branch_handler}) {
+    const bool accumulator_only = insn.operand_count == 0;
+    if (shape.form == Form::kNone && !accumulator_only) break;
+    if (const auto handler = family(shape)) return handler;
+  }
+  return nullptr;
+}
+
+/// Control never reaches what stands behind these.
+bool ends_block(const Insn& insn) {
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_JMP:
+    case ZYDIS_MNEMONIC_CALL:
+    case ZYDIS_MNEMONIC_RET:
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_SYSCALL:
+    case ZYDIS_MNEMONIC_SYSRET:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_SYSEXIT:
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT1:
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_HLT:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void resolve_memory(Op& op, const Insn& insn) {
+  const x86::MemoryOperand& memory = insn.memory;
+  op.segment = memory.segment;
+  op.address_width = insn.address_width;
+  op.shift = memory.scale_shift;
+  op.displacement = memory.displacement;
+  op.base = kZeroOffset;
+  op.index = kZeroOffset;
+  if (memory.base == x86::kRipBase) {
+    op.base = kRipOffset;  // the start of the block; operands count from the next instruction
+    op.displacement += op.offset + op.length;
+  } else if (memory.base != x86::kNoRegister) {
+    op.base = static_cast<std::uint16_t>(kStateOffset + 8u * memory.base);
+  }
+  if (memory.index != x86::kNoRegister && !memory.vsib)
+    op.index = static_cast<std::uint16_t>(kStateOffset + 8u * memory.index);
+}
+
+}  // namespace
+
+void resolve_operands(Op& op, const Insn& insn) {
+  const Operand &a = insn.operands[0], &b = insn.operands[1];
+  op.dst = register_offset(a);
+  op.src = is_register(b) ? register_offset(b) : kZeroOffset;
+  op.immediate = insn.immediate;
+  op.width = static_cast<std::uint8_t>(a.kind == OperandKind::kMemory ? a.width : b.width);
+  for (unsigned i = 0; i < insn.operand_count; ++i)
+    if (insn.operands[i].kind == OperandKind::kMemory) resolve_memory(op, insn);
+  if (a.kind == OperandKind::kRelative) op.immediate += op.offset + op.length;
+}
+
+/// A block in the making.
+struct BlockBuilder::Draft {
+  PhysAddr physical;
+  BlockMode mode;
+  std::array<std::uint8_t, kPageSize> page;  ///< the guest page, copied once
+  std::size_t page_offset;
+  std::array<Op, kMaxInstructions + 2> ops;
+  std::array<bool, kMaxInstructions + 2> branches{};  ///< operations that can be linked
+  std::size_t count = 1;                              ///< operation 0 is the entry
+  std::size_t bytes = 0;
+  bool straddles = false;
+  bool done = false;
+  PhysAddr second_page{};
+};
+
+x86::OrFault<PhysAddr> BlockBuilder::fetch_across(Draft& draft, LinearAddr linear,
+                                                  std::span<std::uint8_t, 15> bytes) {
+  const std::size_t first = kPageSize - draft.page_offset;
+  std::copy_n(draft.page.begin() + static_cast<std::ptrdiff_t>(draft.page_offset), first,
+              bytes.begin());
+  std::uint64_t next = value(linear) + first;
+  if (!cpu_.state.long_mode()) next &= 0xffffffff;
+  const PhysAddr second = TRY(cpu_.mmu->translate_code(LinearAddr{next}));
+  const auto rest = std::as_writable_bytes(bytes.subspan(first));
+  if (!memory_.read(second, rest)) std::fill(rest.begin(), rest.end(), std::byte{0xff});
+  return PhysAddr{value(second) & ~kPageMask};
+}
+
+x86::OrFault<> BlockBuilder::add_first(Draft& draft, LinearAddr linear) {
+  const auto here = std::span(draft.page).subspan(draft.page_offset);
+  Insn insn;
+  auto status = x86::decode(here, draft.mode.code_size, model_.features(), insn);
+  if (status == x86::DecodeStatus::kNeedMoreBytes) {
+    std::array<std::uint8_t, 15> bytes{};
+    draft.second_page = TRY(fetch_across(draft, linear, bytes));
+    draft.straddles = true;
+    draft.done = true;
+    status = x86::decode(bytes, draft.mode.code_size, model_.features(), insn);
+  }
+  if (status == x86::DecodeStatus::kOk) {
+    add(draft, insn);
+    return Unit{};
+  }
+  add_fault(draft, status == x86::DecodeStatus::kTooLong ? x86::Vector::kGP : x86::Vector::kUD,
+            static_cast<std::uint8_t>(draft.straddles ? here.size() + 1 : 1));
+  return Unit{};
+}
+
+/// False if the block ends in front of the next instruction.
+bool BlockBuilder::add_next(Draft& draft) {
+  const std::size_t offset = draft.page_offset + draft.bytes;
+  if (draft.done || offset >= kPageSize || draft.count > kMaxInstructions) return false;
+  Insn insn;
+  const auto status = x86::decode(std::span(draft.page).subspan(offset), draft.mode.code_size,
+                                  model_.features(), insn);
+  if (status != x86::DecodeStatus::kOk) return false;
+  add(draft, insn);
+  return true;
+}
+
+void BlockBuilder::add(Draft& draft, const Insn& insn) {
+  Op& op = draft.ops[draft.count++];
+  op = {};
+  op.offset = static_cast<std::uint16_t>(draft.bytes);
+  op.length = insn.length;
+  resolve_operands(op, insn);
+  choose(op, insn);
+  draft.branches[draft.count - 1] =
+      insn.operands[0].kind == OperandKind::kRelative && op.run != op_call_handler;
+  draft.bytes += insn.length;
+  draft.done = draft.done || draft.mode.single || ends_block(insn);
+}
+
+void BlockBuilder::choose(Op& op, const Insn& insn) {
+  const Shape shape = shape_of(insn);
+  op.run = special_handler(insn, shape);
+  const bool is_vector_move = op.run != nullptr && insn.operands[0].kind != OperandKind::kNone &&
+                              vector_move_handler(insn, shape) == op.run;
+  if (op.run == op_nop || (op.run != nullptr && !is_vector_move)) return;
+  if (const auto handler = op.run ? nullptr : find_handler(insn)) {
+    op.run = op_call_handler;
+    op.immediate = std::bit_cast<std::uint64_t>(handler);
+    op.insn = cache_.allocate_insn(insn);
+    return;
+  }
+  if (const HostStub* stub = stubs_.find(insn)) {
+    if (op.run == nullptr) op.run = op_host_stub;
+    // SAFETY: an address is made from the pointer; op_host_stub makes it one again.
+    op.immediate = reinterpret_cast<std::uint64_t>(stub);
+    op.insn = cache_.allocate_insn(insn);
+    return;
+  }
+  op.run = op_raise;
+  op.immediate = static_cast<std::uint64_t>(x86::Vector::kUD);
+}
+
+void BlockBuilder::add_fault(Draft& draft, x86::Vector vector, std::uint8_t length) {
+  Op& op = draft.ops[draft.count++];
+  op = {};
+  op.run = op_raise;
+  op.immediate = static_cast<std::uint64_t>(vector);
+  op.length = length;
+  draft.bytes += length;
+  draft.done = true;
+}
+
+Block* BlockBuilder::finish(Draft& draft) {
+  Op& exit = draft.ops[draft.count++];
+  exit = {};
+  exit.run = op_fall_through;
+  exit.offset = static_cast<std::uint16_t>(draft.bytes);
+  Op& entry = draft.ops[0];
+  entry = {};
+  entry.run = op_enter;
+  const std::size_t instructions = draft.count - 2;
+  entry.immediate = instructions;
+  for (std::size_t i = 1; i < draft.count; ++i)
+    draft.ops[i].remaining = static_cast<std::uint8_t>(instructions + 1 - i);
+
+  auto block = std::make_unique<Block>();
+  block->start = draft.physical;
+  block->mode = draft.mode.key();
+  block->bytes = static_cast<std::uint16_t>(draft.bytes);
+  block->op_count = static_cast<std::uint16_t>(draft.count);
+  block->straddles = draft.straddles;
+  block->second_page = draft.second_page;
+  block->ops = cache_.allocate_ops(draft.count);
+  std::copy_n(draft.ops.begin(), draft.count, block->ops);
+  for (std::size_t i = 0; i < draft.count; ++i)
+    if (i == 0 || i + 1 == draft.count || draft.branches[i]) block->ops[i].block = block.get();
+  ++cpu_.counters.blocks_decoded;
+  return cache_.insert(std::move(block));
+}
+
+x86::OrFault<Block*> BlockBuilder::build(LinearAddr linear, PhysAddr physical, BlockMode mode) {
+  Draft draft;
+  draft.physical = physical;
+  draft.mode = mode;
+  draft.page_offset = value(physical) & kPageMask;
+  const auto page = std::as_writable_bytes(std::span(draft.page));
+  if (!memory_.read(PhysAddr{value(physical) & ~kPageMask}, page))
+    std::fill(page.begin(), page.end(), std::byte{0xff});  // nothing drives the bus
+  TRY(add_first(draft, linear));
+  while (add_next(draft)) {
+  }
+  return finish(draft);
+}
+
+}  // namespace vireo::engine::interpreter

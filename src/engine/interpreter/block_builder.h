@@ -1,0 +1,43 @@
+#pragma once
+#include "engine/software/block.h"
+#include "engine/software/block_cache.h"
+#include "engine/software/cpu.h"
+#include "engine/software/host_stub.h"
+
+namespace vireo::engine::interpreter {
+
+/// Turns guest code into blocks of operations: decodes, chooses each instruction's handler and
+/// resolves its operands.
+class BlockBuilder {
+ public:
+  BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs, memory::GuestMemory& memory,
+               const x86::CpuidModel& model)
+      : cpu_(cpu), cache_(cache), stubs_(stubs), memory_(memory), model_(model) {}
+
+  /// The block that starts at `linear`, whose first byte is at `physical`. A fault if its first
+  /// instruction cannot be fetched. An instruction that does not exist becomes an operation that
+  /// raises the fault.
+  x86::OrFault<Block*> build(LinearAddr linear, PhysAddr physical, BlockMode mode);
+
+ private:
+  struct Draft;
+  x86::OrFault<> add_first(Draft& draft, LinearAddr linear);
+  bool add_next(Draft& draft);
+  void add(Draft& draft, const x86::Insn& insn);
+  void add_fault(Draft& draft, x86::Vector vector, std::uint8_t length);
+  void choose(Op& op, const x86::Insn& insn);
+  Block* finish(Draft& draft);
+  x86::OrFault<PhysAddr> fetch_across(Draft& draft, LinearAddr linear,
+                                      std::span<std::uint8_t, 15> bytes);
+
+  Cpu& cpu_;
+  BlockCache& cache_;
+  HostStubs& stubs_;
+  memory::GuestMemory& memory_;
+  const x86::CpuidModel& model_;
+};
+
+/// Fills the operand fields of `op` from the instruction; exposed for tests.
+void resolve_operands(Op& op, const x86::Insn& insn);
+
+}  // namespace vireo::engine::interpreter

@@ -1,0 +1,308 @@
+#include "engine/interpreter/interpreter_vcpu.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "engine/interpreter/handlers.h"
+#include "x86/semantics/operands.h"
+
+namespace vireo::engine::interpreter {
+namespace {
+
+using x86::Activity;
+namespace rflags = x86::rflags;
+
+bool is(const x86::CpuState& state, Activity activity) {
+  return state.activity == static_cast<std::uint8_t>(activity);
+}
+
+}  // namespace
+
+InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory)
+    : context_(context),
+      cpu_(std::make_unique<Cpu>()),
+      mmu_(*cpu_, memory, context.port, context.cpuid),
+      port_(*cpu_, mmu_, context),
+      blocks_(*cpu_, memory, leave_before, leave_at_entry),
+      builder_(*cpu_, blocks_, stubs_, memory, context.cpuid) {
+  cpu_->mmu = &mmu_;
+  cpu_->blocks = &blocks_;
+  cpu_->port = &port_;
+  cpu_->stubs = &stubs_;
+  cpu_->vcpu = this;
+  cpu_->find_block = find_block;
+  cpu_->find_linked = find_linked;
+  mmu_.refresh_mode();
+}
+
+InterpreterVcpu::~InterpreterVcpu() = default;
+
+void InterpreterVcpu::load(const x86::CpuState& state) {
+  cpu_->state = state;
+  cpu_->take_in_flags();
+  cpu_->fault_pending = false;
+  interrupt_hint_ = true;
+  mmu_.refresh_mode();
+  mmu_.flush(x86::TlbFlush::kAll);
+}
+
+void InterpreterVcpu::store(x86::CpuState& state) const {
+  state = cpu_->state;
+  state.rflags = x86::merge_flags(state.rflags, cpu_->flags);
+}
+
+BlockMode InterpreterVcpu::mode() const {
+  const x86::CpuState& state = cpu_->state;
+  const auto& cs = state.segment[x86::kCs];
+  BlockMode result;
+  result.code_size = state.code64() ? x86::CodeSize::k64
+                     : cs.big()     ? x86::CodeSize::k32
+                                    : x86::CodeSize::k16;
+  result.limited_code = !state.code64() && cs.limit != 0xffffffff;
+  return result;
+}
+
+x86::OrFault<Block*> InterpreterVcpu::find(BlockMode mode) {
+  const x86::CpuState& state = cpu_->state;
+  ++cpu_->counters.block_lookups;
+  std::uint64_t linear = state.rip;
+  if (mode.code_size == x86::CodeSize::k64) {
+    if (!x86::canonical(state, linear)) return x86::general_protection();
+  } else {
+    linear = (linear + state.segment[x86::kCs].base) & 0xffffffff;
+  }
+  const PhysAddr physical = TRY(mmu_.translate_code(LinearAddr{linear}));
+  if (Block* block = blocks_.find(physical, mode.key())) {
+    if (!block->straddles) return block;
+    // Its second page may be mapped elsewhere by now.
+    const PhysAddr second = TRY(mmu_.translate_code(LinearAddr{(linear | kPageMask) + 1}));
+    if (second == block->second_page) return block;
+    blocks_.retire(*block);
+  }
+  return builder_.build(LinearAddr{linear}, physical, mode);
+}
+
+/// Where CS has a limit, code runs block by block up to it, then one by one, then faults.
+x86::OrFault<Block*> InterpreterVcpu::find_within_limit(std::uint64_t limit) {
+  const std::uint64_t rip = cpu_->state.rip;
+  if (rip > limit) return x86::general_protection();
+  BlockMode wanted = mode();
+  Block* block = TRY(find(wanted));
+  if (rip + block->bytes - 1 <= limit) return block;
+  wanted.single = true;
+  block = TRY(find(wanted));
+  if (rip + block->bytes - 1 > limit) return x86::general_protection();
+  return block;
+}
+
+const Op* InterpreterVcpu::find_block(Cpu* cpu) {
+  if (cpu->stepping) return nullptr;
+  JumpCacheEntry& entry = cpu->jump_entry(cpu->state.rip);
+  if (entry.rip == cpu->state.rip && entry.tag == cpu->jump_tag) return entry.entry;
+  auto* vcpu = static_cast<InterpreterVcpu*>(cpu->vcpu);
+  const BlockMode mode = vcpu->mode();
+  const auto block = mode.limited_code ? vcpu->find_within_limit(cpu->state.segment[x86::kCs].limit)
+                                       : vcpu->find(mode);
+  if (!block) {
+    cpu->raise(block.error());
+    return nullptr;
+  }
+  entry = {cpu->state.rip, cpu->jump_tag, (*block)->ops};
+  return (*block)->ops;
+}
+
+/// Within a page a branch always leads to the same physical place, whatever the mapping.
+const Op* InterpreterVcpu::find_linked(const Op* branch, Cpu* cpu) {
+  const Op* entry = find_block(cpu);
+  if (entry == nullptr) return nullptr;
+  const Block& from = *branch->block;
+  Block& to = *entry->block;
+  const bool same_page = value(from.start) >> kPageShift == value(to.start) >> kPageShift;
+  const bool same_mode = from.mode == to.mode && (from.mode & 0xc) == 0;
+  if (same_page && same_mode && !from.straddles && !to.straddles && from.valid && to.valid) {
+    Op* own = from.ops + (branch - from.ops);
+    BlockCache::link(own, to);
+  }
+  return entry;
+}
+
+bool InterpreterVcpu::take_events() {
+  const std::uint32_t events = cpu_->events.take();
+  if (events & PendingEvents::kStaleCode) blocks_.drop_stale();
+  if (events & PendingEvents::kInterrupt) interrupt_hint_ = true;
+  if (events & PendingEvents::kNmi) cpu_->state.nmi_pending = 1;
+  return (events & PendingEvents::kKick) != 0;
+}
+
+std::optional<ExitReason> InterpreterVcpu::deliver(const x86::Event& event) {
+  cpu_->bring_out_flags();
+  const auto outcome = x86::deliver(cpu_->state, port_, event);
+  cpu_->take_in_flags();
+  if (outcome == x86::DeliveryOutcome::kTripleFault) return ExitReason::kTripleFault;
+  return {};
+}
+
+std::optional<ExitReason> InterpreterVcpu::deliver_pending_fault() {
+  cpu_->fault_pending = false;
+  ++cpu_->counters.faults[static_cast<std::size_t>(cpu_->fault.vector) & 31];
+  cpu_->bring_out_flags();
+  const auto outcome = x86::deliver_fault(cpu_->state, port_, cpu_->fault);
+  cpu_->take_in_flags();
+  if (outcome == x86::DeliveryOutcome::kTripleFault) return ExitReason::kTripleFault;
+  return {};
+}
+
+/// Delivers what waits, in the order of SDM vol. 3A, table 6-2: traps, NMI, interrupts.
+std::optional<ExitReason> InterpreterVcpu::inject() {
+  x86::CpuState& state = cpu_->state;
+  if (state.mov_ss_shadow) return {};
+  if (state.pending_debug != 0) {
+    x86::Fault trap{x86::Vector::kDB};
+    trap.dr6 = std::exchange(state.pending_debug, 0);
+    ++cpu_->counters.faults[static_cast<std::size_t>(x86::Vector::kDB)];
+    return deliver(x86::Event::exception(trap));
+  }
+  if (state.nmi_pending && !state.nmi_blocked && !state.sti_shadow) {
+    state.nmi_pending = 0;
+    return deliver(x86::Event::nmi());
+  }
+  if (!interrupt_hint_ || !(state.rflags & rflags::kIf) || state.sti_shadow) return {};
+  interrupt_hint_ = false;
+  const auto vector = context_.port.acknowledge_interrupt();
+  if (!vector) return {};
+  ++cpu_->counters.interrupts;
+  interrupt_hint_ = true;  // there may be more behind it
+  return deliver(x86::Event::external_interrupt(*vector));
+}
+
+std::optional<ExitReason> InterpreterVcpu::between_instructions() {
+  if (take_events()) return ExitReason::kKicked;
+  if (is(cpu_->state, Activity::kShutdown)) return ExitReason::kTripleFault;
+  if (const auto exit = inject()) return exit;
+  if (!is(cpu_->state, Activity::kRunning)) return ExitReason::kHalted;
+  return {};
+}
+
+/// Instruction breakpoints that are enabled: 4 bits, as in DR6. SDM vol. 3B, 17.2.4.
+std::uint64_t InterpreterVcpu::instruction_breakpoints() const {
+  const x86::CpuState& state = cpu_->state;
+  const std::uint64_t linear =
+      state.code64() ? state.rip : (state.rip + state.segment[x86::kCs].base) & 0xffffffff;
+  std::uint64_t hit = 0, enabled = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    const bool instruction = ((state.dr7 >> (16 + 4 * i)) & 3) == 0;
+    if (!instruction || state.dr[i] != linear) continue;
+    hit |= 1u << i;
+    if ((state.dr7 >> (2 * i)) & 3) enabled |= 1u << i;
+  }
+  return enabled ? hit : 0;
+}
+
+bool InterpreterVcpu::must_step() const {
+  const x86::CpuState& state = cpu_->state;
+  return (state.rflags & rflags::kTf) != 0 || (state.dr7 & 0xff) != 0 ||
+         (state.sti_shadow | state.mov_ss_shadow) != 0;
+}
+
+/// Runs the only instruction of a block, and nothing after it.
+void InterpreterVcpu::run_single(const Block& block) {
+  cpu_->counters.instructions += 1;
+  cpu_->stepping = true;
+  cpu_->events.raise(PendingEvents::kStop);  // where a branch leads has been looked up before
+  const Op* op = block.ops + 1;              // behind the entry: events wait for the instruction
+  op->run(op, cpu_.get());
+  cpu_->stepping = false;
+}
+
+/// Software interrupts and, where it masks TF, SYSCALL do not trap behind themselves.
+bool InterpreterVcpu::traps_after(const Block& block) const {
+  if (cpu_->state.rflags & rflags::kTf) return true;
+  const Op& op = block.ops[1];
+  if (op.run != op_call_handler) return true;
+  switch (op.insn->mnemonic) {
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT1:
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_INTO:
+    case ZYDIS_MNEMONIC_SYSCALL:
+      return false;
+    default:
+      return true;
+  }
+}
+
+/// One instruction, with everything that debugging and shadows ask for.
+std::optional<ExitReason> InterpreterVcpu::step() {
+  x86::CpuState& state = cpu_->state;
+  const bool shadowed = state.mov_ss_shadow != 0;
+  if ((state.dr7 & 0xff) && !(state.rflags & rflags::kRf) && !shadowed) {
+    if (const std::uint64_t hit = instruction_breakpoints()) {
+      x86::Fault breakpoint{x86::Vector::kDB};
+      breakpoint.dr6 = hit;
+      cpu_->raise(breakpoint);
+      return deliver_pending_fault();
+    }
+  }
+  const bool trap = (state.rflags & rflags::kTf) != 0;
+  state.sti_shadow = 0;
+  state.mov_ss_shadow = 0;
+  BlockMode single = mode();
+  single.single = true;
+  const auto block = find(single);
+  const std::uint64_t limit = state.segment[x86::kCs].limit;
+  if (!block || (single.limited_code && state.rip + (*block)->bytes - 1 > limit)) {
+    cpu_->raise(block ? x86::Fault{x86::Vector::kGP} : block.error());
+    return deliver_pending_fault();
+  }
+  state.rflags &= ~rflags::kRf;
+  run_single(**block);
+  if (cpu_->fault_pending) return deliver_pending_fault();
+  if (trap && traps_after(**block)) state.pending_debug |= x86::dr6::kBs;
+  return {};
+}
+
+Result<ExitReason> InterpreterVcpu::run() {
+  blocks_.adopt_thread();
+  cpu_->fault_pending = false;
+  interrupt_hint_ = true;
+  std::optional<ExitReason> exit;
+  while (!exit) {
+    blocks_.trim();
+    exit = between_instructions();
+    if (exit) break;
+    if (must_step()) [[unlikely]] {
+      exit = step();
+      continue;
+    }
+    cpu_->state.rflags &= ~rflags::kRf;
+    if (const Op* entry = find_block(cpu_.get())) entry->run(entry, cpu_.get());
+    if (cpu_->fault_pending) exit = deliver_pending_fault();
+  }
+  HostStubs::sync(cpu_->state);
+  return *exit;
+}
+
+std::vector<Counter> InterpreterVcpu::counters() const {
+  const CpuCounters& c = cpu_->counters;
+  std::vector<Counter> result{{"instructions", c.instructions},
+                              {"blocks_decoded", c.blocks_decoded},
+                              {"blocks_invalidated", c.blocks_invalidated},
+                              {"block_lookups", c.block_lookups},
+                              {"code_flushes", c.code_flushes},
+                              {"tlb_misses", c.tlb_misses},
+                              {"tlb_flushes", c.tlb_flushes},
+                              {"mmio_accesses", c.mmio_accesses},
+                              {"pio_accesses", c.pio_accesses},
+                              {"handler_calls", c.handler_calls},
+                              {"interrupts", c.interrupts}};
+  constexpr const char* kNames[32] = {"de", "db",    "nmi",   "bp", "of", "br", "ud",
+                                      "nm", "df",    nullptr, "ts", "np", "ss", "gp",
+                                      "pf", nullptr, "mf",    "ac", "mc", "xm"};
+  for (std::size_t i = 0; i < c.faults.size(); ++i)
+    if (c.faults[i] != 0)
+      result.push_back({kNames[i] ? std::string("fault_") + kNames[i] : fmt::format("fault_{}", i),
+                        c.faults[i]});
+  return result;
+}
+
+}  // namespace vireo::engine::interpreter

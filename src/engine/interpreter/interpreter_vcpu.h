@@ -1,0 +1,58 @@
+#pragma once
+#include <memory>
+#include <optional>
+
+#include "engine/engine.h"
+#include "engine/interpreter/block_builder.h"
+#include "engine/software/block_cache.h"
+#include "engine/software/cpu.h"
+#include "engine/software/host_stub.h"
+#include "engine/software/soft_mmu.h"
+#include "engine/software/soft_port.h"
+#include "x86/delivery/interrupt_delivery.h"
+
+namespace vireo::engine::interpreter {
+
+class InterpreterVcpu final : public EngineVcpu {
+ public:
+  InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory);
+  ~InterpreterVcpu() override;
+
+  Result<ExitReason> run() override;
+  void kick() noexcept override { cpu_->events.raise(PendingEvents::kKick); }
+  void notify_interrupt() noexcept override { cpu_->events.raise(PendingEvents::kInterrupt); }
+  void notify_nmi() noexcept override { cpu_->events.raise(PendingEvents::kNmi); }
+  void load(const x86::CpuState& state) override;
+  void store(x86::CpuState& state) const override;
+  std::vector<Counter> counters() const override;
+
+ private:
+  static const Op* find_block(Cpu* cpu);
+  static const Op* find_linked(const Op* branch, Cpu* cpu);
+  x86::OrFault<Block*> find(BlockMode mode);
+  x86::OrFault<Block*> find_within_limit(std::uint64_t limit);
+  BlockMode mode() const;
+
+  /// Everything that can happen between two instructions. An answer ends run().
+  std::optional<ExitReason> between_instructions();
+  bool take_events();
+  std::optional<ExitReason> inject();
+  bool must_step() const;
+  void run_single(const Block& block);
+  bool traps_after(const Block& block) const;
+  std::optional<ExitReason> step();
+  std::optional<ExitReason> deliver_pending_fault();
+  std::optional<ExitReason> deliver(const x86::Event& event);
+  std::uint64_t instruction_breakpoints() const;
+
+  VcpuContext context_;
+  std::unique_ptr<Cpu> cpu_;
+  SoftMmu mmu_;
+  SoftPort port_;
+  HostStubs stubs_;
+  BlockCache blocks_;
+  BlockBuilder builder_;
+  bool interrupt_hint_ = false;  ///< the irqchip may have a vector for us
+};
+
+}  // namespace vireo::engine::interpreter

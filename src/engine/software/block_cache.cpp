@@ -1,0 +1,154 @@
+#include "engine/software/block_cache.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "base/assert.h"
+#include "engine/software/soft_mmu.h"
+
+namespace vireo::engine {
+namespace {
+
+constexpr std::size_t kChunk = std::size_t{1} << 20;
+constexpr std::size_t kMaxChunks = 192;
+
+bool overlaps(const Block& block, std::uint64_t first, std::uint64_t last) {
+  const std::uint64_t start = value(block.start);
+  if (!block.straddles) return start <= last && first < start + block.bytes;
+  const std::uint64_t in_first = kPageSize - (start & kPageMask);
+  const std::uint64_t second = value(block.second_page);
+  return (start <= last && first < start + in_first) ||
+         (second <= last && first < second + block.bytes - in_first);
+}
+
+}  // namespace
+
+BlockCache::BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale)
+    : cpu_(cpu), memory_(memory), leave_(leave), stale_(stale) {
+  memory_.add_listener(*this);
+}
+
+BlockCache::~BlockCache() { memory_.remove_listener(*this); }
+
+Block* BlockCache::find(PhysAddr start, std::uint32_t mode) const {
+  const auto found = blocks_.find(key(start, mode));
+  return found == blocks_.end() ? nullptr : found->second.get();
+}
+
+void* BlockCache::allocate(std::size_t bytes) {
+  VIREO_ASSERT(bytes <= kChunk);
+  if (arena_.empty() || arena_used_ + bytes > kChunk) {
+    arena_.push_back(std::make_unique_for_overwrite<std::byte[]>(kChunk));
+    arena_used_ = 0;
+  }
+  void* result = arena_.back().get() + arena_used_;
+  arena_used_ += (bytes + 15) & ~std::size_t{15};
+  return result;
+}
+
+Op* BlockCache::allocate_ops(std::size_t count) {
+  Op* ops = static_cast<Op*>(allocate(count * sizeof(Op)));
+  std::uninitialized_default_construct_n(ops, count);
+  return ops;
+}
+
+x86::Insn* BlockCache::allocate_insn(const x86::Insn& insn) {
+  return new (allocate(sizeof(x86::Insn))) x86::Insn(insn);
+}
+
+Block* BlockCache::insert(std::unique_ptr<Block> block) {
+  Block* result = block.get();
+  pages_[value(block->start) >> kPageShift].push_back(result);
+  memory_.watch(PhysAddr{value(block->start) & ~kPageMask});
+  if (block->straddles) {
+    pages_[value(block->second_page) >> kPageShift].push_back(result);
+    memory_.watch(block->second_page);
+  }
+  const auto [place, fresh] =
+      blocks_.insert_or_assign(key(block->start, block->mode), std::move(block));
+  VIREO_ASSERT(fresh);
+  return result;
+}
+
+void BlockCache::link(Op* branch, Block& target) {
+  branch->target = target.ops;
+  target.incoming.push_back(branch);
+}
+
+void BlockCache::trim() {
+  if (arena_.size() >= kMaxChunks) flush();
+}
+
+void BlockCache::flush() {
+  ++cpu_.counters.code_flushes;
+  for (const auto& [page, blocks] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
+  blocks_.clear();
+  retired_.clear();
+  pages_.clear();
+  arena_.clear();
+  cpu_.jump_tag += 0x100;
+}
+
+void BlockCache::drop_stale() {
+  std::vector<Range> ranges;
+  {
+    const std::lock_guard lock(remote_mutex_);
+    ranges.swap(remote_);
+  }
+  for (const Range& range : ranges) invalidate(range.address, range.size);
+}
+
+void BlockCache::on_watch(PhysAddr page) {
+  for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
+}
+
+void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
+  if (std::this_thread::get_id() == owner_) {
+    invalidate(address, size);
+    return;
+  }
+  {
+    const std::lock_guard lock(remote_mutex_);
+    remote_.push_back({address, size});
+  }
+  cpu_.events.raise(PendingEvents::kStaleCode);
+}
+
+void BlockCache::invalidate(PhysAddr address, std::size_t size) {
+  if (size == 0) return;
+  const std::uint64_t first = value(address), last = first + size - 1;
+  for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page) {
+    const auto found = pages_.find(page);
+    if (found == pages_.end()) continue;
+    std::vector<Block*> hit;
+    std::ranges::copy_if(found->second, std::back_inserter(hit),
+                         [&](const Block* block) { return overlaps(*block, first, last); });
+    for (Block* block : hit) retire(*block);
+  }
+}
+
+void BlockCache::retire(Block& block) {
+  ++cpu_.counters.blocks_invalidated;
+  block.valid = false;
+  block.ops[0].run = stale_;
+  for (std::size_t i = 1; i < block.op_count; ++i) block.ops[i].run = leave_;
+  for (Op* branch : block.incoming) branch->target = nullptr;
+  block.incoming.clear();
+  forget_in_page(value(block.start) >> kPageShift, &block);
+  if (block.straddles) forget_in_page(value(block.second_page) >> kPageShift, &block);
+  auto node = blocks_.extract(key(block.start, block.mode));
+  VIREO_ASSERT(!node.empty());
+  // Its operations may be running; the arena keeps them until the next flush.
+  retired_.push_back(std::move(node.mapped()));
+}
+
+void BlockCache::forget_in_page(std::uint64_t page, const Block* block) {
+  const auto found = pages_.find(page);
+  if (found == pages_.end()) return;
+  std::erase(found->second, block);
+  if (!found->second.empty()) return;
+  pages_.erase(found);
+  memory_.unwatch(PhysAddr{page << kPageShift});
+}
+
+}  // namespace vireo::engine

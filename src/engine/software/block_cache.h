@@ -1,0 +1,75 @@
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/software/block.h"
+#include "engine/software/cpu.h"
+#include "memory/guest_memory.h"
+
+namespace vireo::engine {
+
+/// Decoded guest code, keyed by guest-physical address and mode. Pages that code was decoded from
+/// are watched; a write that touches a block makes every one of its operations leave the block, the
+/// next one included when the block is running. Belongs to one vCPU; only on_watched_write() may
+/// come from another thread.
+class BlockCache final : public memory::PageListener {
+ public:
+  BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale);
+  ~BlockCache() override;
+
+  Block* find(PhysAddr start, std::uint32_t mode) const;
+  /// Memory for a block's operations; lives until flush().
+  Op* allocate_ops(std::size_t count);
+  x86::Insn* allocate_insn(const x86::Insn& insn);
+  /// Enters a complete block and watches its pages.
+  Block* insert(std::unique_ptr<Block> block);
+  /// Makes `branch` go straight to the block.
+  static void link(Op* branch, Block& target);
+
+  /// Takes a block out. It stays in memory until flush(), but every operation of it leaves.
+  void retire(Block& block);
+  /// Drops everything if so much has gathered that it is worth it. Only between blocks.
+  void trim();
+  void flush();
+  /// Handles what other threads wrote. Only between blocks.
+  void drop_stale();
+
+  /// The calling thread is the one that runs the vCPU from now on.
+  void adopt_thread() { owner_ = std::this_thread::get_id(); }
+
+  // memory::PageListener
+  void on_watch(PhysAddr page) override;
+  void on_watched_write(PhysAddr address, std::size_t size) override;
+
+ private:
+  struct Range {
+    PhysAddr address;
+    std::size_t size;
+  };
+  static std::uint64_t key(PhysAddr start, std::uint32_t mode) { return value(start) << 8 | mode; }
+  void* allocate(std::size_t bytes);
+  void invalidate(PhysAddr address, std::size_t size);
+  void forget_in_page(std::uint64_t page, const Block* block);
+
+  Cpu& cpu_;
+  memory::GuestMemory& memory_;
+  const OpHandler leave_;  ///< put in place of the operations of a block that is gone
+  const OpHandler stale_;  ///< and of its entry
+  std::atomic<std::thread::id> owner_ = std::this_thread::get_id();
+  std::unordered_map<std::uint64_t, std::unique_ptr<Block>> blocks_;
+  std::vector<std::unique_ptr<Block>> retired_;
+  std::unordered_map<std::uint64_t, std::vector<Block*>> pages_;
+  std::vector<std::unique_ptr<std::byte[]>> arena_;
+  std::size_t arena_used_ = 0;
+
+  std::mutex remote_mutex_;  // guards remote_
+  std::vector<Range> remote_;
+};
+
+}  // namespace vireo::engine

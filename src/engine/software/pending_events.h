@@ -1,0 +1,24 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace vireo::engine {
+
+/// What other threads want from a running vCPU. One word, looked at on entry to every block of
+/// guest code; that is the only cost of an interrupt that does not come.
+class PendingEvents {
+ public:
+  static constexpr std::uint32_t kKick = 1, kInterrupt = 2, kNmi = 4, kStaleCode = 8,
+                                 kStop = 16;  ///< only to leave the threaded code
+
+  /// From any thread.
+  void raise(std::uint32_t events) noexcept { word_.fetch_or(events, std::memory_order_release); }
+  bool any() const noexcept { return word_.load(std::memory_order_relaxed) != 0; }
+  /// Takes what is there; the caller handles all of it.
+  std::uint32_t take() noexcept { return any() ? word_.exchange(0, std::memory_order_acquire) : 0; }
+
+ private:
+  std::atomic<std::uint32_t> word_{0};
+};
+
+}  // namespace vireo::engine

@@ -1,0 +1,372 @@
+#include "engine/software/soft_mmu.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "x86/semantics/operands.h"
+
+namespace vireo::engine {
+namespace {
+
+using x86::Access;
+using x86::OrFault;
+using x86::Privilege;
+using x86::Vector;
+
+std::uint64_t linear_mask(const x86::CpuState& state) {
+  return state.long_mode() ? ~0ull : 0xffffffffull;
+}
+
+/// DR7: two enable bits and, from bit 16, R/W and LEN for each of four. SDM vol. 3B, 17.2.4.
+constexpr unsigned kOnExecution = 0, kOnWrite = 1, kOnIo = 2;
+unsigned breakpoint_kind(std::uint64_t dr7, unsigned i) { return (dr7 >> (16 + 4 * i)) & 3; }
+std::uint64_t breakpoint_size(std::uint64_t dr7, unsigned i) {
+  constexpr std::uint64_t kSizes[] = {1, 2, 8, 4};
+  return kSizes[(dr7 >> (18 + 4 * i)) & 3];
+}
+bool breakpoint_enabled(std::uint64_t dr7, unsigned i) { return ((dr7 >> (2 * i)) & 3) != 0; }
+
+bool has_data_breakpoint(std::uint64_t dr7) {
+  for (unsigned i = 0; i < 4; ++i)
+    if (breakpoint_enabled(dr7, i) && breakpoint_kind(dr7, i) != kOnExecution) return true;
+  return false;
+}
+
+}  // namespace
+
+TlbIndex SoftMmu::find_current() const {
+  const x86::CpuState& state = cpu_.state;
+  const bool alignment_check = (state.rflags & x86::rflags::kAc) != 0;
+  if (state.cpl() == 3) {
+    const bool checked = alignment_check && (state.cr0 & x86::cr0::kAm) != 0;
+    return checked ? TlbIndex::kAlignmentChecked : TlbIndex::kUser;
+  }
+  return alignment_check && mode_.smap ? TlbIndex::kSmapSuspended : TlbIndex::kSupervisor;
+}
+
+void SoftMmu::refresh_mode() {
+  const x86::CpuState& state = cpu_.state;
+  const auto mode = x86::PagingMode::of(state, model_);
+  if (mode != mode_) {
+    auto same_tables = mode;
+    same_tables.cr3 = mode_.cr3;
+    same_tables.pdpte = mode_.pdpte;
+    const bool only_tables = same_tables == mode_;
+    mode_ = mode;
+    flush(only_tables ? x86::TlbFlush::kNonGlobal : x86::TlbFlush::kAll);
+  }
+  current_ = find_current();
+  watching_ = has_data_breakpoint(state.dr7);
+  // Under watch nothing may hit: the table that is never filled is used.
+  const TlbIndex table = watching_ ? TlbIndex::kAlignmentChecked : current_;
+  cpu_.tlb = &cpu_.tlbs[static_cast<std::size_t>(table)];
+
+  // Looked-up branch targets are keyed by RIP: another code base or limit makes them stale.
+  const auto& cs = state.segment[x86::kCs];
+  const bool code64 = state.code64();
+  const std::uint64_t base = code64 ? 0 : cs.base;
+  const std::uint32_t limit = code64 ? 0xffffffff : cs.limit;
+  std::uint64_t generation = cpu_.jump_tag & ~0xffull;
+  if (base != code_base_ || limit != code_limit_) generation += 0x100;
+  code_base_ = base;
+  code_limit_ = limit;
+  const std::uint64_t mode_bits = (code64 ? 2u : cs.big() ? 1u : 0u) | (state.cpl() == 3 ? 4u : 0u);
+  if (const std::uint64_t tag = generation | mode_bits | 0x80; tag != cpu_.jump_tag) {
+    cpu_.jump_tag = tag;
+    cpu_.leave_block = true;
+  }
+}
+
+void SoftMmu::flush(x86::TlbFlush kind) {
+  ++cpu_.counters.tlb_flushes;
+  for (Tlb& tlb : cpu_.tlbs) {
+    if (!tlb.used()) continue;
+    if (kind == x86::TlbFlush::kAll)
+      tlb.clear();
+    else
+      tlb.clear_non_global();
+  }
+  cpu_.jump_tag += 0x100;
+  cpu_.leave_block = true;
+}
+
+void SoftMmu::invalidate_page(LinearAddr address) {
+  for (Tlb& tlb : cpu_.tlbs) tlb.invalidate_page(value(address));
+  cpu_.jump_tag += 0x100;
+  cpu_.leave_block = true;
+}
+
+OrFault<PhysAddr> SoftMmu::translate_page(LinearAddr address, Access access, TlbIndex who) {
+  x86::WalkRequest request;
+  request.address = address;
+  request.access = access;
+  request.user = who == TlbIndex::kUser || who == TlbIndex::kAlignmentChecked;
+  request.smap_suspended = who == TlbIndex::kSmapSuspended;
+  const auto translation = TRY(x86::walk_pages(mode_, *this, request));
+  if (access != Access::kExecute) remember(address, translation, access, who);
+  return translation.page + (value(address) & kPageMask);
+}
+
+void SoftMmu::remember(LinearAddr address, const x86::Translation& translation, Access access,
+                       TlbIndex who) {
+  ++cpu_.counters.tlb_misses;
+  if (who == TlbIndex::kAlignmentChecked) return;
+  std::byte* host = memory_.host_page(translation.page);
+  if (host == nullptr) return;
+  Tlb& tlb = cpu_.tlbs[static_cast<std::size_t>(who)];
+  const std::uint64_t linear = value(address) & ~kPageMask;
+  x86::WalkRequest request{LinearAddr{linear}, Access::kRead, who == TlbIndex::kUser,
+                           who == TlbIndex::kSmapSuspended};
+  TlbEntry entry;
+  entry.read_tag = permitted(mode_, translation.rights, request) ? linear : Tlb::no_tag(linear);
+  request.access = Access::kWrite;
+  const bool writable = (access == Access::kWrite || translation.rights.dirty) &&
+                        permitted(mode_, translation.rights, request) &&
+                        memory_.view(translation.page).writable;
+  entry.write_tag = writable ? linear : Tlb::no_tag(linear);
+  // SAFETY: an address is made from the pointer; it becomes one again in load() and store().
+  entry.delta = reinterpret_cast<std::uint64_t>(host) - linear;
+  entry.physical = value(translation.page) | (translation.global ? 1 : 0);
+  tlb.entry(linear) = entry;
+  tlb.mark_used();
+}
+
+OrFault<SoftMmu::Parts> SoftMmu::translate(LinearAddr address, std::size_t size, Access access,
+                                           TlbIndex who) {
+  const std::uint64_t mask = linear_mask(cpu_.state);
+  const std::uint64_t first = value(address) & mask;
+  if (who == TlbIndex::kAlignmentChecked && size <= 8 && (first & (size - 1)) != 0)
+    return x86::fault(Vector::kAC, 0);
+  const std::size_t in_first = std::min<std::size_t>(size, kPageSize - (first & kPageMask));
+  Parts parts{};
+  parts.part[0] = {TRY(translate_page(LinearAddr{first}, access, who)), in_first};
+  parts.count = 1;
+  if (in_first < size) {
+    const std::uint64_t second = (first + in_first) & mask;
+    parts.part[1] = {TRY(translate_page(LinearAddr{second}, access, who)), size - in_first};
+    parts.count = 2;
+  }
+  return parts;
+}
+
+/// The trap comes after the instruction. SDM vol. 3B, 17.3.1.2.
+void SoftMmu::note_data_access(std::uint64_t linear, std::size_t size, bool write) {
+  x86::CpuState& state = cpu_.state;
+  std::uint64_t hit = 0;
+  bool any_enabled = false;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned kind = breakpoint_kind(state.dr7, i);
+    if (kind == kOnExecution || kind == kOnIo || (kind == kOnWrite && !write)) continue;
+    const std::uint64_t length = breakpoint_size(state.dr7, i);
+    const std::uint64_t start = state.dr[i] & ~(length - 1);
+    if (linear >= start + length || start >= linear + size) continue;
+    hit |= 1u << i;
+    any_enabled = any_enabled || breakpoint_enabled(state.dr7, i);
+  }
+  if (any_enabled) state.pending_debug |= hit;
+}
+
+OrFault<> SoftMmu::read(LinearAddr address, std::span<std::byte> data, TlbIndex who) {
+  const Parts parts = TRY(translate(address, data.size(), Access::kRead, who));
+  if (watching_) note_data_access(value(address), data.size(), false);
+  std::size_t done = 0;
+  for (unsigned i = 0; i < parts.count; ++i) {
+    read_physical(parts.part[i].physical, data.subspan(done, parts.part[i].size));
+    done += parts.part[i].size;
+  }
+  return Unit{};
+}
+
+OrFault<> SoftMmu::write(LinearAddr address, std::span<const std::byte> data, TlbIndex who) {
+  const Parts parts = TRY(translate(address, data.size(), Access::kWrite, who));
+  if (watching_) note_data_access(value(address), data.size(), true);
+  std::size_t done = 0;
+  for (unsigned i = 0; i < parts.count; ++i) {
+    write_physical(parts.part[i].physical, data.subspan(done, parts.part[i].size));
+    done += parts.part[i].size;
+  }
+  return Unit{};
+}
+
+OrFault<> SoftMmu::check_write(LinearAddr address, std::size_t size, TlbIndex who) {
+  if (size == 0) return Unit{};
+  const std::uint64_t mask = linear_mask(cpu_.state);
+  std::uint64_t page = value(address) & ~kPageMask;
+  TRY(translate_page(LinearAddr{value(address) & mask}, Access::kWrite, who));
+  const std::uint64_t last = (value(address) + size - 1) & ~kPageMask;
+  while (page != last) {
+    page += kPageSize;
+    TRY(translate_page(LinearAddr{page & mask}, Access::kWrite, who));
+  }
+  return Unit{};
+}
+
+namespace {
+
+template <class T>
+bool exchange_at(std::byte* host, std::span<std::byte> expected,
+                 std::span<const std::byte> desired) {
+  T old, fresh;
+  std::memcpy(&old, expected.data(), sizeof(T));
+  std::memcpy(&fresh, desired.data(), sizeof(T));
+  // SAFETY: guest RAM, sizeof(T) bytes inside one page; the processor locks unaligned words too.
+  bool done;
+  asm volatile("lock cmpxchg %[fresh], %[word]"
+               : "=@ccz"(done), "+a"(old), [word] "+m"(*reinterpret_cast<T*>(host))
+               : [fresh] "r"(fresh)
+               : "memory");
+  if (!done) std::memcpy(expected.data(), &old, sizeof(T));
+  return done;
+}
+
+/// 16 bytes, aligned: the caller has checked.
+bool exchange_16(std::byte* host, std::span<std::byte> expected,
+                 std::span<const std::byte> desired) {
+  std::uint64_t old[2], fresh[2];
+  std::memcpy(old, expected.data(), 16);
+  std::memcpy(fresh, desired.data(), 16);
+  bool done;
+  asm volatile("lock cmpxchg16b (%[host])"
+               : "=@ccz"(done), "+a"(old[0]), "+d"(old[1])
+               : "b"(fresh[0]), "c"(fresh[1]), [host] "r"(host)
+               : "memory");
+  if (!done) std::memcpy(expected.data(), old, 16);
+  return done;
+}
+
+bool exchange(std::byte* host, std::span<std::byte> expected, std::span<const std::byte> desired) {
+  switch (expected.size()) {
+    case 1:
+      return exchange_at<std::uint8_t>(host, expected, desired);
+    case 2:
+      return exchange_at<std::uint16_t>(host, expected, desired);
+    case 4:
+      return exchange_at<std::uint32_t>(host, expected, desired);
+    case 8:
+      return exchange_at<std::uint64_t>(host, expected, desired);
+    default:
+      return exchange_16(host, expected, desired);
+  }
+}
+
+}  // namespace
+
+OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte> expected,
+                                        std::span<const std::byte> desired, TlbIndex who) {
+  const Parts parts = TRY(translate(address, expected.size(), Access::kWrite, who));
+  if (watching_) note_data_access(value(address), expected.size(), true);
+  const PhysAddr physical = parts.part[0].physical;
+  std::byte* host = memory_.host_page(physical);
+  const bool aligned16 = expected.size() != 16 || (value(physical) & 15) == 0;
+  if (parts.count == 1 && host != nullptr && aligned16) {
+    const bool rom = !memory_.view(physical).writable && !memory_.watched(physical);
+    if (!rom) {
+      const bool done = exchange(host + (value(physical) & kPageMask), expected, desired);
+      if (done && memory_.watched(physical)) memory_.note_write(physical, expected.size());
+      return done;
+    }
+  }
+  // MMIO, ROM, or split across pages: read, compare and write.
+  std::array<std::byte, 16> current{};
+  const auto now = std::span(current).first(expected.size());
+  TRY(read(address, now, who));
+  if (!std::equal(now.begin(), now.end(), expected.begin())) {
+    std::copy(now.begin(), now.end(), expected.begin());
+    return false;
+  }
+  TRY(write(address, desired, who));
+  return true;
+}
+
+OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
+  const TlbIndex who = cpu_.state.cpl() == 3 ? TlbIndex::kUser : TlbIndex::kSupervisor;
+  return translate_page(address, Access::kExecute, who);
+}
+
+std::byte* SoftMmu::direct(LinearAddr address, std::size_t size, bool write) {
+  const std::uint64_t linear = value(address);
+  const TlbEntry& entry = cpu_.tlb->entry(linear);
+  const std::uint64_t tag = write ? entry.write_tag : entry.read_tag;
+  if (size > kPageSize || linear - tag > kPageSize - size) return nullptr;
+  // SAFETY: the tag vouches for `size` bytes at this host address.
+  return reinterpret_cast<std::byte*>(linear + entry.delta);
+}
+
+void SoftMmu::read_physical(PhysAddr address, std::span<std::byte> data) {
+  if (const std::byte* host = memory_.host_page(address)) {
+    std::memcpy(data.data(), host + (value(address) & kPageMask), data.size());
+    return;
+  }
+  ++cpu_.counters.mmio_accesses;
+  // Devices take 1, 2, 4 or 8 bytes at a time.
+  while (!data.empty()) {
+    const std::size_t chunk = std::size_t{1}
+                              << (63 - __builtin_clzll(std::min<std::size_t>(data.size(), 8)));
+    port_.mmio_read(address, data.first(chunk));
+    data = data.subspan(chunk);
+    address = address + chunk;
+  }
+}
+
+void SoftMmu::write_physical(PhysAddr address, std::span<const std::byte> data) {
+  if (memory_.host_page(address) != nullptr) {
+    memory_.write(address, data);
+    return;
+  }
+  ++cpu_.counters.mmio_accesses;
+  while (!data.empty()) {
+    const std::size_t chunk = std::size_t{1}
+                              << (63 - __builtin_clzll(std::min<std::size_t>(data.size(), 8)));
+    port_.mmio_write(address, data.first(chunk));
+    data = data.subspan(chunk);
+    address = address + chunk;
+  }
+}
+
+std::uint64_t SoftMmu::read(PhysAddr address, std::size_t size) {
+  std::uint64_t word = 0;
+  auto bytes = std::as_writable_bytes(std::span(&word, 1)).first(size);
+  if (!memory_.read(address, bytes)) std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
+  return word;
+}
+
+bool SoftMmu::compare_exchange(PhysAddr address, std::size_t size, std::uint64_t expected,
+                               std::uint64_t desired) {
+  std::byte* host = memory_.host_page(address);
+  if (host == nullptr) return true;
+  const auto old = std::as_writable_bytes(std::span(&expected, 1)).first(size);
+  const auto fresh = std::as_bytes(std::span(&desired, 1)).first(size);
+  const bool done = exchange(host + (value(address) & kPageMask), old, fresh);
+  if (done && memory_.watched(address)) memory_.note_write(address, size);
+  return done;
+}
+
+namespace {
+
+bool check_canonical(Cpu* cpu, std::uint64_t linear, std::size_t size, std::uint8_t segment) {
+  const bool good = !cpu->state.long_mode() || (x86::canonical(cpu->state, linear) &&
+                                                x86::canonical(cpu->state, linear + size - 1));
+  if (!good) cpu->raise({segment == x86::kSs ? Vector::kSS : Vector::kGP});
+  return good;
+}
+
+}  // namespace
+
+bool load_slow(Cpu* cpu, std::uint64_t linear, void* data, std::size_t size, std::uint8_t segment) {
+  if (!check_canonical(cpu, linear, size, segment)) return false;
+  const auto bytes = std::span(static_cast<std::byte*>(data), size);
+  const auto done = cpu->mmu->read(LinearAddr{linear}, bytes, cpu->mmu->current());
+  if (!done) cpu->raise(done.error());
+  return done.has_value();
+}
+
+bool store_slow(Cpu* cpu, std::uint64_t linear, const void* data, std::size_t size,
+                std::uint8_t segment) {
+  if (!check_canonical(cpu, linear, size, segment)) return false;
+  const auto bytes = std::span(static_cast<const std::byte*>(data), size);
+  const auto done = cpu->mmu->write(LinearAddr{linear}, bytes, cpu->mmu->current());
+  if (!done) cpu->raise(done.error());
+  return done.has_value();
+}
+
+}  // namespace vireo::engine

@@ -1,0 +1,105 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "engine/engine.h"
+#include "engine/software/cpu.h"
+#include "memory/guest_memory.h"
+#include "x86/paging/page_walk.h"
+
+namespace vireo::engine {
+
+/// Linear memory in software: page walks, the translation caches, and the slow path of every
+/// access: page crossings, MMIO, watched pages, faults. One per vCPU, used on its thread.
+class SoftMmu final : public x86::PhysicalMemory {
+ public:
+  SoftMmu(Cpu& cpu, memory::GuestMemory& memory, MachinePort& port, const x86::CpuidModel& model)
+      : cpu_(cpu), memory_(memory), port_(port), model_(model) {}
+
+  /// Computes what the control registers and the privilege level mean for translation, and drops
+  /// what they make stale.
+  void refresh_mode();
+  void flush(x86::TlbFlush kind);
+  void invalidate_page(LinearAddr address);
+
+  x86::OrFault<> read(LinearAddr address, std::span<std::byte> data, TlbIndex who);
+  x86::OrFault<> write(LinearAddr address, std::span<const std::byte> data, TlbIndex who);
+  x86::OrFault<> check_write(LinearAddr address, std::size_t size, TlbIndex who);
+  x86::OrFault<bool> compare_exchange(LinearAddr address, std::span<std::byte> expected,
+                                      std::span<const std::byte> desired, TlbIndex who);
+  /// The physical address of the instruction byte at a canonical linear address.
+  x86::OrFault<PhysAddr> translate_code(LinearAddr address);
+  /// The host address of `size` bytes of RAM that lie in one page and may be accessed directly;
+  /// null if the slow path has to be taken. Faults are left to the slow path too.
+  std::byte* direct(LinearAddr address, std::size_t size, bool write);
+
+  TlbIndex current() const { return current_; }
+  memory::GuestMemory& memory() { return memory_; }
+
+  // x86::PhysicalMemory
+  std::uint64_t read(PhysAddr address, std::size_t size) override;
+  bool compare_exchange(PhysAddr address, std::size_t size, std::uint64_t expected,
+                        std::uint64_t desired) override;
+
+ private:
+  /// One page's part of an access.
+  struct Part {
+    PhysAddr physical;
+    std::size_t size;
+  };
+  struct Parts {
+    std::array<Part, 2> part;
+    unsigned count;
+  };
+  x86::OrFault<Parts> translate(LinearAddr address, std::size_t size, x86::Access access,
+                                TlbIndex who);
+  x86::OrFault<PhysAddr> translate_page(LinearAddr address, x86::Access access, TlbIndex who);
+  void remember(LinearAddr address, const x86::Translation& translation, x86::Access access,
+                TlbIndex who);
+  void read_physical(PhysAddr address, std::span<std::byte> data);
+  void write_physical(PhysAddr address, std::span<const std::byte> data);
+  TlbIndex find_current() const;
+  void note_data_access(std::uint64_t linear, std::size_t size, bool write);
+
+  Cpu& cpu_;
+  memory::GuestMemory& memory_;
+  MachinePort& port_;
+  const x86::CpuidModel& model_;
+  x86::PagingMode mode_;
+  TlbIndex current_ = TlbIndex::kSupervisor;
+  bool watching_ = false;  ///< a data breakpoint is enabled
+  std::uint64_t code_base_ = 0;
+  std::uint32_t code_limit_ = 0;
+};
+
+/// Slow paths of load() and store() below: false if a fault was raised. `segment` tells #SS from
+/// #GP for addresses that are not canonical.
+bool load_slow(Cpu* cpu, std::uint64_t linear, void* data, std::size_t size, std::uint8_t segment);
+bool store_slow(Cpu* cpu, std::uint64_t linear, const void* data, std::size_t size,
+                std::uint8_t segment);
+
+/// Reads guest memory at a linear address with the current privilege. False: cpu->fault is set.
+template <class T>
+[[gnu::always_inline]] inline bool load(Cpu* cpu, std::uint64_t linear, T& data,
+                                        std::uint8_t segment = x86::kDs) {
+  const TlbEntry& entry = cpu->tlb->entry(linear);
+  if (linear - entry.read_tag > kPageSize - sizeof(T)) [[unlikely]]
+    return load_slow(cpu, linear, &data, sizeof(T), segment);
+  // SAFETY: the tag vouches for sizeof(T) bytes of guest memory at this host address.
+  __builtin_memcpy(&data, reinterpret_cast<const void*>(linear + entry.delta), sizeof(T));
+  return true;
+}
+
+template <class T>
+[[gnu::always_inline]] inline bool store(Cpu* cpu, std::uint64_t linear, const T& data,
+                                         std::uint8_t segment = x86::kDs) {
+  const TlbEntry& entry = cpu->tlb->entry(linear);
+  if (linear - entry.write_tag > kPageSize - sizeof(T)) [[unlikely]]
+    return store_slow(cpu, linear, &data, sizeof(T), segment);
+  // SAFETY: as above, for writing.
+  __builtin_memcpy(reinterpret_cast<void*>(linear + entry.delta), &data, sizeof(T));
+  return true;
+}
+
+}  // namespace vireo::engine

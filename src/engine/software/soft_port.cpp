@@ -1,0 +1,61 @@
+#include "engine/software/soft_port.h"
+
+namespace vireo::engine {
+
+using x86::OrFault;
+using x86::Privilege;
+
+/// The CPL may have changed inside the handler that asks (a stack switch), so it is looked up anew.
+TlbIndex SoftPort::who(Privilege privilege) const {
+  return privilege == Privilege::kSupervisor ? TlbIndex::kSupervisor : mmu_.current();
+}
+
+OrFault<> SoftPort::read(LinearAddr address, std::span<std::byte> data, Privilege privilege) {
+  return mmu_.read(address, data, who(privilege));
+}
+OrFault<> SoftPort::write(LinearAddr address, std::span<const std::byte> data,
+                          Privilege privilege) {
+  return mmu_.write(address, data, who(privilege));
+}
+OrFault<> SoftPort::check_write(LinearAddr address, std::size_t size, Privilege privilege) {
+  return mmu_.check_write(address, size, who(privilege));
+}
+OrFault<bool> SoftPort::compare_exchange(LinearAddr address, std::span<std::byte> expected,
+                                         std::span<const std::byte> desired, Privilege privilege) {
+  return mmu_.compare_exchange(address, expected, desired, who(privilege));
+}
+std::byte* SoftPort::direct(LinearAddr address, std::size_t size, bool write) {
+  return mmu_.direct(address, size, write);
+}
+std::uint64_t SoftPort::read_physical(PhysAddr address, std::size_t size) {
+  return mmu_.read(address, size);
+}
+
+void SoftPort::pio_read(std::uint16_t port, std::span<std::byte> data) {
+  ++cpu_.counters.pio_accesses;
+  context_.port.pio_read(port, data);
+}
+void SoftPort::pio_write(std::uint16_t port, std::span<const std::byte> data) {
+  ++cpu_.counters.pio_accesses;
+  context_.port.pio_write(port, data);
+}
+
+std::uint64_t SoftPort::clock_tsc() { return context_.clock.tsc(); }
+
+std::optional<std::uint64_t> SoftPort::read_platform_msr(std::uint32_t index) {
+  return context_.port.read_msr(index);
+}
+bool SoftPort::write_platform_msr(std::uint32_t index, std::uint64_t value) {
+  return context_.port.write_msr(index, value);
+}
+std::uint8_t SoftPort::read_cr8() { return context_.port.read_cr8(); }
+void SoftPort::write_cr8(std::uint8_t value) { context_.port.write_cr8(value); }
+
+void SoftPort::flush_tlb(x86::TlbFlush kind) {
+  mmu_.refresh_mode();
+  mmu_.flush(kind);
+}
+void SoftPort::invalidate_page(LinearAddr address) { mmu_.invalidate_page(address); }
+void SoftPort::mode_changed() { mmu_.refresh_mode(); }
+
+}  // namespace vireo::engine

@@ -1,0 +1,66 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/address.h"
+
+namespace vireo::engine {
+
+/// One page that can be accessed without a walk. An access of `size` bytes at `linear` hits if
+/// `linear - tag <= kPageSize - size`, unsigned: one comparison catches the wrong page, a missing
+/// permission and an access that leaves the page.
+struct TlbEntry {
+  std::uint64_t read_tag;
+  std::uint64_t write_tag;
+  std::uint64_t delta;     ///< host address - linear address
+  std::uint64_t physical;  ///< page address, bit 0: global
+};
+
+/// A direct-mapped translation cache for one kind of access (user, supervisor, ...). It holds only
+/// pages of RAM and ROM; MMIO always misses.
+class Tlb {
+ public:
+  static constexpr std::size_t kEntries = 1024;
+
+  Tlb() { clear(); }
+
+  TlbEntry& entry(std::uint64_t linear) {
+    return entries_[(linear >> kPageShift) & (kEntries - 1)];
+  }
+  /// A tag that no address which maps to the entry can match: it names a neighbour's page.
+  static std::uint64_t no_tag(std::uint64_t linear) { return (linear & ~kPageMask) ^ kPageSize; }
+
+  void clear() {
+    for (std::size_t i = 0; i < kEntries; ++i) invalidate(i);
+    used_ = false;
+  }
+  void clear_non_global() {
+    if (!used_) return;
+    for (std::size_t i = 0; i < kEntries; ++i)
+      if ((entries_[i].physical & 1) == 0) invalidate(i);
+  }
+  void invalidate_page(std::uint64_t linear) {
+    invalidate((linear >> kPageShift) & (kEntries - 1));
+  }
+  /// Takes away the permission to write a physical page directly.
+  void protect(PhysAddr page) {
+    if (!used_) return;
+    for (std::size_t i = 0; i < kEntries; ++i)
+      if ((entries_[i].physical & ~kPageMask) == value(page))
+        entries_[i].write_tag = no_tag(std::uint64_t{i} << kPageShift);
+  }
+  void mark_used() { used_ = true; }
+  bool used() const { return used_; }
+
+ private:
+  void invalidate(std::size_t i) {
+    const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
+    entries_[i] = {tag, tag, 0, ~kPageMask};
+  }
+
+  std::array<TlbEntry, kEntries> entries_;
+  bool used_ = false;
+};
+
+}  // namespace vireo::engine
