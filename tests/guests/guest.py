@@ -1,0 +1,185 @@
+"""A machine under test: the program on a pseudo-terminal of its own, and what to say to it.
+
+The environment says what is tested: VIREO (the program), VIREO_ENGINE, VIREO_FLAVOUR (of Debian's
+kernel) and VIREO_GUESTS (the folder with kernels and RAM disks, as the scripts leave it).
+"""
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+VIREO = os.environ.get("VIREO", "build/release/apps/vireo/vireo")
+ENGINE = os.environ.get("VIREO_ENGINE", "auto")
+FLAVOUR = os.environ.get("VIREO_FLAVOUR", "cloud-amd64")
+GUESTS = pathlib.Path(os.environ.get("VIREO_GUESTS", "build/guests"))
+KERNEL = GUESTS / FLAVOUR / "vmlinuz"
+SHELL_INITRD = GUESTS / "shell.cpio.gz"
+
+# Generous: several of these run at once on slow machines, on engines of very different speed.
+BOOT_SECONDS = 400
+COMMAND_SECONDS = 90
+READY = "vireo-initrd: ready"
+SKIPPED = 77  # CTest's SKIP_RETURN_CODE
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[78=>]|\r")
+
+
+def plain(text):
+    """Terminal output without escape sequences and carriage returns."""
+    return _ESCAPES.sub("", text)
+
+
+def vireo(*arguments, timeout=60, **options):
+    """Runs the program to its end without a terminal; a CompletedProcess with text output."""
+    options.setdefault("stdin", subprocess.DEVNULL)
+    return subprocess.run(
+        [VIREO, *map(str, arguments)], capture_output=True, text=True, errors="replace",
+        timeout=timeout, **options,
+    )
+
+
+def engines():
+    """What `vireo engines --json` lists, by name."""
+    listed = json.loads(vireo("engines", "--json").stdout)
+    return {engine["name"]: engine for engine in listed}
+
+
+def skip_unless_engine_runs():
+    """Ends the whole test as skipped, with the reason, if this host lacks the engine."""
+    if ENGINE == "auto":
+        return
+    engine = engines().get(ENGINE)
+    if engine is None or not engine["available"]:
+        print(f"skipped: {ENGINE}: {engine['reason'] if engine else 'not in this build'}")
+        sys.exit(SKIPPED)
+
+
+class GuestError(AssertionError):
+    """The guest or the program did not do what was waited for; shows the end of the console."""
+
+
+class Guest:
+    """`vireo run` with a terminal. Use it in a `with` block: at its end the process is gone."""
+
+    def __init__(self, *options, append="", kernel=None, initrd=SHELL_INITRD, memory="512M"):
+        self.console = ""
+        self._seen = 0
+        self._undecoded = b""
+        self._lost = False
+        self._errors = tempfile.TemporaryFile()
+        self.terminal, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, b"\x32\x00\xff\x00\x00\x00\x00\x00")
+        self._slave = slave
+        self.terminal_before = termios.tcgetattr(slave)
+        command = [VIREO, "run", "--engine", ENGINE, "--memory", memory, "--kernel", kernel or KERNEL]
+        if initrd:
+            command += ["--initrd", initrd]
+        if kernel is None:
+            command += ["--append", f"console=ttyS0 {append}".strip()]
+        self.process = subprocess.Popen(
+            [str(word) for word in [*command, *options]],
+            stdin=slave, stdout=slave, stderr=self._errors, start_new_session=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.terminal)
+        os.close(self._slave)
+        self._errors.close()
+
+    def terminal_now(self):
+        return termios.tcgetattr(self._slave)
+
+    def errors(self):
+        """What the program wrote to standard error so far."""
+        self._errors.seek(0)
+        return self._errors.read().decode(errors="replace")
+
+    def _fail(self, what):
+        tail = self.console[-3000:]
+        raise GuestError(f"{what}\n--- console ends with:\n{tail}\n--- errors:\n{self.errors()}")
+
+    def _receive(self, seconds):
+        """Takes what arrives within the time; false if nothing did."""
+        if not select.select([self.terminal], [], [], max(seconds, 0))[0]:
+            return False
+        data = self._undecoded + os.read(self.terminal, 65536)
+        # An escape sequence or a character may be cut in two: keep an incomplete end back.
+        cut = re.search(rb"(\x1b[^A-Za-z78=>]*|[\xc0-\xff][\x80-\xbf]{0,2})$", data)
+        self._undecoded = data[cut.start():] if cut else b""
+        self.console += plain((data[: cut.start()] if cut else data).decode(errors="replace"))
+        return True
+
+    def expect(self, pattern, seconds=COMMAND_SECONDS):
+        """Waits for a regular expression in console output not yet consumed; the match."""
+        deadline = time.monotonic() + seconds
+        while True:
+            match = re.compile(pattern, re.M).search(self.console, self._seen)
+            if match:
+                self._seen = match.end()
+                return match
+            ended = self.process.poll() is not None
+            if not self._receive(0.1 if ended else min(1, deadline - time.monotonic())):
+                if ended:
+                    self._fail(f"ended with status {self.process.returncode} before {pattern!r}")
+                if time.monotonic() > deadline:
+                    self._fail(f"no {pattern!r} within {seconds} s")
+
+    def send(self, text):
+        """Types, while taking what comes back, so that neither side can block the other."""
+        data = text.encode()
+        while data:
+            if select.select([], [self.terminal], [], 5)[1]:
+                data = data[os.write(self.terminal, data[:256]):]
+            self._receive(0)
+
+    def wait_for_shell(self):
+        self.expect(READY, BOOT_SECONDS)
+        self.expect(r"vireo# ", BOOT_SECONDS)
+        self.run("dmesg -n 1")  # the console is for the commands' output from here on
+
+    def run(self, command, seconds=COMMAND_SECONDS):
+        """Runs a command in the guest's shell: (exit status, output)."""
+        if self._lost:  # do not wait again and again for a guest that hangs
+            self._fail(f"{command!r} was not tried: an earlier command did not come back")
+        self._lost = True
+        # What the shell echoes holds the quotes, what the commands print does not.
+        self.send(f"echo be''gin; {command}\necho do''ne:$?:\n")
+        self.expect(r"^begin\n", seconds)
+        start = self._seen
+        match = self.expect(r"^done:(\d+):\n", seconds)
+        self._lost = False
+        lines = self.console[start : match.start()].splitlines()
+        output = [line for line in lines if not line.startswith("vireo# ")]
+        return int(match[1]), "\n".join(output)
+
+    def output(self, command, seconds=COMMAND_SECONDS):
+        """The output of a command that must succeed."""
+        status, text = self.run(command, seconds)
+        if status != 0:
+            raise GuestError(f"{command!r} ended with status {status} in the guest:\n{text}")
+        return text
+
+    def wait(self, seconds=COMMAND_SECONDS):
+        """Waits until the program has ended; its exit status."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            self._receive(0.1)
+            if time.monotonic() > deadline:
+                self._fail(f"still runs after {seconds} s")
+        while self._receive(0):
+            pass
+        return self.process.returncode
