@@ -1,0 +1,80 @@
+// Any bytes as a kernel, in any mode: the guest may end itself, never the monitor; and what the CPU
+// became is a state that a CPU can be in.
+#include <array>
+#include <cstdlib>
+#include <memory>
+
+#include "base/assert.h"
+#include "fuzz/fuzz_input.h"
+#include "support/engine_fixture.h"
+#include "support/guest_layout.h"
+
+namespace vireo::test {
+namespace {
+
+using x86::CpuState;
+
+constexpr std::array kModes{Mode::kReal,     Mode::kRealBig,    Mode::kProtected16,
+                            Mode::kPaged32,  Mode::kPae32,      Mode::kProtected32User,
+                            Mode::kV86,      Mode::kCompat,     Mode::kCompatKernel,
+                            Mode::kLongUser, Mode::kLongKernel, Mode::kProtected32};
+constexpr std::chrono::milliseconds kLimit{20};
+
+EngineFixture& fixture() {
+  static const auto made = EngineFixture::create("interpreter", "host");
+  VIREO_ASSERT(made);
+  (*made)->port().keep_log(false);
+  return **made;
+}
+
+void check(const CpuState& state) {
+  VIREO_ASSERT((state.rflags & x86::rflags::kFixed1) != 0);
+  VIREO_ASSERT((state.rflags & ~x86::rflags::kAll & ~x86::rflags::kFixed1) == 0);
+  VIREO_ASSERT(state.protected_mode() || !state.paging());
+  VIREO_ASSERT(!state.long_mode() || state.paging());
+  VIREO_ASSERT((state.xcr0 & x86::xcr0::kX87) != 0);
+  VIREO_ASSERT(!state.virtual8086() || (state.protected_mode() && state.cpl() == 3));
+  VIREO_ASSERT(state.code64() || state.rip <= 0xffffffff);
+  VIREO_ASSERT((state.dr7 >> 32) == 0 && (state.dr6 >> 32) == 0);
+}
+
+void clear_memory(EngineFixture& guest) {
+  static const std::vector<std::byte> zeroes(layout::kRamSize);
+  guest.memory().write(PhysAddr{0}, zeroes);
+}
+
+void run(FuzzInput input) {
+  EngineFixture& guest = fixture();
+  const Mode mode = kModes[input.take<std::uint8_t>() % kModes.size()];
+  GuestSetup setup = prepare(mode);
+  for (auto& gpr : setup.state.gpr) {
+    const auto choice = input.take<std::uint8_t>();
+    if (choice < 0x40) gpr = layout::kData + choice * 64u;
+    if (choice >= 0xc0) gpr = choice;
+  }
+  if (!setup.state.long_mode())
+    for (auto& gpr : setup.state.gpr) gpr &= 0xffffffff;
+  setup.state.rflags |= input.take<std::uint8_t>() & 0x0d;
+
+  clear_memory(guest);
+  for (const Poke& poke : setup.pokes) guest.poke(poke);
+  Poke code{layout::kCode, {input.rest().begin(), input.rest().end()}};
+  if (code.bytes.size() > layout::kSegmentSize) code.bytes.resize(layout::kSegmentSize);
+  // The same bytes as handlers, so that faults go on executing them.
+  Poke handlers{layout::kHandlers, code.bytes};
+  handlers.bytes.resize(std::min<std::size_t>(handlers.bytes.size(), 4096));
+  guest.poke(code);
+  if (!code.bytes.empty() && (code.bytes[0] & 1) != 0) guest.poke(handlers);
+
+  const auto outcome = guest.run(mode, setup.state, kLimit);
+  VIREO_ASSERT(outcome);
+  check(outcome->handler);
+}
+
+}  // namespace
+}  // namespace vireo::test
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  vireo::test::run(vireo::test::FuzzInput({data, size}));
+  return 0;
+}
