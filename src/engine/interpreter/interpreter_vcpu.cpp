@@ -98,7 +98,8 @@ x86::OrFault<Block*> InterpreterVcpu::find_within_limit(std::uint64_t limit) {
 const Op* InterpreterVcpu::find_block(Cpu* cpu) {
   if (cpu->stepping) return nullptr;
   JumpCacheEntry& entry = cpu->jump_entry(cpu->state.rip);
-  if (entry.rip == cpu->state.rip && entry.tag == cpu->jump_tag) return entry.entry;
+  const bool known = entry.rip == cpu->state.rip && entry.tag == cpu->jump_tag;
+  if (known && entry.entry->run != leave_at_entry) return entry.entry;
   auto* vcpu = static_cast<InterpreterVcpu*>(cpu->vcpu);
   const BlockMode mode = vcpu->mode();
   const auto block = mode.limited_code ? vcpu->find_within_limit(cpu->state.segment[x86::kCs].limit)

@@ -125,6 +125,15 @@ TEST_F(ControlRegisterTest, PaePagingLoadsPdptes) {
   EXPECT_EQ(state.pdpte[0], 0x2001u);
 }
 
+TEST_F(ControlRegisterTest, OtherPagingLoadsNoPdptes) {
+  port.put(0, ~0ull);  // would be refused
+  EXPECT_TRUE(move(0, cr0::kPe | cr0::kPg));
+  EXPECT_TRUE(move(3, 0));
+  EXPECT_TRUE(move(4, cr4::kPge));
+  start_pae_paging();
+  EXPECT_TRUE(move(0, state.cr0 | cr0::kTs));  // a bit that does not matter to them
+}
+
 TEST_F(ControlRegisterTest, ReservedBitsInAPresentPdpteAreRefused) {
   start_pae_paging();
   for (const unsigned bit : {1u, 2u, 5u, 8u, 40u, 63u}) {
@@ -201,6 +210,7 @@ TEST_F(ControlRegisterTest, Cr4KeepsPaeAndLa57InLongMode) {
 TEST_F(ControlRegisterTest, TogglingPgeFlushesGlobalTranslations) {
   ASSERT_TRUE(move(4, cr4::kPge));
   EXPECT_EQ(port.flushed(), TlbFlush::kAll);
+  EXPECT_EQ(port.mode_changes, 1u);
   ASSERT_TRUE(move(4, cr4::kPge | cr4::kOsfxsr));
   EXPECT_EQ(port.flushed(), std::nullopt);
   ASSERT_TRUE(move(4, cr4::kOsfxsr));
@@ -231,9 +241,16 @@ TEST_F(ControlRegisterTest, LmeCannotChangeWhilePaging) {
   EXPECT_EQ(state.msr.efer, efer::kLme | efer::kSce | efer::kLma);
 }
 
-TEST_F(ControlRegisterTest, Xcr0KeepsX87AndItsOrder) {
+TEST_F(ControlRegisterTest, AvxStateNeedsSseState) {
+  if (!host_features().has(Feature::kAvx)) GTEST_SKIP() << "the host has no AVX";
+  SystemPort avx("v2,+xsave,+avx");
+  EXPECT_TRUE(faults_with(write_xcr0(state, avx, xcr0::kX87 | xcr0::kAvx), kGp0));
+  EXPECT_TRUE(write_xcr0(state, avx, xcr0::kX87 | xcr0::kSse | xcr0::kAvx));
+  EXPECT_EQ(avx.mode_changes, 1u);
+}
+
+TEST_F(ControlRegisterTest, Xcr0KeepsX87) {
   EXPECT_TRUE(faults_with(write_xcr0(state, port, 0), kGp0));
-  EXPECT_TRUE(faults_with(write_xcr0(state, port, xcr0::kX87 | xcr0::kAvx), kGp0));
   EXPECT_TRUE(write_xcr0(state, port, xcr0::kX87 | xcr0::kPkru));
   EXPECT_TRUE(faults_with(write_xcr0(state, port, xcr0::kX87 | 1u << 3), kGp0));
 }
@@ -275,6 +292,8 @@ TEST_F(DebugRegisterTest, UpperHalvesOfDr6AndDr7AreReserved) {
   enter_long_mode(state);
   EXPECT_TRUE(faults_with(move(6, 1ull << 32), kGp0));
   EXPECT_TRUE(faults_with(move(7, 1ull << 63), kGp0));
+  EXPECT_TRUE(faults_with(move(8, 0), kUd));
+  EXPECT_TRUE(faults_with(read(15), kUd));
   ASSERT_TRUE(move(3, 0xffff'8000'0000'0000));
   EXPECT_EQ(read(3), 0xffff'8000'0000'0000u);
 }

@@ -168,18 +168,28 @@ OrFault<> exchange_and_add(CpuState& state, CpuPort& port, const Insn& insn) {
   });
 }
 
-/// The destination is written in either case: with its own value if the comparison fails.
+/// A destination in memory is written in either case, with its own value if the comparison fails.
+/// Of a register and the accumulator only the one that changes is written: the other keeps even the
+/// upper half that a 32-bit write would clear.
 OrFault<> compare_and_exchange(CpuState& state, CpuPort& port, const Insn& insn) {
   return with_width(insn.operands[0].width, [&]<class T>() -> OrFault<> {
     const Operand accumulator{OperandKind::kGpr, kRax, static_cast<std::uint16_t>(sizeof(T))};
     const T expected = static_cast<T>(read_gpr(state, accumulator));
     const T fresh = static_cast<T>(read_gpr(state, insn.operands[1]));
+    HostFlags flags;
     T was = 0;
-    TRY(update_operand<T>(state, port, insn, 0, [&](T old, HostFlags& flags) {
-      was = old;
-      Cmp::apply(expected, old, flags);
-      return old == expected ? fresh : old;
-    }));
+    if (insn.operands[0].kind == OperandKind::kMemory) {
+      const auto address = TRY(memory_address(state, insn, sizeof(T), Use::kWrite));
+      TRY(update_memory<T>(port, address, insn.lock, [&](T old) {
+        was = old;
+        return old == expected ? fresh : old;
+      }));
+    } else {
+      was = static_cast<T>(read_gpr(state, insn.operands[0]));
+      if (was == expected) write_gpr(state, insn.operands[0], fresh);
+    }
+    Cmp::apply(expected, was, flags);
+    state.rflags = merge_flags(state.rflags, flags);
     if (was != expected) write_gpr(state, accumulator, was);
     return Unit{};
   });

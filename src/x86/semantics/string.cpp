@@ -65,6 +65,16 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
     TRY(step(std::uint64_t{1}));
     return Unit{};
   }
+  if (registers.count() == 0) {
+    // Silicon writes the counter even so, and with 32-bit addresses that cuts it. MOVS and STOS
+    // write their indexes too.
+    registers.count_down(0);
+    const bool moves = insn.opcode == 0xa4 || insn.opcode == 0xa5;
+    const bool stores = insn.opcode == 0xaa || insn.opcode == 0xab;
+    if (moves) registers.advance_source(0);
+    if (moves || stores) registers.advance_destination(0);
+    return Unit{};
+  }
   std::uint64_t budget = (state.rflags & rflags::kTf) ? 1 : kMaxElements;
   while (registers.count() != 0) {
     if (budget == 0) {
