@@ -38,11 +38,13 @@ class FakeClock final : public Clock, public TimerService {
     }
     now_ = end;
   }
-  /// Lets time pass while the event thread is too busy to run any callback; they run at the end.
+  /// Lets time pass while the event thread is too busy to run any callback. They run at the end, or
+  /// after skip() with the next advance().
   void stall(std::uint64_t ns) {
-    now_ += ns;
+    skip(ns);
     advance(0);
   }
+  void skip(std::uint64_t ns) { now_ += ns; }
   /// Deadlines not yet reached.
   std::size_t armed() const {
     return static_cast<std::size_t>(
