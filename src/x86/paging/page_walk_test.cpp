@@ -95,6 +95,21 @@ TEST_F(WalkTest, WithoutPagingAddressesAreTheirOwnTranslation) {
   EXPECT_EQ(result->rights, PageRights{});
 }
 
+TEST_F(WalkTest, WithoutPagingEverythingIsPermitted) {
+  mode = {};
+  mode.smep = mode.smap = true;  // CR4 may have them already
+  for (const auto access : {Access::kRead, Access::kWrite, Access::kExecute})
+    EXPECT_TRUE(permitted(mode, {}, {LinearAddr{0}, access, false, false}));
+}
+
+TEST_F(WalkTest, EntriesThatAreMarkedAlreadyAreNotWrittenAgain) {
+  ASSERT_TRUE(walk(Access::kWrite));
+  bool written = false;
+  memory.before_exchange = [&] { written = true; };
+  ASSERT_TRUE(walk(Access::kWrite));
+  EXPECT_FALSE(written);
+}
+
 TEST_F(WalkTest, FourLevelsLeadToASmallPage) {
   const auto result = walk();
   ASSERT_TRUE(result);
@@ -336,6 +351,9 @@ TEST_F(Walk32Test, TwoLevelsLeadToASmallPageAndMarkIt) {
   mode.execute_disable = true;  // means nothing here
   memory.put(kPte32, 0, 4);
   EXPECT_EQ(walk32(Access::kExecute).error().error_code, page_fault::kUser);
+  memory.put(kPde32, 0x1000 | kW | kU, 4);
+  memory.put(kPte32, 0x1000 | kP, 4);
+  EXPECT_EQ(walk32().error().error_code, page_fault::kUser);
 }
 
 TEST_F(Walk32Test, LargePagesNeedPseAndReach40Bits) {

@@ -98,6 +98,12 @@ TEST_F(ControlTest, InvlpgAddsTheSegmentAndIgnoresAddressesThatAreNotCanonical) 
   EXPECT_EQ(port.invalidated, (std::vector<std::uint64_t>{0x30, 0x2030}));
 }
 
+TEST_F(ControlTest, InvlpgAddressesWrapOutside64BitMode) {
+  state.segment[kDs].base = 0xffff'f000;
+  ASSERT_TRUE(run(at(ZYDIS_MNEMONIC_INVLPG, 0x2000)));
+  EXPECT_EQ(port.invalidated, std::vector<std::uint64_t>{0x1000});
+}
+
 TEST_F(ControlTest, InvpcidFlushesAtLeastWhatItNames) {
   enter_long_mode(state);
   state.cr4 |= cr4::kPcide;
@@ -158,11 +164,13 @@ TEST_F(ControlTest, XgetbvAndXsetbvNeedOsxsave) {
 
 TEST_F(ControlTest, PkruIsReadAndWrittenWithZeroInTheOtherRegisters) {
   EXPECT_TRUE(faults_with(run(ZYDIS_MNEMONIC_RDPKRU), kUd));
+  EXPECT_TRUE(faults_with(run(ZYDIS_MNEMONIC_WRPKRU), kUd));
   state.cr4 = cr4::kPke;
   state.gpr = {};
   state.gpr[kRax] = 0x5555'5554;
   ASSERT_TRUE(run(ZYDIS_MNEMONIC_WRPKRU));
-  EXPECT_EQ(port.mode_changes, 1u);
+  ASSERT_TRUE(run(ZYDIS_MNEMONIC_WRPKRU));
+  EXPECT_EQ(port.mode_changes, 1u);  // the second changed nothing
   state.gpr[kRax] = state.gpr[kRdx] = ~0ull;
   ASSERT_TRUE(run(ZYDIS_MNEMONIC_RDPKRU));
   EXPECT_EQ(state.gpr[kRax], 0x5555'5554u);

@@ -64,6 +64,9 @@ TEST_F(MsrTest, LongModeMsrsNeedLongMode) {
     EXPECT_TRUE(faults_with(read_msr(state, without, index), kGp0));
   SystemPort none("baseline,-lm,-nx,-syscall");
   EXPECT_TRUE(faults_with(read_msr(state, none, 0xc0000080), kGp0));
+  EXPECT_TRUE(faults_with(write_msr(state, none, 0xc0000080, 0), kGp0));
+  EXPECT_TRUE(faults_with(read_msr(state, none, 0xc0000103), kGp0));
+  EXPECT_TRUE(faults_with(write_msr(state, none, 0xc0000103, 0), kGp0));
 }
 
 TEST_F(MsrTest, PlainOnesKeepTheBitsThatTheyHave) {
@@ -215,7 +218,10 @@ TEST_F(MsrTest, SpeculationControlsAreThoseOffered) {
 
 TEST_F(MsrTest, FeatureControlIsLocked) {
   EXPECT_EQ(read(0x3a), 1u);
-  expect_refused(0x3a, 5);
+  expect_refused(0x3a, 1);
+  state.msr.feature_control = 0;
+  expect_refused(0x3a, 4);  // nothing that could be enabled
+  expect_kept(0x3a, 1);
 }
 
 TEST_F(MsrTest, IdentityIsReadOnlyOrIgnoresWrites) {
