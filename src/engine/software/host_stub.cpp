@@ -72,6 +72,23 @@ x86::OrFault<> check_mmx_stub(const x86::CpuState& state, const x86::Insn& insn)
   return x86::check_mmx(state);
 }
 
+x86::OrFault<> execute_with_memory(const HostStub& stub, x86::CpuState& state, x86::CpuPort& port,
+                                   const x86::Insn& insn) {
+  alignas(64) std::array<std::byte, 64> buffer;
+  const auto operand = std::span(buffer).first(stub.memory_size);
+  const bool written = stub.memory_use != MemoryUse::kRead;
+  const auto use = written ? x86::Use::kWrite : x86::Use::kRead;
+  const LinearAddr address = TRY(x86::memory_address(state, insn, operand.size(), use));
+  if (value(address) & (stub.alignment - 1u)) return x86::general_protection();
+  if (written && stub.writes_state_too())
+    TRY(port.check_write(address, operand.size(), x86::Privilege::kCurrent));
+  if (stub.memory_use != MemoryUse::kWrite)
+    TRY(port.read(address, operand, x86::Privilege::kCurrent));
+  TRY(run_stub(stub, state, operand.data(), insn));
+  if (!written || !wrote_memory(stub, state)) return Unit{};
+  return port.write(address, operand, x86::Privilege::kCurrent);
+}
+
 }  // namespace
 
 struct HostStubs::Impl {
@@ -99,7 +116,8 @@ const HostStub* HostStubs::find(const x86::Insn& insn) {
 
 void HostStubs::sync(x86::CpuState& state) { HostX87::sync(state); }
 
-x86::OrFault<> check_enabled(const x86::CpuState& state, VectorUnit unit, const x86::Insn& insn) {
+x86::OrFault<> check_enabled_slowly(const x86::CpuState& state, VectorUnit unit,
+                                    const x86::Insn& insn) {
   switch (unit) {
     case VectorUnit::kX87:
       return waits(insn.mnemonic) ? x86::check_x87(state) : x86::check_x87_no_wait(state);
@@ -135,21 +153,11 @@ bool wrote_memory(const HostStub& stub, const x86::CpuState& state) {
 x86::OrFault<> execute_stub(const HostStub& stub, x86::CpuState& state, x86::CpuPort& port,
                             const x86::Insn& insn) {
   TRY(check_enabled(state, stub.unit, insn));
-  if (stub.memory_use == MemoryUse::kNone) return run_stub(stub, state, nullptr, insn);
-
-  alignas(64) std::array<std::byte, 64> buffer;
-  const auto operand = std::span(buffer).first(stub.memory_size);
-  const bool written = stub.memory_use != MemoryUse::kRead;
-  const auto use = written ? x86::Use::kWrite : x86::Use::kRead;
-  const LinearAddr address = TRY(x86::memory_address(state, insn, operand.size(), use));
-  if (value(address) & (stub.alignment - 1u)) return x86::general_protection();
-  if (written && stub.writes_state_too())
-    TRY(port.check_write(address, operand.size(), x86::Privilege::kCurrent));
-  if (stub.memory_use != MemoryUse::kWrite)
-    TRY(port.read(address, operand, x86::Privilege::kCurrent));
-  TRY(run_stub(stub, state, operand.data(), insn));
-  if (!written || !wrote_memory(stub, state)) return Unit{};
-  return port.write(address, operand, x86::Privilege::kCurrent);
+  if (stub.memory_use != MemoryUse::kNone) return execute_with_memory(stub, state, port, insn);
+  if (stub.floating_point || stub.unit == VectorUnit::kMmx)
+    return run_stub(stub, state, nullptr, insn);
+  stub.code(&state, nullptr);
+  return Unit{};
 }
 
 }  // namespace vireo::engine

@@ -77,8 +77,18 @@ class HostStubs {
 /// x86::fpu_state_rows().
 std::span<const x86::HandlerRow> host_stub_rows();
 
+/// A quick look at the enable bits that answers false in all cases of trouble and in some others.
+inline bool surely_enabled(const x86::CpuState& state, VectorUnit unit);
+x86::OrFault<> check_enabled_slowly(const x86::CpuState& state, VectorUnit unit,
+                                    const x86::Insn& insn);
+
 /// #UD, #NM or a pending #MF that the unit's enable bits demand before the instruction runs.
-x86::OrFault<> check_enabled(const x86::CpuState& state, VectorUnit unit, const x86::Insn& insn);
+inline x86::OrFault<> check_enabled(const x86::CpuState& state, VectorUnit unit,
+                                    const x86::Insn& insn) {
+  if (surely_enabled(state, unit)) [[likely]]
+    return Unit{};
+  return check_enabled_slowly(state, unit, insn);
+}
 
 /// Runs the stub on an operand that the caller has brought to `memory`. On a fault (#XM, #MF) the
 /// guest's state is as the fault demands; `memory` may hold garbage and must not be written back.
@@ -93,5 +103,23 @@ bool wrote_memory(const HostStub& stub, const x86::CpuState& state);
 /// All of it: checks, address, memory access through `port`, execution.
 x86::OrFault<> execute_stub(const HostStub& stub, x86::CpuState& state, x86::CpuPort& port,
                             const x86::Insn& insn);
+
+inline bool surely_enabled(const x86::CpuState& state, VectorUnit unit) {
+  constexpr std::uint64_t avx_state = x86::xcr0::kSse | x86::xcr0::kAvx;
+  constexpr std::uint16_t pending = 1 << 7;  // ES of the x87 status word
+  const bool available = (state.cr0 & (x86::cr0::kEm | x86::cr0::kTs)) == 0;
+  switch (unit) {
+    case VectorUnit::kX87:
+      return available && (state.fpu.status & pending) == 0;
+    case VectorUnit::kMmx:
+      return available && (state.fpu.status & pending) == 0 && (state.cr4 & x86::cr4::kOsfxsr);
+    case VectorUnit::kSse:
+      return available && (state.cr4 & x86::cr4::kOsfxsr);
+    case VectorUnit::kAvx:
+      return available && state.protected_mode() && (state.cr4 & x86::cr4::kOsxsave) &&
+             (state.xcr0 & avx_state) == avx_state && !state.virtual8086();
+  }
+  return false;
+}
 
 }  // namespace vireo::engine

@@ -69,31 +69,46 @@ class Emitter : Xbyak::CodeGenerator {
     mov(ptr[rdi + kRflags], rcx);
   }
 
+  /// Legacy and VEX encodings must not be mixed while upper halves are in use: that is slow.
+  void load_low(int number) {
+    const auto source = ptr[rdi + low_offset(static_cast<unsigned>(number))];
+    if (plan_.stub.unit == VectorUnit::kAvx)
+      vmovups(Xbyak::Xmm(number), source);
+    else
+      movups(Xbyak::Xmm(number), source);
+  }
+  void store_low(int number) {
+    const auto target = ptr[rdi + low_offset(static_cast<unsigned>(number))];
+    if (plan_.stub.unit == VectorUnit::kAvx)
+      vmovups(target, Xbyak::Xmm(number));
+    else
+      movups(target, Xbyak::Xmm(number));
+  }
+
   void load_registers() {
     for (unsigned n = 0; n < 16; ++n) {
-      const auto number = static_cast<int>(n);
-      if (plan_.loads[n] == Width::kNone) continue;
-      movups(Xbyak::Xmm(number), ptr[rdi + low_offset(n)]);
-      if (plan_.loads[n] == Width::kYmm)
-        vinsertf128(Xbyak::Ymm(number), Xbyak::Ymm(number), ptr[rdi + high_offset(n)], 1);
+      const Xbyak::Ymm ymm(static_cast<int>(n));
+      if (plan_.loads[n] != Width::kNone) load_low(ymm.getIdx());
+      if (plan_.loads[n] == Width::kYmm) vinsertf128(ymm, ymm, ptr[rdi + high_offset(n)], 1);
     }
-    for (unsigned i = 0; i < plan_.gpr_count; ++i)
-      if (plan_.gpr[i].read)
-        mov(Xbyak::Reg64(plan_.gpr[i].host), ptr[rdi + gpr_offset(plan_.gpr[i].guest)]);
+    for (const auto& use : gprs())
+      if (use.read) mov(Xbyak::Reg64(use.host), ptr[rdi + gpr_offset(use.guest)]);
   }
 
   void store_registers() {
     for (unsigned n = 0; n < 16; ++n) {
-      const auto number = static_cast<int>(n);
-      if (plan_.stores[n] == Width::kNone) continue;
-      movups(ptr[rdi + low_offset(n)], Xbyak::Xmm(number));
-      if (plan_.stores[n] == Width::kYmm)
-        vextractf128(ptr[rdi + high_offset(n)], Xbyak::Ymm(number), 1);
+      const Xbyak::Ymm ymm(static_cast<int>(n));
+      if (plan_.stores[n] != Width::kNone) store_low(ymm.getIdx());
+      if (plan_.stores[n] == Width::kYmm) vextractf128(ptr[rdi + high_offset(n)], ymm, 1);
       if (plan_.stores[n] == Width::kXmmClearingUpper)
         for (unsigned half = 0; half < 16; half += 8) mov(qword[rdi + high_offset(n) + half], 0);
     }
-    for (unsigned i = 0; i < plan_.gpr_count; ++i)
-      if (plan_.gpr[i].written) store_gpr(plan_.gpr[i]);
+    for (const auto& use : gprs())
+      if (use.written) store_gpr(use);
+  }
+
+  std::span<const StubPlan::GprUse> gprs() const {
+    return std::span(plan_.gpr).first(plan_.gpr_count);
   }
 
   void store_gpr(const StubPlan::GprUse& use) {
@@ -104,8 +119,8 @@ class Emitter : Xbyak::CodeGenerator {
   }
 
   void store_mxcsr() {
+    mov(dword[rsp - 8], kHostMxcsr);  // in the red zone
     stmxcsr(ptr[rdi + kMxcsr]);
-    mov(dword[rsp - 8], kHostMxcsr);
     ldmxcsr(ptr[rsp - 8]);
   }
 

@@ -41,25 +41,33 @@ class Oracle : Xbyak::CodeGenerator {
   /// changed, as the silicon left it.
   bool run(x86::CpuState& state) {
     trapped_ = &state;
-    struct sigaction action {
-    }, old{};
-    action.sa_sigaction = on_sigfpe;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGFPE, &action, &old);
-    bool completed = false;
-    if (sigsetjmp(jump_, 1) == 0) {
-      x86::CpuState working = state;
-      getCode<void (*)(x86::CpuState*)>()(&working);
-      working.rflags &= x86::rflags::kArithmetic | 2;
-      state = working;
-      completed = true;
-    } else {
+    x86::CpuState working = state;
+    if (sigsetjmp(jump_, 0) != 0) {
       const std::uint32_t mxcsr = 0x1f80;
       asm volatile("fninit\n\tldmxcsr %0\n\tvzeroupper" : : "m"(mxcsr) : "memory");
+      return false;
     }
-    sigaction(SIGFPE, &old, nullptr);
-    return completed;
+    getCode<void (*)(x86::CpuState*)>()(&working);
+    working.rflags &= x86::rflags::kArithmetic | 2;
+    state = working;
+    return true;
   }
+
+  /// SIGFPE belongs to the oracles while this lives.
+  class Trap {
+   public:
+    Trap() {
+      struct sigaction action {};
+      action.sa_sigaction = on_sigfpe;
+      action.sa_flags = SA_SIGINFO | SA_NODEFER;
+      sigaction(SIGFPE, &action, &old_);
+    }
+    ~Trap() { sigaction(SIGFPE, &old_, nullptr); }
+    Trap(const Trap&) = delete;
+
+   private:
+    struct sigaction old_ {};
+  };
 
  private:
   static constexpr std::size_t kFpu = offsetof(x86::CpuState, fpu);

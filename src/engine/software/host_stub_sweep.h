@@ -8,19 +8,13 @@
 #include <vector>
 
 #include "engine/software/host_stub.h"
+#include "x86/cpuid/cpuid_model.h"
 #include "x86/decode/decoder.h"
 
 namespace vireo::engine::test {
 
 /// For tests: RBX + this is where the memory operand is.
 inline constexpr std::uint8_t kDisplacement = 0x20;
-
-inline x86::FeatureSet all_features() {
-  x86::FeatureSet features;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(x86::Feature::kCount); ++i)
-    features.set(static_cast<x86::Feature>(i));
-  return features;
-}
 
 /// Whether the instruction keeps away from what belongs to the test: RSP, R15 and all memory but
 /// the operand that it provides.
@@ -37,31 +31,35 @@ inline bool is_testable(const x86::Insn& insn) {
 }
 
 /// ModRM and what follows: register forms and [RBX + kDisplacement], then bytes of which an
-/// immediate takes what it needs.
-inline std::vector<std::string> tails(bool extended) {
+/// immediate takes what it needs. `group`: the register field is a part of the opcode.
+inline std::vector<std::string> tails(bool group) {
   std::vector<std::string> result;
   const auto add = [&](unsigned modrm, bool memory) {
     std::string tail{static_cast<char>(modrm)};
     if (memory) tail += static_cast<char>(kDisplacement);
     result.push_back(tail + "\x5b\x29\x36\x47");
   };
-  for (unsigned reg = 0; reg < 8; ++reg) {
+  for (unsigned reg = 0; reg < 8; reg += group ? 1 : 5) {
     add(0x43 | reg << 3, true);
-    if (!extended || reg < 3) add(0xc1 | reg << 3, false);
+    add(0xc1 | reg << 3, false);
   }
-  add(0xc0, false), add(0xea, false), add(0xdd, false);
+  if (!group) add(0xc0, false), add(0xea, false), add(0xdd, false);
   return result;
 }
+
+/// Shifts by an immediate.
+inline bool is_group(unsigned opcode) { return opcode >= 0x71 && opcode <= 0x73; }
+
+inline bool is_memory_form(const std::string& tail) { return (tail[0] & 0xc0) != 0xc0; }
 
 inline void each_legacy_encoding(const std::function<void(const std::string&)>& visit) {
   for (const std::string prefix : {"", "\x66", "\xf2", "\xf3"})
     for (const std::string rex : {"", "\x48", "\x45", "\x4d"})
       for (const std::string map : {"\x0f", "\x0f\x38", "\x0f\x3a"})
         for (unsigned opcode = 0; opcode < 256; ++opcode)
-          for (const auto& tail : tails(!rex.empty()))
+          for (const auto& tail : tails(is_group(opcode)))
             // With REX.B the base is R11: the memory forms are for the others.
-            if (rex.find_first_of("\x45\x4d") == std::string::npos ||
-                (tail[0] & 0xc0) == 0xc0 - 256)
+            if (rex.find_first_of("\x45\x4d") == std::string::npos || !is_memory_form(tail))
               visit(prefix + rex + map + static_cast<char>(opcode) + tail);
 }
 
@@ -69,10 +67,10 @@ inline void each_vex_encoding(const std::function<void(const std::string&)>& vis
   for (unsigned map = 1; map <= 3; ++map)
     for (unsigned high : {0xe0u, 0x40u, 0x60u})      // R, X, B inverted
       for (unsigned flags = 0; flags < 16; ++flags)  // W, L, pp
-        for (unsigned vvvv : {15u, 9u, 2u})
+        for (unsigned vvvv : {15u, 9u})
           for (unsigned opcode = 0; opcode < 256; ++opcode)
-            for (const auto& tail : tails(true)) {
-              if (!(high & 0x20) && (tail[0] & 0xc0) != 0xc0 - 256) continue;
+            for (const auto& tail : tails(is_group(opcode))) {
+              if (!(high & 0x20) && is_memory_form(tail)) continue;
               std::string bytes = "\xc4";
               bytes += static_cast<char>(high | map);
               bytes += static_cast<char>((flags & 8) << 4 | vvvv << 3 | (flags & 7));
@@ -92,7 +90,7 @@ inline void each_x87_encoding(const std::function<void(const std::string&)>& vis
 /// Decodes; false for what does not exist.
 inline bool decode_bytes(const std::string& bytes, x86::Insn& insn,
                          x86::CodeSize code_size = x86::CodeSize::k64) {
-  static const x86::FeatureSet features = all_features();
+  static const x86::FeatureSet features = x86::host_features();
   const std::span data(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   return x86::decode(data, code_size, features, insn) == x86::DecodeStatus::kOk;
 }

@@ -65,6 +65,10 @@ std::string difference(const x86::CpuState& ours, const x86::CpuState& theirs) {
 /// Runs instructions through stubs and on the silicon.
 class HostStubSweep : public ::testing::Test {
  protected:
+  void SetUp() override {
+    if (!x86::host_features().has(x86::Feature::kAvx)) GTEST_SKIP() << "the host has no AVX";
+  }
+
   void expect_like_silicon(const std::string& bytes, bool unmasked, int rounds) {
     x86::Insn insn;
     if (!decode_bytes(bytes, insn) || !test::is_testable(insn)) return;
@@ -106,6 +110,7 @@ class HostStubSweep : public ::testing::Test {
     }
   }
 
+  Oracle::Trap trap_;
   HostStubs stubs_;
   RandomState random_{1};
   std::set<std::string> seen_;
@@ -114,37 +119,37 @@ class HostStubSweep : public ::testing::Test {
 
 TEST_F(HostStubSweep, EveryLegacyEncodingDoesWhatTheSiliconDoes) {
   test::each_legacy_encoding([&](const auto& bytes) {
-    if (!HasFailure()) expect_like_silicon(bytes, false, 12);
+    if (!HasFailure()) expect_like_silicon(bytes, false, 8);
   });
   EXPECT_GE(mnemonics_.size(), 260u);
 }
 
 TEST_F(HostStubSweep, EveryVexEncodingDoesWhatTheSiliconDoes) {
   test::each_vex_encoding([&](const auto& bytes) {
-    if (!HasFailure()) expect_like_silicon(bytes, false, 6);
+    if (!HasFailure()) expect_like_silicon(bytes, false, 4);
   });
   EXPECT_GE(mnemonics_.size(), 331u);
 }
 
 TEST_F(HostStubSweep, EveryX87EncodingDoesWhatTheSiliconDoes) {
   test::each_x87_encoding([&](const auto& bytes) {
-    if (!HasFailure()) expect_like_silicon(bytes, false, 300);
+    if (!HasFailure()) expect_like_silicon(bytes, false, 150);
   });
   EXPECT_GT(mnemonics_.size(), 70u);
 }
 
 TEST_F(HostStubSweep, UnmaskedX87ExceptionsAreThoseOfTheSilicon) {
   test::each_x87_encoding([&](const auto& bytes) {
-    if (!HasFailure()) expect_like_silicon(bytes, true, 300);
+    if (!HasFailure()) expect_like_silicon(bytes, true, 150);
   });
 }
 
 TEST_F(HostStubSweep, UnmaskedSimdExceptionsAreThoseOfTheSilicon) {
   test::each_legacy_encoding([&](const auto& bytes) {
-    if (!HasFailure()) expect_like_silicon(bytes, true, 100);
+    if (!HasFailure()) expect_like_silicon(bytes, true, 30);
   });
   test::each_vex_encoding([&](const auto& bytes) {
-    if (!HasFailure()) expect_like_silicon(bytes, true, 10);
+    if (!HasFailure()) expect_like_silicon(bytes, true, 4);
   });
 }
 
