@@ -39,6 +39,8 @@ class CheckLayersTest(unittest.TestCase):
     def test_only_tests_include_the_test_support(self):
         self.write("src/bus/a_test.cpp", '#include "support/fake.h"\n')
         self.assertEqual(self.errors(), [])
+        self.write("src/bus/a_test_rig.h", '#include "support/fake.h"\n')
+        self.assertEqual(self.errors(), [])
         self.write("src/bus/a.cpp", '#include "support/fake.h"\n')
         self.assertEqual(len(self.errors()), 1)
 

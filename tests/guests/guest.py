@@ -173,6 +173,10 @@ class Guest:
             raise GuestError(f"{command!r} ended with status {status} in the guest:\n{text}")
         return text
 
+    def poll(self):
+        """Takes what arrives within a moment."""
+        self._receive(0.1)
+
     def wait(self, seconds=COMMAND_SECONDS):
         """Waits until the program has ended; its exit status."""
         deadline = time.monotonic() + seconds
