@@ -29,6 +29,7 @@ bool ConsoleWatch::end_line() {
   const bool last_word = line_.find(kLastWord) != std::string::npos;
   if (const auto at = line_.find(kPanic); at != std::string::npos && panic_.empty()) {
     panic_ = line_.substr(at);
+    panicked_ = true;
   }
   lines_.push_back(std::move(line_));
   line_.clear();
@@ -44,6 +45,7 @@ std::string ConsoleWatch::panic() const {
 void ConsoleWatch::forget_panic() {
   const std::lock_guard lock(mutex_);
   panic_.clear();
+  panicked_ = false;
 }
 
 std::vector<std::string> ConsoleWatch::last_lines() const {

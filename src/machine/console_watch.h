@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -23,7 +24,8 @@ class ConsoleWatch {
 
   /// The line that says why the kernel panicked; empty if it has not.
   std::string panic() const;
-  bool panicked() const { return !panic().empty(); }
+  /// Costs nothing: it may be asked at every HLT.
+  bool panicked() const { return panicked_.load(std::memory_order_relaxed); }
   /// The guest has shown that it lives on, or has started again.
   void forget_panic();
 
@@ -35,7 +37,8 @@ class ConsoleWatch {
   bool end_line();  // whether it was a kernel's last
 
   const std::function<void()> gave_up_;
-  mutable std::mutex mutex_;
+  std::atomic<bool> panicked_ = false;
+  mutable std::mutex mutex_;  // guards what follows
   std::uint64_t bytes_ = 0;
   std::string line_;
   std::deque<std::string> lines_;

@@ -41,7 +41,8 @@ class VcpuThread {
   /// Ends the thread, parked or not, and waits for it.
   void stop();
 
-  // Stop-the-machine: ask all, then wait for each. Nests: as many resumes as parks.
+  // Stop-the-machine: ask all (also from the CPU's own thread), then wait for each. Nests: as many
+  // resumes as parks.
   void request_park();
   /// Not from the CPU's own thread.
   void wait_parked();

@@ -1,0 +1,136 @@
+#include "machine/board.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "machine/memory_layout.h"
+
+namespace vireo::machine {
+
+Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests)
+    : config_(config),
+      requests_(std::move(requests)),
+      pic_(intr_),
+      io_apic_(apic_bus_),
+      interrupts_(pic_, io_apic_),
+      timer_gate_(interrupts_.source(0), interrupts_.source(8)),
+      pit_(host.clock, host.timers, timer_gate_.pit()),
+      rtc_(host.clock, host.timers, timer_gate_.rtc()),
+      hpet_(host.clock, host.timers, hpet_wiring()),
+      pm_timer_(host.clock, devices::PmTimer::Width::k32Bits),
+      uart_(interrupts_.source(kSerialIrq), host.serial, host.clock, host.timers),
+      keyboard_(interrupts_.source(1), interrupts_.source(12), requests_.reset),
+      port92_(requests_.reset),
+      isa_bridge_(pci_lines()),
+      pci_(mmio_, pio_, isa_bridge_),
+      host_bridge_(pci_, requests_.reset),
+      pm_(interrupts_.source(devices::Piix4Pm::kSci), requests_.power_off) {
+  apic_bus_.set_ext_int_source(pic_);
+  apic_bus_.add(io_apic_);
+  for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) {
+    devices::LocalApic::Config apic;
+    apic.id = cpu;
+    apic.bootstrap = cpu == 0;
+    apic.physical_address_bits = config_.physical_address_bits;
+    apic.x2apic = config_.x2apic;
+    apic.tsc_deadline = config_.tsc_deadline;
+    pins_.push_back(std::make_unique<VcpuPins>());
+    apics_.push_back(std::make_unique<devices::LocalApic>(apic, host.clock, host.timers, apic_bus_,
+                                                          *pins_.back()));
+    apic_bus_.add(*apics_.back());
+  }
+  intr_.apics = &apics_;
+  if (host.debug_console != nullptr) debug_console_.emplace(*host.debug_console);
+  if (config_.debug_exit) {
+    debug_exit_.emplace(requests_.debug_exit);
+    test_device_.emplace(test_lines());
+  }
+}
+
+std::array<bus::IrqLine*, 16> Board::pci_lines() {
+  // The interrupts that the bridge can route to. Intel 82371SB, 2.2.11.
+  std::array<bus::IrqLine*, 16> lines{};
+  for (const unsigned irq : {3u, 4u, 5u, 6u, 7u, 9u, 10u, 11u, 12u, 14u, 15u}) {
+    lines.at(irq) = &interrupts_.source(irq);
+  }
+  return lines;
+}
+
+devices::Hpet::Wiring Board::hpet_wiring() {
+  devices::Hpet::Wiring wiring;
+  for (unsigned pin = 0; pin < devices::IoApic::kInputs; ++pin) {
+    wiring.inputs.at(pin) = &interrupts_.pin_source(pin);
+  }
+  wiring.legacy = &timer_gate_;
+  wiring.messages = &apic_bus_;
+  return wiring;
+}
+
+std::array<bus::IrqLine*, devices::TestDevice::kLines> Board::test_lines() {
+  std::array<bus::IrqLine*, devices::TestDevice::kLines> lines{};
+  for (unsigned line = 0; line < lines.size(); ++line) {
+    const bool isa = line < IsaInterrupts::kLines && line != 2;
+    lines.at(line) = isa ? &interrupts_.source(line) : &interrupts_.pin_source(line);
+  }
+  return lines;
+}
+
+Result<> Board::attach_port(std::uint16_t base, std::uint16_t size, bus::BusDevice& device,
+                            const char* name) {
+  port_ranges_.push_back({base, size, name});
+  return pio_.add(base, size, device, name);
+}
+
+std::string Board::port_name(unsigned port) const {
+  for (const PortRange& range : port_ranges_) {
+    if (port >= range.base && port < unsigned{range.base} + range.size) return range.name;
+  }
+  return "unclaimed-ports";
+}
+
+Result<> Board::attach() {
+  using devices::DebugConsole, devices::DebugExit, devices::I440fx, devices::Piix4Pm;
+  TRY(attach_port(0x20, 2, pic_.master_ports(), "pic"));
+  TRY(attach_port(0xa0, 2, pic_.slave_ports(), "pic"));
+  TRY(attach_port(0x4d0, 2, pic_.elcr_ports(), "pic"));
+  TRY(attach_port(0x40, 4, pit_, "pit"));
+  TRY(attach_port(0x61, 1, pit_.port61(), "pit"));
+  TRY(attach_port(0x70, 2, rtc_, "rtc"));
+  TRY(attach_port(kSerialPort, devices::Uart16550::kRegisterCount, uart_, "serial"));
+  TRY(attach_port(devices::Port92::kPort, 1, port92_, "port92"));
+  TRY(attach_port(devices::PostPort::kPort, 1, post_, "post"));
+  TRY(attach_port(I440fx::kPorts, I440fx::kPortCount, host_bridge_.config_ports(), "pci"));
+  TRY(attach_port(Piix4Pm::kTimer, 4, pm_timer_, "pm-timer"));
+  TRY(keyboard_.attach(pio_));
+  port_ranges_.push_back({0x60, 5, "keyboard"});
+  TRY(pm_.attach(pio_));
+  port_ranges_.push_back({Piix4Pm::kBase, 16, "pm"});
+  if (debug_console_) TRY(attach_port(DebugConsole::kPort, 1, *debug_console_, "debug-console"));
+  if (debug_exit_) TRY(attach_port(DebugExit::kPort, DebugExit::kSize, *debug_exit_, "debug-exit"));
+  if (test_device_) TRY(test_device_->attach(mmio_, pio_));
+  TRY(mmio_.add(kIoApicBase, devices::IoApic::kWindowSize, io_apic_, "io-apic"));
+  TRY(mmio_.add(kHpetBase, devices::Hpet::kWindowSize, hpet_, "hpet"));
+  TRY(pci_.add(0, 0, host_bridge_));
+  TRY(pci_.add(1, 0, isa_bridge_));
+  return pci_.add(1, 3, pm_);
+}
+
+void Board::reset() {
+  pic_.reset();
+  io_apic_.reset();
+  pit_.reset();
+  rtc_.reset();
+  hpet_.reset();
+  uart_.reset();
+  keyboard_.reset();
+  pci_.reset();
+  const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);
+  rtc_.set_memory_size(below, config_.memory_bytes - below);
+  isa_bridge_.route(devices::Piix3Isa::kDefaultRoutes);
+  for (const auto& apic : apics_) {
+    apic->reset();
+    apic->set_virtual_wire();
+  }
+}
+
+}  // namespace vireo::machine

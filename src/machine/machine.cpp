@@ -1,0 +1,227 @@
+#include "machine/machine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/assert.h"
+#include "machine/boot/loader.h"
+#include "machine/memory_layout.h"
+
+namespace vireo::machine {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+using SteadyClock = std::chrono::steady_clock;
+
+// How long a panicked kernel must say and do nothing before it counts as dead.
+constexpr std::uint64_t kPanicSilenceNs = 1'000'000'000;
+
+}  // namespace
+
+Machine::~Machine() {
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->stop();
+  if (event_thread_.joinable()) {
+    loop_->stop();
+    event_thread_.join();
+  }
+}
+
+Result<x86::CpuState> Machine::power_on() {
+  board_->reset();
+  console_->forget_panic();
+  const auto map = memory_map(config_.memory_bytes);
+  return load_kernel(boot_image_, {*memory_, map, 0});
+}
+
+Ending Machine::run() {
+  {
+    const std::lock_guard lock(request_mutex_);
+    started_ = SteadyClock::now();
+  }
+  event_thread_ = std::thread([this] { loop_->run(); });
+  {
+    const std::lock_guard operation(operation_mutex_);
+    for (std::size_t i = 0; i < vcpus_.size(); ++i) vcpus_[i].thread->start(initial_state_);
+    resume_all();
+  }
+  wait_for_end();
+  return shut_down();
+}
+
+void Machine::wait_for_end() {
+  const auto deadline = started_ + std::chrono::duration_cast<SteadyClock::duration>(
+                                       Seconds(config_.timeout_seconds.value_or(0)));
+  std::unique_lock lock(request_mutex_);
+  const auto anything = [this] { return ending_.has_value() || reset_requested_; };
+  while (!ending_) {
+    if (!config_.timeout_seconds) {
+      requested_.wait(lock, anything);
+    } else if (!requested_.wait_until(lock, deadline, anything)) {
+      ending_.emplace().reason = EndReason::kTimeout;
+    }
+    if (!ending_ && reset_requested_) {
+      lock.unlock();
+      if (const auto restarted = restart(); !restarted) {
+        end(EndReason::kHostError, restarted.error().message);
+      }
+      lock.lock();
+    }
+  }
+}
+
+Result<> Machine::restart() {
+  const std::lock_guard operation(operation_mutex_);
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->wait_parked();  // since the request
+  const x86::CpuState state = TRY(power_on());
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->set_state(state);
+  {
+    const std::lock_guard lock(request_mutex_);
+    reset_requested_ = false;
+    ++resets_;
+  }
+  resume_all();
+  return {};
+}
+
+Ending Machine::shut_down() {
+  const std::lock_guard operation(operation_mutex_);
+  park_all();
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->stop();
+  loop_->stop();
+  event_thread_.join();
+  serial_->flush();
+  if (debug_console_) debug_console_->flush();
+
+  const std::lock_guard lock(request_mutex_);
+  wall_seconds_ = Seconds(SteadyClock::now() - started_).count();
+  Ending ending = *ending_;
+  ending.cpu = vcpus_.front().thread->state();
+  ending.last_lines = console_->last_lines();
+  return ending;
+}
+
+void Machine::park_all() {
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->request_park();
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->wait_parked();
+}
+
+void Machine::resume_all() {
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->resume();
+}
+
+void Machine::pause() {
+  const std::lock_guard operation(operation_mutex_);
+  park_all();
+  if (pauses_++ != 0) return;
+  loop_->hold_timers(true);
+  clock_->pause();
+}
+
+void Machine::resume() {
+  const std::lock_guard operation(operation_mutex_);
+  VIREO_ASSERT(pauses_ > 0);
+  if (--pauses_ == 0) {
+    clock_->resume();
+    loop_->hold_timers(false);
+  }
+  resume_all();
+}
+
+void Machine::end(EndReason reason, std::string message, std::uint32_t debug_value) {
+  {
+    const std::lock_guard lock(request_mutex_);
+    if (ending_) return;
+    Ending& ending = ending_.emplace();
+    ending.reason = reason;
+    ending.message = std::move(message);
+    ending.debug_value = debug_value;
+  }
+  // The guest shall not go on further than the instruction that ended it.
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->request_park();
+  requested_.notify_all();
+}
+
+void Machine::request_stop(EndReason reason) { end(reason); }
+
+void Machine::request_reset() {
+  {
+    const std::lock_guard lock(request_mutex_);
+    if (reset_requested_) return;
+    reset_requested_ = true;
+  }
+  for (Vcpu& vcpu : vcpus_) vcpu.thread->request_park();
+  requested_.notify_all();
+}
+
+void Machine::on_reset_request() {
+  if (config_.reboot) return request_reset();
+  if (console_->panicked()) return end(EndReason::kPanic, console_->panic());
+  end(EndReason::kReset);
+}
+
+void Machine::on_debug_exit(std::uint32_t value) { end(EndReason::kDebugExit, {}, value); }
+
+void Machine::on_triple_fault(unsigned, const x86::CpuState&) {
+  if (config_.reboot_on_triple_fault) return on_reset_request();
+  end(EndReason::kTripleFault);
+}
+
+void Machine::on_host_error(unsigned, const Error& error) {
+  end(EndReason::kHostError, error.message);
+}
+
+void Machine::on_halt(unsigned, const x86::CpuState& state) {
+  // A kernel that idles has survived its panic, or somebody has only quoted one.
+  if ((state.rflags & x86::rflags::kIf) != 0) return console_->forget_panic();
+  if (vcpus_.size() == 1) end(EndReason::kPanic, console_->panic());
+}
+
+/// A kernel that has said its last word loops forever, mostly with interrupts on. So it is dead
+/// once it has neither written nor halted for a while.
+void Machine::on_kernel_gave_up() {
+  loop_->post([this] {
+    panic_bytes_ = console_->bytes();
+    panic_halts_ = halts();
+    panic_timer_->arm(clock_->now_ns() + kPanicSilenceNs);
+  });
+}
+
+std::uint64_t Machine::halts() const {
+  std::uint64_t sum = 0;
+  for (const Vcpu& vcpu : vcpus_) sum += vcpu.thread->halts();
+  return sum;
+}
+
+MachineStatistics Machine::statistics() const {
+  MachineStatistics result;
+  result.engine = engine_->name();
+  result.cpu_model = cpuid_->name();
+  result.cpus = static_cast<unsigned>(vcpus_.size());
+  result.memory_bytes = config_.memory_bytes;
+  result.halts = halts();
+  result.console_bytes = console_->bytes();
+  {
+    const std::lock_guard lock(request_mutex_);
+    result.resets = resets_;
+    result.wall_seconds = wall_seconds_.value_or(Seconds(SteadyClock::now() - started_).count());
+  }
+  for (const Vcpu& vcpu : vcpus_) {
+    result.cpu_seconds += vcpu.thread->cpu_seconds();
+    for (const auto& [name, value] : vcpu.thread->counters()) {
+      add_count(result.engine_counters, name, value);
+    }
+    const AccessCounts& counts = vcpu.port->counts();
+    result.interrupts += counts.interrupts;
+    add_count(result.device_accesses, "local-apic", counts.apic);
+    add_count(result.device_accesses, "local-apic-msrs", counts.apic_msrs);
+    add_count(result.device_accesses, "mmio", counts.mmio);
+    for (unsigned port = 0; port < counts.ports->size(); ++port) {
+      const std::uint64_t count = (*counts.ports)[port];
+      if (count != 0) add_count(result.device_accesses, board_->port_name(port), count);
+    }
+  }
+  return result;
+}
+
+}  // namespace vireo::machine

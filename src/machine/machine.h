@@ -1,0 +1,124 @@
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backends/character/char_backend.h"
+#include "base/event_loop.h"
+#include "base/host_clock.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "machine/board.h"
+#include "machine/boot/boot_image.h"
+#include "machine/config.h"
+#include "machine/console_watch.h"
+#include "machine/lifecycle.h"
+#include "machine/statistics.h"
+#include "machine/vcpu_port.h"
+#include "machine/vcpu_thread.h"
+#include "memory/guest_memory.h"
+#include "x86/cpuid/cpuid_model.h"
+
+namespace vireo::machine {
+
+/// A whole computer. Made by build_machine(); run() plays its life from power-on to the end.
+/// Threads: one per virtual CPU, the event thread, and the one that called run(), which carries
+/// out what the others ask for. See README.md for the lock order.
+class Machine final : private VcpuOwner {
+ public:
+  ~Machine() override;
+  Machine(const Machine&) = delete;
+
+  /// Runs until the guest or somebody else ends it; once. Host failures are part of the answer.
+  Ending run();
+
+  // From any thread, and from signal watchers on the event thread.
+  /// Ends the machine; the first reason counts.
+  void request_stop(EndReason reason);
+  void request_reset();
+  void press_power_button() { board_->press_power_button(); }
+
+  // From any thread but those of the machine itself. They nest.
+  /// Returns when no virtual CPU executes and time stands still.
+  void pause();
+  void resume();
+
+  /// From any thread, also while it runs.
+  MachineStatistics statistics() const;
+
+  EventLoop& events() { return *loop_; }
+  memory::GuestMemory& memory() { return *memory_; }
+
+ private:
+  friend class MachineBuilder;
+  struct Vcpu {
+    std::unique_ptr<VcpuPort> port;
+    std::unique_ptr<VcpuThread> thread;
+  };
+  enum class Request : std::uint8_t { kEnd, kReset };
+
+  explicit Machine(MachineConfig config) : config_(std::move(config)) {}
+
+  // VcpuOwner
+  void on_triple_fault(unsigned index, const x86::CpuState& state) override;
+  void on_host_error(unsigned index, const Error& error) override;
+  bool wants_halts() override { return console_->panicked(); }
+  void on_halt(unsigned index, const x86::CpuState& state) override;
+
+  // What devices ask for.
+  void on_reset_request();
+  void on_debug_exit(std::uint32_t value);
+  void on_kernel_gave_up();
+
+  /// Everything as after power-on, the kernel loaded; answers with the boot CPU's state.
+  Result<x86::CpuState> power_on();
+  Result<> restart();
+  void end(EndReason reason, std::string message = {}, std::uint32_t debug_value = 0);
+  void wait_for_end();
+  void park_all();
+  void resume_all();
+  Ending shut_down();
+  std::uint64_t halts() const;
+
+  // Configuration.
+  const MachineConfig config_;
+  BootImage boot_image_;
+
+  // What it is made of, in the order of construction.
+  std::unique_ptr<HostClock> clock_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<memory::GuestMemory> memory_;
+  std::optional<x86::CpuidModel> cpuid_;
+  std::unique_ptr<ConsoleWatch> console_;
+  std::unique_ptr<backends::CharBackend> serial_, debug_console_;
+  std::unique_ptr<Board> board_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::vector<Vcpu> vcpus_;
+  std::unique_ptr<Timer> panic_timer_;
+  std::thread event_thread_;
+  x86::CpuState initial_state_;
+
+  // Event thread only.
+  std::uint64_t panic_bytes_ = 0, panic_halts_ = 0;
+
+  /// Held while the machine is stopped or started as a whole. Taken before everything else.
+  std::mutex operation_mutex_;
+  unsigned pauses_ = 0;
+
+  mutable std::mutex request_mutex_;  // guards what follows; nothing is called with it held
+  std::condition_variable requested_;
+  bool reset_requested_ = false;
+  std::optional<Ending> ending_;
+  std::uint64_t resets_ = 0;
+  std::chrono::steady_clock::time_point started_{};
+  std::optional<double> wall_seconds_;
+};
+
+}  // namespace vireo::machine

@@ -1,0 +1,115 @@
+#include "machine/machine_builder.h"
+
+#include <utility>
+
+#include "machine/memory_layout.h"
+#include "machine/watched_backend.h"
+
+namespace vireo::machine {
+
+/// The steps of building, with access to what the machine keeps to itself.
+class MachineBuilder {
+ public:
+  MachineBuilder(const MachineConfig& config, HostParts parts)
+      : parts_(std::move(parts)), machine_(new Machine(config)) {}
+
+  Result<std::unique_ptr<Machine>> build() {
+    TRY(check());
+    Machine& m = *machine_;
+    m.boot_image_ =
+        TRY(read_boot_image(m.config_.kernel, m.config_.initrd, m.config_.command_line));
+    m.memory_ = TRY(memory::GuestMemory::create(ram_regions(m.config_.memory_bytes)));
+    m.clock_ = std::make_unique<HostClock>();
+    m.loop_ = TRY(EventLoop::create(*m.clock_));
+    TRY(make_cpuid());
+    TRY(make_console());
+    TRY(make_board());
+    TRY(make_cpus());
+    make_panic_timer();
+    m.initial_state_ = TRY(m.power_on());
+    return std::move(machine_);
+  }
+
+ private:
+  Result<> check() const {
+    const MachineConfig& config = machine_->config_;
+    if (config.kernel.empty()) return usage_error("there is nothing to run: give --kernel FILE");
+    if (config.cpus == 0) return usage_error("a machine needs at least one CPU");
+    if (config.cpus > 1) {
+      return host_error("machines with {} CPUs are not supported; give --cpus 1", config.cpus);
+    }
+    return check_memory_size(config.memory_bytes);
+  }
+
+  Result<> make_cpuid() {
+    Machine& m = *machine_;
+    x86::CpuidModel::Topology topology;
+    topology.cpus = m.config_.cpus;
+    topology.tsc_hz = m.clock_->tsc_hz();
+    const std::string model =
+        m.config_.cpu.empty() ? std::string(x86::CpuidModel::default_model()) : m.config_.cpu;
+    m.cpuid_ = TRY(x86::CpuidModel::parse(model, topology));
+    return {};
+  }
+
+  Result<> make_console() {
+    Machine& m = *machine_;
+    m.console_ = std::make_unique<ConsoleWatch>([&m] { m.on_kernel_gave_up(); });
+    m.serial_ = std::make_unique<WatchedBackend>(std::move(parts_.serial), *m.console_);
+    m.debug_console_ = std::move(parts_.debug_console);
+    if (const int fd = m.serial_->poll_fd(); fd >= 0) {
+      TRY(m.loop_->watch(fd, {.readable = true},
+                         [&m](EventLoop::Ready) { m.serial_->on_readable(); }));
+    }
+    return {};
+  }
+
+  Result<> make_board() {
+    Machine& m = *machine_;
+    BoardConfig config;
+    config.cpus = m.config_.cpus;
+    config.memory_bytes = m.config_.memory_bytes;
+    config.physical_address_bits = m.cpuid_->physical_address_bits();
+    config.x2apic = m.cpuid_->features().has(x86::Feature::kX2apic);
+    config.tsc_deadline = m.cpuid_->features().has(x86::Feature::kTscDeadline);
+    config.debug_exit = m.config_.debug_exit;
+    BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
+                           [&m](std::uint32_t value) { m.on_debug_exit(value); }};
+    m.board_ = std::make_unique<Board>(
+        config, Board::Host{*m.clock_, *m.loop_, *m.serial_, m.debug_console_.get()},
+        std::move(requests));
+    return m.board_->attach();
+  }
+
+  Result<> make_cpus() {
+    Machine& m = *machine_;
+    VcpuOwner& owner = m;
+    m.engine_ = TRY(parts_.create_engine(m.config_.engine, *m.memory_));
+    for (unsigned index = 0; index < m.config_.cpus; ++index) {
+      auto port =
+          std::make_unique<VcpuPort>(m.board_->apic(index), m.board_->mmio(), m.board_->pio());
+      auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_}));
+      auto thread = std::make_unique<VcpuThread>(index, std::move(vcpu), owner);
+      m.board_->pins(index).connect(*thread);
+      m.vcpus_.push_back({std::move(port), std::move(thread)});
+    }
+    return {};
+  }
+
+  void make_panic_timer() {
+    Machine& m = *machine_;
+    m.panic_timer_ = m.loop_->create_timer([&m] {
+      const bool silent = m.console_->bytes() == m.panic_bytes_ && m.halts() == m.panic_halts_;
+      if (silent && m.console_->panicked()) m.end(EndReason::kPanic, m.console_->panic());
+    });
+  }
+
+  HostParts parts_;
+  std::unique_ptr<Machine> machine_;
+};
+
+Result<std::unique_ptr<Machine>> build_machine(const MachineConfig& config, HostParts parts) {
+  return MachineBuilder(config, std::move(parts)).build();
+}
+
+}  // namespace vireo::machine

@@ -1,0 +1,32 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "backends/character/char_backend.h"
+#include "base/result.h"
+#include "engine/engine.h"
+#include "machine/config.h"
+#include "machine/machine.h"
+
+namespace vireo::machine {
+
+using EngineFactory = std::function<Result<std::unique_ptr<engine::Engine>>(
+    std::string_view name, memory::GuestMemory& memory)>;
+
+/// What a machine takes from its host.
+struct HostParts {
+  EngineFactory create_engine;
+  std::unique_ptr<backends::CharBackend> serial;
+  std::unique_ptr<backends::CharBackend> debug_console;  ///< null: none
+};
+
+/// Opens what the configuration names. `quit` is called when the user ends the machine from its
+/// console (Ctrl-A X), on the event thread.
+Result<HostParts> open_host_parts(const MachineConfig& config, std::function<void()> quit);
+
+/// Checks the configuration, makes the parts, wires them and loads the kernel. Usage errors name
+/// the option to change.
+Result<std::unique_ptr<Machine>> build_machine(const MachineConfig& config, HostParts parts);
+
+}  // namespace vireo::machine

@@ -1,0 +1,51 @@
+#include "machine/vcpu_port.h"
+
+namespace vireo::machine {
+namespace {
+
+// Each counter has one writer, so no locked instruction is needed.
+void count(AccessCounts::Count& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void VcpuPort::mmio_read(PhysAddr address, std::span<std::byte> data) {
+  if (apic_.mmio_read(value(address), data)) return count(counts_.apic);
+  count(counts_.mmio);
+  mmio_.read(value(address), data);
+}
+
+void VcpuPort::mmio_write(PhysAddr address, std::span<const std::byte> data) {
+  if (apic_.mmio_write(value(address), data)) return count(counts_.apic);
+  count(counts_.mmio);
+  mmio_.write(value(address), data);
+}
+
+void VcpuPort::pio_read(std::uint16_t port, std::span<std::byte> data) {
+  count((*counts_.ports)[port]);
+  pio_.read(port, data);
+}
+
+void VcpuPort::pio_write(std::uint16_t port, std::span<const std::byte> data) {
+  count((*counts_.ports)[port]);
+  pio_.write(port, data);
+}
+
+std::optional<std::uint8_t> VcpuPort::acknowledge_interrupt() {
+  const auto vector = apic_.acknowledge_interrupt();
+  if (vector) count(counts_.interrupts);
+  return vector;
+}
+
+std::optional<std::uint64_t> VcpuPort::read_msr(std::uint32_t index) {
+  count(counts_.apic_msrs);
+  return apic_.read_msr(index);
+}
+
+bool VcpuPort::write_msr(std::uint32_t index, std::uint64_t value) {
+  count(counts_.apic_msrs);
+  return apic_.write_msr(index, value);
+}
+
+}  // namespace vireo::machine

@@ -1,0 +1,76 @@
+#pragma once
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "bus/address_map.h"
+#include "devices/irqchip/interrupt_message.h"
+#include "devices/irqchip/local_apic.h"
+#include "engine/engine.h"
+#include "machine/vcpu_thread.h"
+
+namespace vireo::machine {
+
+/// How often one CPU reached for devices. Written by its thread, read by any.
+struct AccessCounts {
+  using Count = std::atomic<std::uint64_t>;
+  Count apic = 0, mmio = 0, apic_msrs = 0, interrupts = 0;
+  /// By port.
+  std::unique_ptr<std::array<Count, 0x10000>> ports =
+      std::make_unique<std::array<Count, 0x10000>>();
+};
+
+/// The machine around one virtual CPU: its local APIC, and behind that the buses.
+class VcpuPort final : public engine::MachinePort {
+ public:
+  /// All of them outlive the port.
+  VcpuPort(devices::LocalApic& apic, bus::AddressMap& mmio, bus::AddressMap& pio)
+      : apic_(apic), mmio_(mmio), pio_(pio) {}
+
+  void mmio_read(PhysAddr address, std::span<std::byte> data) override;
+  void mmio_write(PhysAddr address, std::span<const std::byte> data) override;
+  void pio_read(std::uint16_t port, std::span<std::byte> data) override;
+  void pio_write(std::uint16_t port, std::span<const std::byte> data) override;
+  std::optional<std::uint8_t> acknowledge_interrupt() override;
+  bool interrupt_pending() override { return apic_.interrupt_pending(); }
+  std::uint8_t read_cr8() override { return apic_.read_cr8(); }
+  void write_cr8(std::uint8_t value) override { apic_.write_cr8(value); }
+  std::optional<std::uint64_t> read_msr(std::uint32_t index) override;
+  bool write_msr(std::uint32_t index, std::uint64_t value) override;
+
+  const AccessCounts& counts() const { return counts_; }
+
+ private:
+  devices::LocalApic& apic_;
+  bus::AddressMap& mmio_;
+  bus::AddressMap& pio_;
+  AccessCounts counts_;
+};
+
+/// What a local APIC drives: the pins of a CPU that is made after it.
+class VcpuPins final : public devices::CpuSignals {
+ public:
+  /// Before the first signal.
+  void connect(VcpuThread& thread) { thread_ = &thread; }
+
+  void interrupt() override {
+    if (thread_ != nullptr) thread_->interrupt();
+  }
+  void nmi() override {
+    if (thread_ != nullptr) thread_->nmi();
+  }
+  void init() override {
+    if (thread_ != nullptr) thread_->init();
+  }
+  void startup(std::uint8_t vector) override {
+    if (thread_ != nullptr) thread_->startup(vector);
+  }
+
+ private:
+  VcpuThread* thread_ = nullptr;
+};
+
+}  // namespace vireo::machine
