@@ -43,7 +43,7 @@ std::vector<std::uint8_t> disguise(FuzzInput input) {
   } else if (kind % 4 == 3) {
     const auto addresses = static_cast<std::uint8_t>(kind >> 7);  // flag 16: load by the header
     plant(0, {0x02, 0xb0, 0xad, 0x1b, 0, 0, addresses, 0});
-    plant(8, {0xfe, 0x4f, static_cast<std::uint8_t>(0x51 - addresses), 0xe4});
+    plant(8, {0xfe, 0x4f, static_cast<std::uint8_t>(0x52 - addresses), 0xe4});
   }
   return file;
 }
