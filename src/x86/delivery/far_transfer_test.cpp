@@ -286,5 +286,41 @@ TEST(FarReturn, ToA16BitStackKeepsTheUpperHalfOfEsp) {
   EXPECT_EQ(world.state.gpr[kRsp], 0x82222u);
 }
 
+TEST(CallGate, TheTargetHasToBePresentAndToContainTheOffset) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.set_gdt(W::kFree, W::gate(0x8c, W::kFree + 8, W::kHandler));
+  world.set_gdt(W::kFree + 8, 0x00cf1b000000ffff);
+  EXPECT_FAULT(call(world, W::kFree), Vector::kNP, W::kFree + 8);
+  world.set_gdt(W::kFree + 8, 0x00409b0000005fff);
+  EXPECT_FAULT(call(world, W::kFree), Vector::kGP, 0);
+  world.set_gdt(W::kFree + 8, 0x00409b0000006000);
+  world.port.mode_changes = 0;
+  EXPECT_OK(call(world, W::kFree));
+  EXPECT_GT(world.port.mode_changes, 0u);
+}
+
+TEST(FarCall, FlawsOfTheTargetFault) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.set_gdt(W::kFree, 0x00409b0000005fff);
+  EXPECT_FAULT(call(world, W::kFree), Vector::kGP, 0);
+  EXPECT_FAULT(call(world, 0), Vector::kGP, 0);
+  EXPECT_FAULT(call(world, W::kTss), Vector::kGP, W::kTss);  // busy
+  EXPECT_EQ(world.state.gpr[kRsp], W::kStack0);
+}
+
+TEST(FarCall, In64BitModeTheStackIsNotCutTo32Bits) {
+  DeliveryWorld world;
+  world.enter_long(0);
+  world.state.gpr[kRax] = 0x7800;
+  world.port.poke<std::uint32_t>(0x7800, 0x6000);
+  world.port.poke<std::uint16_t>(0x7804, W::kCode64);
+  world.state.gpr[kRsp] = 0xffff800000001000;
+  EXPECT_FAULT(world.run({0xff, 0x18}), Vector::kPF, 2, 0xffff800000000ffc);
+  world.state.gpr[kRsp] = 0xffff800000000002;  // ends on the other side of the hole
+  EXPECT_FAULT(world.run({0xff, 0x18}), Vector::kSS, 0);
+}
+
 }  // namespace
 }  // namespace vireo::x86

@@ -452,5 +452,93 @@ TEST(Delivery, AFaultThatWasNotTheProgramsDoingSaysSo) {
   EXPECT_EQ(world.stack<std::uint32_t>(1)[0], 0x41u);
 }
 
+TEST(DoubleFault, InterruptsAreBenignWhateverTheirVector) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.set_gate(13, W::gate(0x8e, W::kCode0, W::kHandler));
+  EXPECT_EQ(deliver(world.state, world.port, Event::external_interrupt(14)),
+            DeliveryOutcome::kDelivered);
+  EXPECT_EQ(world.state.rip, W::kHandler);
+  EXPECT_EQ(world.stack<std::uint32_t>(1)[0], 14u * 8 + 3);
+}
+
+TEST(RealModeInterrupt, TheWholeVectorHasToBeInTheTable) {
+  DeliveryWorld world;
+  world.enter_real();
+  world.state.idtr.limit = 0x20 * 4 + 3;
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  world.state.idtr.limit -= 1;
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
+               0x20 * 8 + 3);
+  world.state.idtr.limit = 2;
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0)), Vector::kGP,
+               3);
+}
+
+TEST(ProtectedInterrupt, TheWholeGateHasToBeInTheTable) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.set_gate(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
+  world.state.idtr.limit = 0x20 * 8 + 6;
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
+               0x20 * 8 + 3);
+  world.state.idtr.limit += 1;
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+}
+
+TEST(LongModeInterrupt, TheWholeGateHasToBeInTheTable) {
+  DeliveryWorld world;
+  world.enter_long(0);
+  world.set_gate64(0x20, W::gate(0x8e, W::kCode64, W::kHandler));
+  world.state.idtr.limit = 0x20 * 16 + 14;
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
+               0x20 * 8 + 3);
+  world.state.idtr.limit += 1;
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+}
+
+TEST(LongModeInterrupt, MarksTheHandlersSegmentAndClearsFlags) {
+  DeliveryWorld world;
+  world.enter_long(0);
+  world.set_gdt(W::kFree, 0x00af9a000000ffff);
+  world.set_gate64(0x20, W::gate(0x8f, W::kFree, W::kHandler));
+  world.state.rflags = kFlags | rflags::kTf | rflags::kNt | rflags::kRf | rflags::kAc;
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_EQ(world.gdt(W::kFree), 0x00af9b000000ffffu);
+  EXPECT_EQ(world.state.rflags, kFlags | rflags::kAc);
+}
+
+TEST(LongModeInterrupt, FlawsOfTheHandlersSegmentFault) {
+  DeliveryWorld world;
+  world.enter_long(0);
+  world.set_gdt(W::kFree, 0x00ef9b000000ffff);      // L and D
+  world.set_gdt(W::kFree + 8, 0x00af1b000000ffff);  // not present
+  for (const std::uint16_t selector : {W::kFree, W::kCode64User}) {
+    world.set_gate64(0x20, W::gate(0x8e, selector, W::kHandler));
+    EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)),
+                 Vector::kGP, selector | 1u);
+  }
+  world.set_gate64(0x20, W::gate(0x8e, W::kFree + 8, W::kHandler));
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kNP,
+               (W::kFree + 8) | 1);
+  world.set_gate64(0x20, W::gate(0x8e, 0, W::kHandler));
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
+               1);
+  world.set_gate64(0x20, W::gate(0x0e, W::kCode64, W::kHandler));
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kNP,
+               0x20 * 8 + 3);
+}
+
+TEST(LongModeInterrupt, Level1HasItsOwnStack) {
+  DeliveryWorld world;
+  world.enter_long(3);
+  world.set_gdt(W::kFree, 0x00afbb000000ffff);
+  world.set_gate64(0x20, W::gate(0x8e, W::kFree | 1, W::kHandler));
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_EQ(world.state.cpl(), 1u);
+  EXPECT_EQ(world.state.segment[kSs].selector, 1u);
+  EXPECT_EQ(world.state.gpr[kRsp], W::kStack1 - 40);
+}
+
 }  // namespace
 }  // namespace vireo::x86

@@ -116,6 +116,8 @@ TEST(Iret, InVirtual8086ModeDependsOnIopl) {
   world.state.rflags |= rflags::kIopl;
   world.push_values(2, {0x1234, 0x400, 0x0fd7});
   EXPECT_OK(world.run({0xcf}));
+  EXPECT_EQ(world.state.rip, 0x1234u);
+  EXPECT_EQ(world.state.gpr[kRsp], 0x8006u);
   EXPECT_EQ(world.state.rflags, rflags::kVm | rflags::kIopl | 0xfd7);
   EXPECT_EQ(world.state.segment[kCs].base, 0x4000u);
 }
@@ -215,6 +217,14 @@ TEST(Iret, FlawsOfTheCodeSegmentFault) {
     EXPECT_FAULT(world.run({0xcf}), bad.vector, bad.error_code);
     EXPECT_EQ(world.state, before);
   }
+}
+
+TEST(Iret, TellsTheEngineThatTheLevelChanged) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.push_values(4, {0x6000, W::kCode3 | 3, 0x202, W::kStack3, W::kData3 | 3});
+  EXPECT_OK(world.run({0xcf}));
+  EXPECT_GT(world.port.mode_changes, 0u);
 }
 
 }  // namespace

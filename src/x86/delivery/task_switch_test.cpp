@@ -231,5 +231,59 @@ TEST(TaskReturn, FlawsOfTheLinkAreInvalidTss) {
   }
 }
 
+TEST(TaskSwitch, AnInterruptThroughATaskGatePushesNothing) {
+  DeliveryWorld world = task_world();
+  world.set_gate(0x20, W::gate(0x85, W::kOtherTss, 0));
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_EQ(world.state.gpr[kRsp], kNewEsp);
+  EXPECT_EQ(world.state.rip, kNewEip);
+}
+
+TEST(TaskSwitch, ATaskGateHasToNameATssOfTheGlobalTable) {
+  DeliveryWorld world = task_world();
+  world.state.ldtr = {W::kLdt, 0x82, 0xff, W::kLdtBase};
+  world.port.poke<std::uint64_t>(W::kLdtBase, W::system(0x89, kNew, 0x67));
+  world.set_gate(0x20, W::gate(0x85, 4, 0));
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
+               5);
+  world.set_gate(0x20, W::gate(0x85, W::kTss, 0));  // busy
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
+               W::kTss | 1);
+}
+
+TEST(TaskSwitch, A16BitTaskGetsAnErrorCodeOf16Bits) {
+  DeliveryWorld world = task_world();
+  world.set_gdt(W::kOtherTss, W::system(0x81, kNew, 0x2b));
+  for (std::uint32_t i = 0; i < 0x2c; i += 2) world.port.poke<std::uint16_t>(kNew + i, 0);
+  world.port.poke<std::uint16_t>(kNew + 0x1a, kNewEsp);
+  world.port.poke<std::uint16_t>(kNew + 0x24, W::kCode0);
+  world.port.poke<std::uint16_t>(kNew + 0x26, W::kData0);
+  world.set_gate(13, W::gate(0x85, W::kOtherTss, 0));
+  deliver_fault(world.state, world.port, {Vector::kGP, 0x1234});
+  EXPECT_EQ(world.state.gpr[kRsp], kNewEsp - 2);
+}
+
+TEST(TaskSwitch, LoadsTheLdtBeforeTheSegmentsInIt) {
+  DeliveryWorld world = task_world();
+  world.port.poke<std::uint64_t>(W::kLdtBase + 8, 0x00cf92000000ffff);
+  world.port.poke<std::uint16_t>(kNew + 0x60, W::kLdt);
+  world.port.poke<std::uint16_t>(kNew + 0x54, 0x0c);
+  EXPECT_OK(jump(world));
+  EXPECT_EQ(world.state.rip, kNewEip);
+  EXPECT_EQ(world.state.ldtr, (Segment{W::kLdt, 0x82, 0xff, W::kLdtBase}));
+  EXPECT_EQ(world.state.segment[kDs].selector, 0x0c);
+  EXPECT_EQ(world.port.peek<std::uint64_t>(W::kLdtBase + 8), 0x00cf93000000ffffu);
+}
+
+TEST(TaskSwitch, ACodeSegmentThatIsNotPresentIsAFaultOfTheNewTask) {
+  DeliveryWorld world = task_world();
+  world.set_gdt(W::kFree, 0x00cf1b000000ffff);
+  world.port.poke<std::uint16_t>(kNew + 0x4c, W::kFree);
+  world.set_gate(11, W::gate(0x85, W::kTss, 0));
+  EXPECT_OK(jump(world));
+  EXPECT_EQ(world.state.tr.selector, W::kTss);
+  EXPECT_EQ(world.stack<std::uint32_t>(1)[0], W::kFree);
+}
+
 }  // namespace
 }  // namespace vireo::x86

@@ -187,7 +187,8 @@ TEST(IoPermission, IoplMakesTheBitmapUnnecessaryButInVirtual8086Mode) {
   world.enter_virtual8086(3);
   EXPECT_FALSE(may(world, 0x61, 1));
   EXPECT_TRUE(may(world, 0x60, 1));
-  world.enter_real();
+  world.enter_protected(1);
+  world.state.cr0 &= ~cr0::kPe;
   world.state.rflags = rflags::kFixed1;
   EXPECT_TRUE(may(world, 0x61, 1));
 }

@@ -179,5 +179,17 @@ TEST(LoadFarPointer, LssHasNoShadow) {
   EXPECT_EQ(world.state.mov_ss_shadow, 0);
 }
 
+TEST(LoadSegment, MarksTheSegmentAccessed) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.set_gdt(W::kFree, 0x00cf92000000ffff);
+  EXPECT_OK(load_segment(world.state, world.port, kDs, W::kFree));
+  EXPECT_EQ(world.gdt(W::kFree), 0x00cf93000000ffffu);
+  EXPECT_EQ(world.state.segment[kDs].access, 0xc093u);
+  world.set_gdt(W::kFree, 0x00cf92000000ffff);
+  EXPECT_OK(load_segment(world.state, world.port, kSs, W::kFree));
+  EXPECT_EQ(world.gdt(W::kFree), 0x00cf93000000ffffu);
+}
+
 }  // namespace
 }  // namespace vireo::x86
