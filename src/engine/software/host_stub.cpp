@@ -133,13 +133,16 @@ x86::OrFault<> check_enabled_slowly(const x86::CpuState& state, VectorUnit unit,
 
 x86::OrFault<> run_stub(const HostStub& stub, x86::CpuState& state, std::byte* memory,
                         const x86::Insn& insn) {
+  if (runs_directly(stub, state)) {
+    stub.code(&state, memory);
+    return Unit{};
+  }
   if (stub.unit == VectorUnit::kX87) {
     run_x87(stub, state, memory, insn);
     return Unit{};
   }
-  if (stub.floating_point && !all_simd_exceptions_masked(state.fpu.mxcsr)) [[unlikely]]
-    return run_unmasked(stub, state, memory);
-  if (stub.unit == VectorUnit::kMmx) HostX87::ensure_loaded(state);
+  if (stub.floating_point) return run_unmasked(stub, state, memory);
+  HostX87::ensure_loaded(state);
   stub.code(&state, memory);
   return Unit{};
 }
@@ -154,10 +157,7 @@ x86::OrFault<> execute_stub(const HostStub& stub, x86::CpuState& state, x86::Cpu
                             const x86::Insn& insn) {
   TRY(check_enabled(state, stub.unit, insn));
   if (stub.memory_use != MemoryUse::kNone) return execute_with_memory(stub, state, port, insn);
-  if (stub.floating_point || stub.unit == VectorUnit::kMmx)
-    return run_stub(stub, state, nullptr, insn);
-  stub.code(&state, nullptr);
-  return Unit{};
+  return run_stub(stub, state, nullptr, insn);
 }
 
 }  // namespace vireo::engine

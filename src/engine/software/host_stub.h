@@ -22,8 +22,7 @@ enum class MemoryUse : std::uint8_t { kNone, kRead, kWrite, kReadWrite };
 /// matter, so equal instructions share one stub. Immutable.
 struct HostStub {
   /// `memory` points to the operand's bytes, aligned to `alignment`, or is null if there is none.
-  /// May be called directly, without run_stub(), for kSse and kAvx stubs that are not
-  /// `floating_point`: they cannot fault.
+  /// To be called by run_stub(), or directly if runs_directly().
   using Code = void (*)(x86::CpuState* state, std::byte* memory);
   Code code = nullptr;
   VectorUnit unit = VectorUnit::kSse;
@@ -90,9 +89,18 @@ inline x86::OrFault<> check_enabled(const x86::CpuState& state, VectorUnit unit,
   return check_enabled_slowly(state, unit, insn);
 }
 
-/// Runs the stub on an operand that the caller has brought to `memory`. On a fault (#XM, #MF) the
-/// guest's state is as the fault demands; `memory` may hold garbage and must not be written back.
-/// On entry RIP already points to the next instruction.
+/// Whether the stub can be called as it is, without run_stub(), in this state: it cannot fault then
+/// and keeps nothing in the host's registers.
+inline bool runs_directly(const HostStub& stub, const x86::CpuState& state) {
+  constexpr std::uint32_t masks = 0x1f80, valid = 0xffff;
+  const bool simd = stub.unit == VectorUnit::kSse || stub.unit == VectorUnit::kAvx;
+  return simd && (!stub.floating_point || (state.fpu.mxcsr & (masks | ~valid)) == masks);
+}
+
+/// Runs the stub on an operand that the caller has brought to `memory`, or that is in place there:
+/// guest memory itself, unless the stub writes it, is not of the x87, and !runs_directly(). On a
+/// fault (#XM) the guest's state is as the fault demands; `memory` may hold garbage and must not be
+/// written back. On entry RIP already points to the next instruction.
 x86::OrFault<> run_stub(const HostStub& stub, x86::CpuState& state, std::byte* memory,
                         const x86::Insn& insn);
 

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "engine/software/x87_host.h"
+#include "x86/semantics/fpu_state.h"
 
 namespace vireo::engine {
 namespace {
