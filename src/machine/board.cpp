@@ -24,7 +24,8 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
       isa_bridge_(pci_lines()),
       pci_(mmio_, pio_, isa_bridge_),
       host_bridge_(pci_, requests_.reset),
-      pm_(interrupts_.source(devices::Piix4Pm::kSci), requests_.power_off) {
+      pm_(interrupts_.source(devices::Piix4Pm::kSci), requests_.power_off),
+      fw_cfg_(host.memory, {config_.memory_bytes, static_cast<std::uint16_t>(config_.cpus)}) {
   apic_bus_.set_ext_int_source(pic_);
   apic_bus_.add(io_apic_);
   for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) {
@@ -101,6 +102,7 @@ Result<> Board::attach() {
   TRY(attach_port(devices::PostPort::kPort, 1, post_, "post"));
   TRY(attach_port(I440fx::kPorts, I440fx::kPortCount, host_bridge_.config_ports(), "pci"));
   TRY(attach_port(Piix4Pm::kTimer, 4, pm_timer_, "pm-timer"));
+  TRY(attach_port(devices::FwCfg::kPort, devices::FwCfg::kSize, fw_cfg_, "fw-cfg"));
   TRY(keyboard_.attach(pio_));
   port_ranges_.push_back({0x60, 5, "keyboard"});
   TRY(pm_.attach(pio_));
@@ -123,6 +125,7 @@ void Board::reset() {
   hpet_.reset();
   uart_.reset();
   keyboard_.reset();
+  fw_cfg_.reset();
   pci_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);
   rtc_.set_memory_size(below, config_.memory_bytes - below);

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "bus/address_map.h"
 #include "bus/pci_bus.h"
+#include "devices/firmware/fw_cfg.h"
 #include "devices/input/i8042.h"
 #include "devices/irqchip/apic_bus.h"
 #include "devices/irqchip/i8259.h"
@@ -63,6 +64,7 @@ class Board {
   struct Host {
     const Clock& clock;
     TimerService& timers;
+    memory::GuestMemory& memory;
     backends::CharBackend& serial;
     backends::CharBackend* debug_console;
   };
@@ -127,6 +129,7 @@ class Board {
   bus::PciBus pci_;
   devices::I440fx host_bridge_;
   devices::Piix4Pm pm_;
+  devices::FwCfg fw_cfg_;
   std::optional<devices::DebugConsole> debug_console_;
   std::optional<devices::DebugExit> debug_exit_;
   std::optional<devices::TestDevice> test_device_;

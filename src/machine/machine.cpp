@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "machine/boot/loader.h"
+#include "machine/firmware_tables.h"
 #include "machine/memory_layout.h"
 
 namespace vireo::machine {
@@ -30,8 +31,10 @@ Machine::~Machine() {
 Result<x86::CpuState> Machine::power_on() {
   board_->reset();
   console_->forget_panic();
+  const std::uint64_t rsdp =
+      TRY(put_firmware_tables(*memory_, {config_.cpus, config_.memory_bytes}));
   const auto map = memory_map(config_.memory_bytes);
-  return load_kernel(boot_image_, {*memory_, map, 0});
+  return load_kernel(boot_image_, {*memory_, map, rsdp});
 }
 
 Ending Machine::run() {

@@ -76,7 +76,7 @@ class MachineBuilder {
     BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
                            [&m](std::uint32_t value) { m.on_debug_exit(value); }};
     m.board_ = std::make_unique<Board>(
-        config, Board::Host{*m.clock_, *m.loop_, *m.serial_, m.debug_console_.get()},
+        config, Board::Host{*m.clock_, *m.loop_, *m.memory_, *m.serial_, m.debug_console_.get()},
         std::move(requests));
     return m.board_->attach();
   }

@@ -209,8 +209,8 @@ TEST_F(MachineTest, AHostErrorEndsIt) {
 TEST_F(MachineTest, ATimerInterruptWakesAHaltedCpu) {
   const Ending ending = run([](FakeVcpu& cpu) -> Result<ExitReason> {
     if (cpu.runs == 1) {
-      for (const std::uint8_t icw : {0x11}) cpu.out(0x20, icw);
-      for (const std::uint8_t icw : {0x30, 0x04, 0x01}) cpu.out(0x21, icw);
+      cpu.out(0x20, 0x11);
+      for (const unsigned word : {0x30u, 0x04u, 0x01u}) cpu.out(0x21, word);
       cpu.out(0x21, 0xfe);  // only interrupt 0
       cpu.out(0x43, 0x34);
       cpu.out(0x40, 0x00), cpu.out(0x40, 0x10);  // every 3.4 ms
@@ -241,6 +241,23 @@ TEST_F(MachineTest, TheLocalApicAnswersAtItsPageAndTheBusElsewhere) {
     return cpu.spin();
   });
   EXPECT_EQ(ending.reason, EndReason::kPowerOff);
+}
+
+TEST_F(MachineTest, FirmwareTablesAreWhereKernelsLook) {
+  auto built = build([](FakeVcpu& cpu) { return cpu.spin(); });
+  ASSERT_TRUE(built);
+  memory::GuestMemory& memory = (*built)->memory();
+  const auto text_at = [&](std::uint64_t address, std::size_t size) {
+    std::string text(size, 0);
+    EXPECT_TRUE(memory.read(PhysAddr{address}, std::as_writable_bytes(std::span(text))));
+    return text;
+  };
+  EXPECT_EQ(text_at(0xe0000, 8), "RSD PTR ");
+  EXPECT_EQ(text_at(0xf0000, 3), "_SM");
+  std::uint16_t ebda = 0, kib = 0;
+  ASSERT_TRUE(memory.read_value(PhysAddr{0x40e}, ebda) && memory.read_value(PhysAddr{0x413}, kib));
+  EXPECT_EQ(ebda, 0x9fc0);
+  EXPECT_EQ(kib, 639);
 }
 
 TEST_F(MachineTest, NothingMovesWhilePaused) {
