@@ -41,14 +41,14 @@ std::uint64_t ApicTimer::deadline_ns(ApicTimerMode mode) const {
                              : rate_.ns_at(add_saturating(state_.base_tick, ticks_to_zero()));
   if (state_.tsc_deadline == 0) return TickRate::kNever;
   const std::uint64_t now_ns = clock_.now_ns();
-  const std::uint64_t tsc = clock_.tsc() + tsc_offset_;
+  const std::uint64_t tsc = clock_.tsc();
   if (state_.tsc_deadline <= tsc) return now_ns;
   return add_saturating(now_ns, TickRate(clock_.tsc_hz()).ns_at(state_.tsc_deadline - tsc));
 }
 
 bool ApicTimer::expire(ApicTimerMode mode) {
   if (mode == ApicTimerMode::kTscDeadline) {
-    if (state_.tsc_deadline == 0 || clock_.tsc() + tsc_offset_ < state_.tsc_deadline) return false;
+    if (state_.tsc_deadline == 0 || clock_.tsc() < state_.tsc_deadline) return false;
     state_.tsc_deadline = 0;
     return true;
   }

@@ -37,9 +37,8 @@ class ApicTimer {
   void set_divide(std::uint32_t divide, ApicTimerMode mode);
   /// Counting goes on from one-shot to periodic and back; to and from TSC-deadline it stops.
   void change_mode(ApicTimerMode from, ApicTimerMode to);
+  /// In ticks of the clock's TSC; 0 disarms.
   void set_tsc_deadline(std::uint64_t deadline) { state_.tsc_deadline = deadline; }
-  /// Added to the clock's TSC it makes the guest's, which the deadline is compared with.
-  void set_tsc_offset(std::uint64_t offset) { tsc_offset_ = offset; }
 
   /// When the timer expires next, on the virtual clock; TickRate::kNever if it is stopped.
   std::uint64_t deadline_ns(ApicTimerMode mode) const;
@@ -59,7 +58,6 @@ class ApicTimer {
 
   const Clock& clock_;
   const TickRate rate_;
-  std::uint64_t tsc_offset_ = 0;
   ApicTimerState state_;
 };
 

@@ -238,20 +238,6 @@ TEST_F(IoApicTest, RefusesAStateThatCouldNotExist) {
   EXPECT_FALSE(rig.io_apic.restore(hostile));
 }
 
-TEST(IrqWiredOr, IsHighWhileAnySourceIs) {
-  test::FakeLine input;
-  IrqWiredOr wire(input);
-  auto& a = wire.add_source();
-  auto& b = wire.add_source();
-  a.set_level(true);
-  a.set_level(true);
-  b.set_level(true);
-  a.set_level(false);
-  EXPECT_TRUE(input.level);
-  b.set_level(false);
-  EXPECT_FALSE(input.level);
-}
-
 TEST(IrqFanOut, DrivesAllItsInputs) {
   test::FakeLine a;
   test::FakeLine b;

@@ -141,7 +141,8 @@ void LocalApic::set_virtual_wire() {
   {
     const std::lock_guard lock(mutex_);
     state_.svr = 0xff | apic::kSvrEnable;
-    lvt(apic::kLvtLint0) = static_cast<std::uint32_t>(DeliveryMode::kExtInt) << 8;
+    if (config_.bootstrap)
+      lvt(apic::kLvtLint0) = static_cast<std::uint32_t>(DeliveryMode::kExtInt) << 8;
     lvt(apic::kLvtLint1) = static_cast<std::uint32_t>(DeliveryMode::kNmi) << 8;
     publish(effects, true);
   }

@@ -45,14 +45,13 @@ class LocalApic {
   std::uint8_t read_cr8() const;
   void write_cr8(std::uint8_t value);
   /// IA32_APIC_BASE, IA32_TSC_DEADLINE and, in x2APIC mode, 0x800-0x83f. Empty or false: #GP(0).
+  /// The deadline is in ticks of the clock's TSC: what the CPU adds to it is its own business.
   std::optional<std::uint64_t> read_msr(std::uint32_t index);
   bool write_msr(std::uint32_t index, std::uint64_t value);
   /// False if the address is not this APIC's page, or there is no such page in its mode: then the
   /// access belongs to the bus. To be asked before the bus, as the page moves with IA32_APIC_BASE.
   bool mmio_read(std::uint64_t address, std::span<std::byte> data);
   bool mmio_write(std::uint64_t address, std::span<const std::byte> data);
-  /// What the CPU adds to the clock's TSC. IA32_TSC_DEADLINE is compared with the sum.
-  void set_tsc_offset(std::uint64_t offset);
   /// Globally enabled in IA32_APIC_BASE: CPUID.01H:EDX.APIC.
   bool enabled() const;
 
@@ -71,8 +70,8 @@ class LocalApic {
 
   /// Power-up.
   void reset();
-  /// What firmware leaves for a kernel that is started without any: enabled, LINT0 takes the PIC's
-  /// interrupts, LINT1 is NMI. MP specification 1.4, 3.6.2.2.
+  /// What firmware leaves for a kernel that is started without any: enabled, LINT1 is NMI, and on
+  /// the bootstrap processor LINT0 takes the PIC's interrupts. MP specification 1.4, 3.6.2.2.
   void set_virtual_wire();
   LocalApicState state() const;
   Result<> restore(const LocalApicState& state);

@@ -54,18 +54,6 @@ bool LocalApic::mmio_write(std::uint64_t address, std::span<const std::byte> dat
   return true;
 }
 
-void LocalApic::set_tsc_offset(std::uint64_t offset) {
-  Effects effects;
-  {
-    const std::lock_guard lock(mutex_);
-    timer_.set_tsc_offset(offset);
-    poll_timer(effects);
-    arm_timer();
-    publish(effects);
-  }
-  finish(effects);
-}
-
 /// A register that exists, whether or not it means anything to read it.
 std::uint32_t LocalApic::read_register(unsigned reg) const {
   if (apic::is_lvt(reg)) return lvt(reg);

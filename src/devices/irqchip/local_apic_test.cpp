@@ -265,6 +265,10 @@ TEST_F(LocalApicTest, VirtualWireIsWhatFirmwareLeaves) {
   rig.apic().lint1().set_level(true);
   EXPECT_EQ(rig.cpu().nmis, 1);
   EXPECT_EQ(rig.read(kSvr), 0x1ffu);
+  rig.apic(1).reset();
+  rig.apic(1).set_virtual_wire();
+  rig.apic(1).lint0().set_level(true);
+  EXPECT_FALSE(rig.apic(1).interrupt_pending());
 }
 
 TEST_F(LocalApicTest, FixedLint0CanBeLevelTriggered) {

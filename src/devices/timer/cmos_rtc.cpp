@@ -8,12 +8,13 @@
 
 namespace vireo::devices {
 CmosRtc::CmosRtc(const Clock& clock, TimerService& timers, bus::IrqLine& irq8)
-    : clock_(clock), irq8_(irq8), alarm_(timers.create_timer([this] {
+    : clock_(clock), irq8_(irq8), alarm_(timers, [this] {
         const std::lock_guard lock(mutex_);
+        alarm_.expired();
         const std::uint64_t now = clock_.now_ns();
         catch_up(now);
         update(now);
-      })) {
+      }) {
   state_.bytes[rtc::kA] = 0x26;  // 32 kHz crystal, 1024 Hz
   state_.bytes[rtc::kB] = rtc::kHours24;
   state_.bytes[rtc::kD] = rtc::kValid;

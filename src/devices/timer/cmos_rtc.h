@@ -1,13 +1,13 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "bus/bus_device.h"
 #include "bus/irq_line.h"
+#include "devices/timer/deadline_alarm.h"
 #include "devices/timer/rtc_time.h"
 
 namespace vireo::devices {
@@ -81,7 +81,7 @@ class CmosRtc final : public bus::BusDevice {
   // Guest-visible state, saved in snapshots.
   mutable std::mutex mutex_;
   CmosRtcState state_;
-  std::unique_ptr<Timer> alarm_;
+  DeadlineAlarm alarm_;
 };
 
 }  // namespace vireo::devices

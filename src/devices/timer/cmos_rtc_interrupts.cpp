@@ -60,11 +60,7 @@ void CmosRtc::update(std::uint64_t now) {
   flags = static_cast<std::uint8_t>((flags & rtc::kInterrupts) |
                                     (request ? rtc::kInterruptRequest : 0));
   irq8_.set_level(request);
-  const std::uint64_t next = next_event(now);
-  if (next == TickRate::kNever)
-    alarm_->cancel();
-  else
-    alarm_->arm(next);
+  alarm_.set(next_event(now));
 }
 
 /// When an interrupt becomes due, in virtual nanoseconds.

@@ -27,11 +27,12 @@ constexpr std::uint64_t kMinimumPeriodNs = 20'000;
 }  // namespace
 
 Hpet::Hpet(const Clock& clock, TimerService& timers, const Wiring& wiring)
-    : clock_(clock), wiring_(wiring), alarm_(timers.create_timer([this] {
+    : clock_(clock), wiring_(wiring), alarm_(timers, [this] {
         const std::lock_guard lock(mutex_);
+        alarm_.expired();
         advance(now());
         arm(clock_.now_ns() + kMinimumPeriodNs);
-      })) {}
+      }) {}
 
 void Hpet::read(std::uint64_t offset, std::span<std::byte> data) {
   if ((data.size() != 4 && data.size() != 8) || offset % data.size() != 0)
@@ -273,10 +274,7 @@ void Hpet::arm(std::uint64_t earliest_ns) {
     // Nobody hears the others; advance() catches up with them.
     if (timer.armed && (timer.config & kInterrupt)) next = std::min(next, timer.match_tick);
   }
-  if (next == TickRate::kNever)
-    alarm_->cancel();
-  else
-    alarm_->arm(std::max(rate_.ns_at(next), earliest_ns));
+  alarm_.set(next == TickRate::kNever ? next : std::max(rate_.ns_at(next), earliest_ns));
 }
 
 /// Where timer n's interrupt goes; null: nowhere, or by message.

@@ -1,7 +1,6 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 
 #include "base/clock.h"
@@ -9,6 +8,7 @@
 #include "bus/bus_device.h"
 #include "bus/irq_line.h"
 #include "bus/msi_sink.h"
+#include "devices/timer/deadline_alarm.h"
 #include "devices/timer/legacy_timer_gate.h"
 #include "devices/timer/tick_rate.h"
 
@@ -119,7 +119,7 @@ class Hpet final : public bus::BusDevice {
   // Guest-visible state, saved in snapshots.
   mutable std::mutex mutex_;
   HpetState state_;
-  std::unique_ptr<Timer> alarm_;
+  DeadlineAlarm alarm_;
 };
 
 }  // namespace vireo::devices

@@ -18,10 +18,7 @@ constexpr std::uint64_t kMinimumPeriodNs = 20'000;
 }  // namespace
 
 Pit::Pit(const Clock& clock, TimerService& timers, bus::IrqLine& irq0)
-    : clock_(clock),
-      irq0_(irq0),
-      port61_(*this),
-      alarm_(timers.create_timer([this] { on_timer(); })) {
+    : clock_(clock), irq0_(irq0), port61_(*this), alarm_(timers, [this] { on_timer(); }) {
   reset();
 }
 
@@ -94,6 +91,7 @@ void Pit::write_control(std::uint8_t value, std::uint64_t tick) {
 
 void Pit::on_timer() {
   const std::lock_guard lock(mutex_);
+  alarm_.expired();
   update(catch_up(), clock_.now_ns() + kMinimumPeriodNs);
 }
 
@@ -111,10 +109,8 @@ std::uint64_t Pit::catch_up() {
 void Pit::update(std::uint64_t tick, std::uint64_t earliest_ns) {
   set_line(channels_[0].output(tick));
   const std::uint64_t next = channels_[0].next_change(tick);
-  if (next == I8254Channel::kNever)
-    alarm_->cancel();
-  else
-    alarm_->arm(std::max(rate_.ns_at(next), earliest_ns));
+  const bool never = next == I8254Channel::kNever;
+  alarm_.set(never ? TickRate::kNever : std::max(rate_.ns_at(next), earliest_ns));
 }
 
 void Pit::set_line(bool high) {

@@ -1,13 +1,13 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "bus/bus_device.h"
 #include "bus/irq_line.h"
+#include "devices/timer/deadline_alarm.h"
 #include "devices/timer/i8254_channel.h"
 #include "devices/timer/tick_rate.h"
 
@@ -73,7 +73,7 @@ class Pit final : public bus::BusDevice {
   mutable std::mutex mutex_;
   std::array<I8254Channel, 3> channels_;
   std::uint8_t port61_bits_ = 0;
-  std::unique_ptr<Timer> alarm_;
+  DeadlineAlarm alarm_;
 };
 
 }  // namespace vireo::devices
