@@ -79,6 +79,8 @@ Bytes fadt(const AcpiDescription& description, std::uint32_t facs_at, std::uint3
   constexpr std::uint16_t kLegacyDevices = 0x01, kHas8042 = 0x02, kNoVga = 0x04;
   // WBINVD works, C1 on all CPUs, no sleep button, RTC wake not in fixed registers, reset register.
   constexpr std::uint32_t kFlags = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 10;
+  constexpr std::uint32_t kTimerHas32Bits = 1 << 8;
+  const std::uint32_t flags = kFlags | (description.pm_timer_has_32_bits ? kTimerHas32Bits : 0);
   const auto boot = static_cast<std::uint16_t>(
       kLegacyDevices | (description.has_keyboard_controller ? kHas8042 : 0) |
       (description.has_vga ? 0 : kNoVga));
@@ -90,7 +92,7 @@ Bytes fadt(const AcpiDescription& description, std::uint32_t facs_at, std::uint3
   writer.u8(4).u8(2).u8(0).u8(4).u8(4).u8(0).u8(0).u8(0);  // lengths of those blocks
   writer.u16(0xfff).u16(0xfff);                            // neither C2 nor C3
   writer.u16(0).u16(0).u8(0).u8(0).u8(0).u8(0).u8(0x32);   // the century is in the CMOS
-  writer.u16(boot).u8(0).u32(kFlags).bytes(io_register(kResetPort, 8, 1)).u8(kResetValue);
+  writer.u16(boot).u8(0).u32(flags).bytes(io_register(kResetPort, 8, 1)).u8(kResetValue);
   writer.u16(0).u8(4);  // not ARM; minor version 6.4
   writer.u64(0).u64(dsdt_at);
   writer.bytes(io_register(pm, 32, 2)).bytes(no_register());

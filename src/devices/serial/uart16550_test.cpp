@@ -1,8 +1,15 @@
 #include "devices/serial/uart16550.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <cstring>
 #include <string>
+#include <thread>
 
 #include "backends/character/memory_backend.h"
 #include "bus/access_split.h"
@@ -193,6 +200,40 @@ TEST_F(Uart16550Test, PastedInputWaitsInTheBackendAndNoneOfItIsLost) {
   }
   EXPECT_EQ(received, text);
   EXPECT_EQ(read(kLsr) & 0x02, 0) << "an overrun";
+}
+
+TEST_F(Uart16550Test, NothingIsLostBetweenAnEventThreadAndAGuestThread) {
+  const std::string path = "/tmp/vireo-uart-" + std::to_string(::getpid());
+  auto backend = backends::open_char_backend("unix:" + path);
+  ASSERT_TRUE(backend);
+  Uart16550 port(irq, **backend, clock, clock);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+  const int peer = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(::connect(peer, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  std::string text;
+  for (int i = 0; i < 5000; ++i) text += std::to_string(i) + "\n";
+  ASSERT_EQ(::write(peer, text.data(), text.size()), static_cast<long>(text.size()));
+
+  std::atomic<bool> done = false;
+  std::thread events([&] {
+    while (!done) {
+      pollfd ready{(*backend)->poll_fd(), POLLIN, 0};
+      if (::poll(&ready, 1, 10) > 0) (*backend)->on_readable();
+    }
+  });
+  const std::byte enable{1};
+  port.write(kFcr, {&enable, 1});
+  std::string received;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (received.size() < text.size() && std::chrono::steady_clock::now() < deadline) {
+    if (read_of(port, kLsr) & 0x01) received += static_cast<char>(read_of(port, kData));
+  }
+  done = true;
+  events.join();
+  ::close(peer);
+  EXPECT_EQ(received, text);
 }
 
 TEST_F(Uart16550Test, WithoutFifosThereIsRoomForOne) {
