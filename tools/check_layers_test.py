@@ -68,7 +68,7 @@ class CheckLayersTest(unittest.TestCase):
         self.write("src/CMakeLists.txt", "vireo_layer(devices vireo_base\n            vireo_x86)\n")
         self.assertEqual(self.errors(), ["src/CMakeLists.txt: devices may not link x86"])
 
-    def test_programs_see_the_control_layer_only(self):
+    def test_programs_see_the_machine_and_nothing_below_it(self):
         self.write("apps/vireo/main.cpp", '#include "control/controller.h"\n')
         self.assertEqual(self.errors(), [])
         self.write("apps/vireo/run.cpp", '#include "devices/serial/uart16550.h"\n')

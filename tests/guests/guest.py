@@ -49,7 +49,7 @@ def vireo(*arguments, timeout=60, **options):
 def engines():
     """What `vireo engines --json` lists, by name."""
     listed = json.loads(vireo("engines", "--json").stdout)
-    return {engine["name"]: engine for engine in listed}
+    return {engine["name"]: engine for engine in listed["engines"]}
 
 
 def skip_unless_engine_runs():
