@@ -48,6 +48,12 @@ class CheckLayersTest(unittest.TestCase):
         self.write("src/bus/a_test.cpp", '#include "machine/machine.h"\n')
         self.assertEqual(len(self.errors()), 1)
 
+    def test_only_tests_reach_through_a_layer_to_what_is_below_it(self):
+        self.write("src/control/a_test.cpp", '#include "backends/character/memory_backend.h"\n')
+        self.assertEqual(self.errors(), [])
+        self.write("src/control/a.cpp", '#include "backends/character/memory_backend.h"\n')
+        self.assertEqual(len(self.errors()), 1)
+
     def test_a_folder_that_is_no_layer_is_named(self):
         self.write("src/utils/a.h", "\n")
         self.assertIn("utils/ is no layer", self.errors()[0])
