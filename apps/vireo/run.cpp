@@ -1,0 +1,118 @@
+#include <fmt/format.h>
+
+#include <atomic>
+#include <fstream>
+#include <memory>
+
+#include "machine/machine_builder.h"
+#include "parse.h"
+#include "signals.h"
+#include "stats.h"
+#include "verbs.h"
+
+namespace vireo::app {
+namespace {
+
+/// The options as they were typed.
+struct RunOptions {
+  machine::MachineConfig config;
+  std::string image;
+  std::string memory = "512M", cpus = "1", timeout, stats;
+  bool no_reboot = false;
+};
+
+Result<machine::MachineConfig> checked(const RunOptions& options) {
+  machine::MachineConfig config = options.config;
+  if (!options.image.empty()) {
+    return usage_error("disk images cannot be run yet ('{}'); give a kernel with --kernel FILE",
+                       options.image);
+  }
+  if (config.kernel.empty()) return usage_error("there is nothing to run: give --kernel FILE");
+  config.memory_bytes = TRY(parse_size("--memory", options.memory));
+  config.cpus = TRY(parse_count("--cpus", options.cpus));
+  if (!options.timeout.empty()) {
+    config.timeout_seconds = TRY(parse_seconds("--timeout", options.timeout));
+  }
+  if (options.no_reboot && config.reboot_on_triple_fault) {
+    return usage_error("--reboot and --no-reboot contradict each other");
+  }
+  config.reboot = !options.no_reboot;
+  return config;
+}
+
+void report(const machine::Ending& ending) {
+  const std::string what = machine::describe(ending);
+  if (what.empty()) return;
+  fmt::print(stderr, "vireo: {}\n", what);
+  if (machine::exit_status(ending) != 4 || ending.last_lines.empty()) return;
+  fmt::print(stderr, "vireo: the last lines of its console were:\n");
+  for (const std::string& line : ending.last_lines) fmt::print(stderr, "  | {}\n", line);
+}
+
+Result<int> run_machine(const RunOptions& options) {
+  const machine::MachineConfig config = TRY(checked(options));
+  EndingSignals signals;
+  std::atomic<int> signal = 0;
+  std::atomic<machine::Machine*> quitting = nullptr;
+  auto parts = TRY(machine::open_host_parts(config, [&] {
+    if (machine::Machine* machine = quitting) machine->request_stop(machine::EndReason::kStopped);
+  }));
+  machine::Ending ending;
+  {
+    const auto machine = TRY(machine::build_machine(config, std::move(parts)));
+    quitting = machine.get();
+    TRY(signals.watch(machine->events(), [&](int number) {
+      signal = number;
+      machine->request_stop(machine::EndReason::kStopped);
+    }));
+    ending = machine->run();
+    if (!options.stats.empty()) {
+      TRY(write_stats(options.stats, machine->statistics(), ending));
+    }
+  }  // the terminal is as before from here on
+  report(ending);
+  constexpr int kSignalStatus = 128;
+  if (ending.reason == machine::EndReason::kStopped && signal != 0) return kSignalStatus + signal;
+  return machine::exit_status(ending);
+}
+
+}  // namespace
+
+void add_run(CLI::App& program, Action& action) {
+  auto* verb = program.add_subcommand("run", "Run one machine until it ends");
+  auto options = std::make_shared<RunOptions>();
+  auto& config = options->config;
+  verb->add_option("IMAGE", options->image, "A disk image");
+  verb->add_option("--kernel", config.kernel,
+                   "Kernel: bzImage, vmlinux, PVH or multiboot 1, told apart by content");
+  verb->add_option("--initrd", config.initrd,
+                   "Initial RAM disk; for multiboot a comma separated list of \"file arguments\"");
+  verb->add_option("--append", config.command_line, "Kernel command line");
+  verb->add_option("--memory", options->memory, "Memory, such as 256M or 2G")
+      ->capture_default_str();
+  verb->add_option("--cpus", options->cpus, "Number of virtual CPUs")->capture_default_str();
+  verb->add_option("--cpu", config.cpu,
+                   "CPU model: baseline, v2, v3, host; MODEL,+feature,-feature (see cpu-models)");
+  verb->add_option("--engine", config.engine, "How to execute it (see engines)")
+      ->capture_default_str();
+  verb->add_option("--serial", config.serial,
+                   "First serial port: stdio, none, file:PATH, unix:PATH or pty; on a terminal "
+                   "Ctrl-A X ends the machine, Ctrl-A H helps")
+      ->capture_default_str();
+  verb->add_option("--debug-console", config.debug_console,
+                   "Where bytes written to port 0xe9 go: stdio or file:PATH");
+  verb->add_flag("--debug-exit", config.debug_exit,
+                 "Writing V to port 0xf4 ends the machine with status (V << 1) | 1");
+  verb->add_flag("--no-reboot", options->no_reboot,
+                 "A reset ends the machine with status 0 instead of restarting it");
+  verb->add_flag("--reboot", config.reboot_on_triple_fault,
+                 "A triple fault restarts the guest, as on hardware, instead of ending the machine "
+                 "with status 4");
+  verb->add_option("--timeout", options->timeout,
+                   "End the machine with status 124 after so many seconds");
+  verb->add_option("--stats", options->stats,
+                   "At the end write accounts of the run as JSON to a file, or - for stdout");
+  verb->callback([&action, options] { action = [options] { return run_machine(*options); }; });
+}
+
+}  // namespace vireo::app

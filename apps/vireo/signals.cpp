@@ -1,0 +1,33 @@
+#include "signals.h"
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace vireo::app {
+
+EndingSignals::EndingSignals() {
+  sigemptyset(&signals_);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, signal);
+  ::pthread_sigmask(SIG_BLOCK, &signals_, &before_);
+}
+
+EndingSignals::~EndingSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+Result<> EndingSignals::watch(EventLoop& loop, std::function<void(int)> callback) {
+  fd_ = UniqueFd(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd_) return host_error("cannot watch for signals: {}", std::strerror(errno));
+  return loop.watch(fd_.get(), {.readable = true},
+                    [fd = fd_.get(), callback = std::move(callback)](EventLoop::Ready) {
+                      signalfd_siginfo info{};
+                      if (::read(fd, &info, sizeof(info)) == sizeof(info)) {
+                        callback(static_cast<int>(info.ssi_signo));
+                      }
+                    });
+}
+
+}  // namespace vireo::app

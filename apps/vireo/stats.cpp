@@ -1,0 +1,60 @@
+#include "stats.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "print_json.h"
+
+namespace vireo::app {
+namespace {
+
+Json object_of(const std::vector<engine::Counter>& counters) {
+  Json object = Json::object();
+  for (const auto& [name, value] : counters) object[name] = value;
+  return object;
+}
+
+Json instructions_of(const machine::MachineStatistics& statistics) {
+  for (const auto& [name, value] : statistics.engine_counters) {
+    if (name == "instructions") return value;
+  }
+  return nullptr;
+}
+
+Json to_json(const machine::MachineStatistics& statistics, const machine::Ending& ending) {
+  return {{"engine", statistics.engine},
+          {"cpu_model", statistics.cpu_model},
+          {"cpus", statistics.cpus},
+          {"memory_bytes", statistics.memory_bytes},
+          {"end_reason", machine::end_reason_name(ending.reason)},
+          {"exit_status", machine::exit_status(ending)},
+          {"wall_seconds", statistics.wall_seconds},
+          {"cpu_seconds", statistics.cpu_seconds},
+          {"guest_instructions", instructions_of(statistics)},
+          {"resets", statistics.resets},
+          {"halts", statistics.halts},
+          {"interrupts", statistics.interrupts},
+          {"console_bytes", statistics.console_bytes},
+          {"device_exits", object_of(statistics.device_accesses)},
+          {"counters", object_of(statistics.engine_counters)}};
+}
+
+}  // namespace
+
+Result<> write_stats(const std::string& where, const machine::MachineStatistics& statistics,
+                     const machine::Ending& ending) {
+  const std::string text = to_text(to_json(statistics, ending));
+  if (where == "-") {
+    fmt::print("{}", text);
+    return {};
+  }
+  std::ofstream file(where, std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file)
+    return usage_error("cannot write the statistics to {}: {}", where, std::strerror(errno));
+  return {};
+}
+
+}  // namespace vireo::app
