@@ -106,10 +106,12 @@ TEST(Arpl, RaisesTheRplOnly) {
   EXPECT_OK(world.run({0x63, 0xc8}));
   EXPECT_EQ(world.state.gpr[kRax], 0xabcd000bu);
   EXPECT_TRUE(zf(world));
-  world.state.gpr[kRcx] = 2;
-  EXPECT_OK(world.run({0x63, 0xc8}));
-  EXPECT_EQ(world.state.gpr[kRax], 0xabcd000bu);
-  EXPECT_FALSE(zf(world));
+  for (const std::uint64_t rpl : {2u, 3u}) {
+    world.state.gpr[kRcx] = rpl;
+    EXPECT_OK(world.run({0x63, 0xc8}));
+    EXPECT_EQ(world.state.gpr[kRax], 0xabcd000bu);
+    EXPECT_FALSE(zf(world));
+  }
 }
 
 TEST(DescriptorQueries, DoNotExistInRealAndVirtual8086Mode) {

@@ -237,6 +237,9 @@ TEST(CallGate, InLongModeTheTargetIs64BitCodeAndOtherGatesAreGone) {
   world.port.poke<std::uint64_t>(W::kGdt + W::kFree + 8, 0);
   world.set_gdt(W::kFree, W::gate(0xec, W::kCode0, W::kHandler));
   EXPECT_FAULT(call(world, W::kFree), Vector::kGP, W::kCode0);
+  world.set_gdt(W::kCode16, 0x00ef9b000000ffff);  // L and D
+  world.set_gdt(W::kFree, W::gate(0xec, W::kCode16, W::kHandler));
+  EXPECT_FAULT(call(world, W::kFree), Vector::kGP, W::kCode16);
   for (const std::uint8_t type : std::initializer_list<std::uint8_t>{0xe4, 0xe5, 0xe9}) {
     world.set_gdt(W::kFree, W::gate(type, W::kCode64, W::kHandler));
     EXPECT_FAULT(call(world, W::kFree), Vector::kGP, W::kFree);
@@ -320,6 +323,17 @@ TEST(FarCall, In64BitModeTheStackIsNotCutTo32Bits) {
   EXPECT_FAULT(world.run({0xff, 0x18}), Vector::kPF, 2, 0xffff800000000ffc);
   world.state.gpr[kRsp] = 0xffff800000000002;  // ends on the other side of the hole
   EXPECT_FAULT(world.run({0xff, 0x18}), Vector::kSS, 0);
+}
+
+TEST(FarTransfers, InRealModeStayInsideTheLimitOfCs) {
+  DeliveryWorld world;
+  world.enter_real();
+  EXPECT_FAULT(world.run({0x66, 0xea, 0, 0, 1, 0, 0, 0}), Vector::kGP, 0);
+  EXPECT_FAULT(world.run({0x66, 0x9a, 0, 0, 1, 0, 0, 0}), Vector::kGP, 0);
+  EXPECT_OK(world.run({0x66, 0xea, 0xff, 0xff, 0, 0, 0, 0}));
+  EXPECT_OK(world.run({0x66, 0x9a, 0xff, 0xff, 0, 0, 0, 0}));
+  world.push_values(4, {0x10000, 0});
+  EXPECT_FAULT(world.run({0x66, 0xcb}), Vector::kGP, 0);
 }
 
 }  // namespace

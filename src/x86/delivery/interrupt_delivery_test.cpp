@@ -414,5 +414,28 @@ TEST(ProtectedInterrupt, TheWholeGateHasToBeInTheTable) {
   EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
 }
 
+TEST(ProtectedInterrupt, MarksTheHandlersSegmentAndItsStackAccessed) {
+  DeliveryWorld world;
+  world.enter_protected(3);
+  world.set_gdt(W::kCode0, 0x00cf9a000000ffff);
+  world.set_gdt(W::kData0, 0x00cf92000000ffff);
+  world.set_gate(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_EQ(world.gdt(W::kCode0), 0x00cf9b000000ffffu);
+  EXPECT_EQ(world.gdt(W::kData0), 0x00cf93000000ffffu);
+}
+
+TEST(ProtectedInterrupt, AnExpandDownStackEndsAboveItsLimit) {
+  DeliveryWorld world;
+  world.enter_protected(0);
+  world.set_gate(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
+  world.state.segment[kSs] = Segment{W::kData0, 0x4097, 0x7ff3, 0};
+  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  world.state.gpr[kRsp] = W::kStack0;
+  world.state.segment[kSs].limit = 0x7ff4;  // the last push would be at 0x7ff4
+  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kSS,
+               0);
+}
+
 }  // namespace
 }  // namespace vireo::x86

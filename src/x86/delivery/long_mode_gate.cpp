@@ -39,6 +39,15 @@ OrFault<Segment> handler_code(const CpuState& state, CpuPort& port, std::uint16_
   return with_rpl(code.segment(selector), code.conforming() ? state.cpl() : code.dpl());
 }
 
+/// All of the frame or nothing. The CPU pushes from the top, so that is where a fault shows first.
+OrFault<> write_frame(CpuPort& port, LinearAddr rsp, std::span<const std::uint64_t> frame,
+                      Privilege privilege) {
+  const auto done = port.write(rsp, std::as_bytes(frame), privilege);
+  for (std::size_t i = frame.size(); !done && i-- > 0;)
+    TRY(port.check_write(rsp + i * 8, 8, privilege));
+  return done;
+}
+
 }  // namespace
 
 OrFault<> enter_long_mode_gate(CpuState& state, CpuPort& port, const Event& event) {
@@ -63,8 +72,8 @@ OrFault<> enter_long_mode_gate(CpuState& state, CpuPort& port, const Event& even
   rsp = (rsp & ~0xfull) - pushed.size_bytes();
   if (!canonical(state, rsp) || !canonical(state, rsp + pushed.size_bytes() - 1))
     return fault(Vector::kSS, external ? 1 : 0);
-  TRY(port.write(LinearAddr{rsp}, std::as_bytes(pushed),
-                 inner ? Privilege::kSupervisor : Privilege::kCurrent));
+  TRY(write_frame(port, LinearAddr{rsp}, pushed,
+                  inner ? Privilege::kSupervisor : Privilege::kCurrent));
 
   if (inner) state.segment[kSs] = null_segment(static_cast<std::uint16_t>(new_cpl), new_cpl);
   state.segment[kCs] = cs;

@@ -99,6 +99,8 @@ TEST(Ltr, MarksTheTssBusy) {
   EXPECT_EQ(world.state.tr, (Segment{W::kOtherTss, 0x8b, 0x67, W::kOtherTssBase}));
   EXPECT_EQ(world.gdt(W::kOtherTss) >> 40 & 0xff, 0x8bu);
   EXPECT_FAULT(world.run({0x0f, 0x00, 0xd8}), Vector::kGP, W::kOtherTss);
+  world.set_gdt(W::kOtherTss, W::system(0x09, 0, 0x67));
+  EXPECT_FAULT(world.run({0x0f, 0x00, 0xd8}), Vector::kNP, W::kOtherTss);
   world.state.gpr[kRax] = 0;
   EXPECT_FAULT(world.run({0x0f, 0x00, 0xd8}), Vector::kGP, 0);
 }
@@ -132,6 +134,14 @@ TEST(Sldt, StoresTwoBytesInMemoryAndTheWholeRegister) {
   world.state.gpr[kRcx] = ~0ull;
   EXPECT_OK(world.run({0x0f, 0x00, 0xc1}));
   EXPECT_EQ(world.state.gpr[kRcx], W::kLdt);
+}
+
+TEST(Ltr, InLongModeTheBaseHasToBeCanonical) {
+  DeliveryWorld world = long_world();
+  world.port.poke<std::uint64_t>(W::kGdt + W::kOtherTss + 8, 0x00008000);
+  world.state.gpr[kRax] = W::kOtherTss;
+  EXPECT_FAULT(world.run({0x0f, 0x00, 0xd8}), Vector::kGP, W::kOtherTss);
+  EXPECT_EQ(world.gdt(W::kOtherTss) >> 40 & 0xff, 0x89u);
 }
 
 }  // namespace

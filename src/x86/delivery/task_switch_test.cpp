@@ -44,7 +44,9 @@ bool is_busy(const DeliveryWorld& world, std::uint16_t selector) {
 TEST(TaskSwitch, AJumpSavesTheOldTaskAndLoadsTheNew) {
   DeliveryWorld world = task_world();
   world.state.gpr[kRbx] = 0xb0b0b0b0;
+  world.state.ldtr = {W::kLdt, 0x82, 0xff, W::kLdtBase};
   EXPECT_OK(jump(world));
+  EXPECT_FALSE(world.state.ldtr.usable());
   EXPECT_EQ(world.port.peek<std::uint32_t>(kOld + 0x20), W::kProgram + 7);
   EXPECT_EQ(world.port.peek<std::uint32_t>(kOld + 0x24), rflags::kFixed1 | rflags::kCf);
   EXPECT_EQ(world.port.peek<std::uint32_t>(kOld + 0x28 + 3 * 4), 0xb0b0b0b0u);
@@ -283,6 +285,13 @@ TEST(TaskSwitch, ACodeSegmentThatIsNotPresentIsAFaultOfTheNewTask) {
   EXPECT_OK(jump(world));
   EXPECT_EQ(world.state.tr.selector, W::kTss);
   EXPECT_EQ(world.stack<std::uint32_t>(1)[0], W::kFree);
+}
+
+TEST(TaskSwitch, ATaskGateWithANullSelectorFaults) {
+  DeliveryWorld world = task_world();
+  world.port.poke<std::uint64_t>(W::kGdt, W::system(0x89, kNew, 0x67));  // never looked at
+  world.set_gdt(W::kFree, W::gate(0x85, 0, 0));
+  EXPECT_FAULT(jump(world, W::kFree), Vector::kGP, 0);
 }
 
 }  // namespace
