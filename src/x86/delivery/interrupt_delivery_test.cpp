@@ -346,7 +346,7 @@ TEST(DoubleFault, APageFaultInTheDeliveryOfAContributoryFaultIsDelivered) {
   world.set_gate64(14, W::gate(0x8e, W::kCode64, W::kHandler + 1, 1));
   EXPECT_EQ(deliver_fault(world.state, world.port, {Vector::kGP, 0}), DeliveryOutcome::kDelivered);
   EXPECT_EQ(world.state.rip, W::kHandler + 1);
-  EXPECT_EQ(world.state.cr2, 0x1ff000u - 48);
+  EXPECT_EQ(world.state.cr2, 0x1ff000u - 8);
 }
 
 TEST(DoubleFault, APageFaultInTheDeliveryOfAPageFaultMakesOne) {
@@ -358,7 +358,7 @@ TEST(DoubleFault, APageFaultInTheDeliveryOfAPageFaultMakesOne) {
   EXPECT_EQ(deliver_fault(world.state, world.port, {Vector::kPF, 4, 0x5000}),
             DeliveryOutcome::kDelivered);
   EXPECT_EQ(world.state.rip, W::kHandler + 2);
-  EXPECT_EQ(world.state.cr2, 0x1ff000u - 48);
+  EXPECT_EQ(world.state.cr2, 0x1ff000u - 8);
 }
 
 TEST(DoubleFault, AFaultInItsDeliveryShutsTheCpuDown) {
