@@ -42,7 +42,7 @@ void add(const Case& test, const std::string& runner, std::function<Verdict()> r
 
 /// The child process that runs native cases is made when the first one runs.
 Verdict run_native_case(const Case& test) {
-  static auto cpu = NativeCpu::create();
+  static auto cpu = NativeCpu::create(NativeCpu::Where::kChildProcess);
   if (!cpu) return {cpu.error().message, {}};
   return run_natively(test, **cpu);
 }

@@ -12,7 +12,7 @@
 namespace vireo::test {
 namespace {
 
-constexpr std::chrono::milliseconds kLimit{2000};
+constexpr std::chrono::milliseconds kLimit{500};
 constexpr std::uint64_t kComparedFlags = x86::rflags::kArithmetic | x86::rflags::kTf |
                                          x86::rflags::kDf | x86::rflags::kNt | x86::rflags::kRf |
                                          x86::rflags::kAc | x86::rflags::kId;
@@ -155,7 +155,7 @@ void compare_faults(const Outcome& engine, const NativeOutcome& native,
 
 Result<std::unique_ptr<TwinCpus>> TwinCpus::create(std::string_view engine, Mode mode) {
   std::unique_ptr<TwinCpus> twins(new TwinCpus(mode));
-  twins->native_ = TRY(NativeCpu::create());
+  twins->native_ = TRY(NativeCpu::create(NativeCpu::Where::kThisProcess));
   twins->engine_ = TRY(EngineFixture::create(engine, "host"));
   twins->engine_->port().keep_log(false);
   const GuestSetup setup = prepare(mode);
@@ -190,6 +190,7 @@ Start TwinCpus::random_start(std::mt19937_64& random, std::uint64_t address) con
   state.rip = address;
   state.rflags = 0x202 | (random() & x86::rflags::kArithmetic);
   if (random() % 16 == 0) state.rflags |= x86::rflags::kDf;
+  if (random() % 64 == 0) state.rflags |= random() & (x86::rflags::kNt | x86::rflags::kId);
   random_fpu(random, state.fpu);
   const auto fill = [&](std::vector<std::uint8_t>& bytes, std::uint64_t size) {
     bytes.resize(size);

@@ -42,7 +42,8 @@ class Session {
       TRY(one_stream());
     }
     fmt::print("{} instructions in {} streams compared, seed {}: {} kinds of instruction differ\n",
-               instructions_, streams_, options_.seed, failures_.size());
+               instructions_, streams_ - unusable_, options_.seed, failures_.size());
+    if (unusable_ != 0) fmt::print("{} streams did not come back natively\n", unusable_);
     return failures_.empty();
   }
 
@@ -60,7 +61,10 @@ class Session {
     }
     const Comparison comparison = TRY(twins_.compare(start, join(items, items.size())));
     ++streams_;
-    if (!comparison.usable) return Unit{};
+    if (!comparison.usable) {
+      ++unusable_;
+      return Unit{};
+    }
     std::uint64_t end = address;
     for (const Item& item : items) {
       if (end >= comparison.end_rip) break;
@@ -103,10 +107,10 @@ class Session {
               const std::vector<std::string>& differences) {
     const std::vector<std::uint8_t> main(item.bytes.begin() + item.main_offset, item.bytes.end());
     const std::string line = disassemble(mode_, address + item.main_offset, main).front();
-    const std::string text = line.size() > 39 ? line.substr(39) : line;
-    if (!failures_.insert(text.substr(text.find_first_not_of(' ')).substr(0, text.find(' ')))
-             .second)
-      return;
+    // One report for each mnemonic; the text begins behind the address and the bytes.
+    std::string text = line.substr(line.find("  ", line.find("  ") + 2));
+    text.erase(0, text.find_first_not_of(' '));
+    if (!failures_.insert(text.substr(0, text.find(' '))).second) return;
     fmt::print("\nseed {}, stream {}:\n", options_.seed, streams_);
     for (const auto& each : disassemble(mode_, address, item.bytes)) fmt::print("  {}\n", each);
     fmt::print("  from rflags {:#x}", before.rflags);
@@ -120,7 +124,7 @@ class Session {
   Mode mode_;
   TwinCpus& twins_;
   StreamGenerator generator_;
-  std::uint64_t instructions_ = 0, streams_ = 0;
+  std::uint64_t instructions_ = 0, streams_ = 0, unusable_ = 0;
   std::set<std::string> failures_;
 };
 

@@ -1,7 +1,6 @@
 #include "support/engine_fixture.h"
 
 #include "support/guest_layout.h"
-#include "support/watchdog.h"
 #include "x86/fault.h"
 
 namespace vireo::test {
@@ -48,22 +47,24 @@ Result<Outcome> EngineFixture::run(Mode mode, const x86::CpuState& state,
   vcpu_->load(state);
   port_.stopped = false;
   Outcome outcome;
-  bool timeout = false;
-  {
-    Watchdog watchdog(limit, [this] { vcpu_->kick(); });
-    const auto deadline = std::chrono::steady_clock::now() + limit;
-    for (;;) {
-      const engine::ExitReason reason = TRY(vcpu_->run());
-      timeout = std::chrono::steady_clock::now() >= deadline;
-      if (reason == engine::ExitReason::kKicked && !port_.stopped && !timeout) continue;
-      if (reason == engine::ExitReason::kHalted && port_.halted() && !timeout) continue;
-      outcome.stop = reason == engine::ExitReason::kHalted        ? Stop::kHalt
-                     : reason == engine::ExitReason::kTripleFault ? Stop::kTripleFault
-                     : port_.stopped                              ? Stop::kPort
-                                                                  : Stop::kTimeout;
-      break;
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  watchdog_.arm(limit, [this] { vcpu_->kick(); });
+  for (;;) {
+    const auto reason = vcpu_->run();
+    if (!reason) {
+      watchdog_.disarm();
+      return tl::unexpected(reason.error());
     }
+    const bool timeout = std::chrono::steady_clock::now() >= deadline;
+    if (*reason == engine::ExitReason::kKicked && !port_.stopped && !timeout) continue;
+    if (*reason == engine::ExitReason::kHalted && port_.halted() && !timeout) continue;
+    outcome.stop = *reason == engine::ExitReason::kHalted        ? Stop::kHalt
+                   : *reason == engine::ExitReason::kTripleFault ? Stop::kTripleFault
+                   : port_.stopped                               ? Stop::kPort
+                                                                 : Stop::kTimeout;
+    break;
   }
+  watchdog_.disarm();
   vcpu_->store(outcome.state);
   outcome.handler = outcome.state;
   if (outcome.stop == Stop::kHalt) read_frame(mode, software_interrupt, outcome);

@@ -7,6 +7,7 @@
 #include "engine/engines.h"
 #include "support/guest_setup.h"
 #include "support/recording_port.h"
+#include "support/watchdog.h"
 
 namespace vireo::test {
 
@@ -72,6 +73,7 @@ class EngineFixture {
   std::unique_ptr<memory::GuestMemory> memory_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<engine::EngineVcpu> vcpu_;
+  Watchdog watchdog_;
 };
 
 }  // namespace vireo::test

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -92,7 +93,8 @@ void enter_guest(ucontext_t& context) {
   load_fpu(reinterpret_cast<std::uint8_t*>(context.uc_mcontext.fpregs), state.fpu);
 }
 
-void leave_guest(ucontext_t& context) {
+void leave_guest(ucontext_t& context, int signal) {
+  g_outcome->timeout = signal == SIGALRM;
   auto& registers = context.uc_mcontext.gregs;
   x86::CpuState& state = g_outcome->state;
   for (std::size_t i = 0; i < 16; ++i)
@@ -109,11 +111,13 @@ void leave_guest(ucontext_t& context) {
 }
 
 void on_signal(int signal, siginfo_t*, void* opaque) {
+  // The kernel leaves AC as the guest's code had it.
+  asm volatile("pushfq\n\tandl $0xfffbffff, (%%rsp)\n\tpopfq" : : : "cc", "memory");
   auto& context = *static_cast<ucontext_t*>(opaque);
   if (signal == SIGUSR1)
     enter_guest(context);
   else
-    leave_guest(context);
+    leave_guest(context, signal);
 }
 
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, const timespec* limit) {
@@ -123,45 +127,81 @@ void futex_wake(std::atomic<std::uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
 }
 
-void install_handlers() {
+constexpr std::array<int, 7> kSignals{SIGUSR1, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS, SIGALRM};
+using Actions = std::array<struct sigaction, kSignals.size()>;
+
+void give_signals_a_stack() {
   constexpr std::size_t kStackSize = 256 * 1024;
   stack_t stack{};
   stack.ss_sp = mmap(nullptr, kStackSize, kReadWrite, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   stack.ss_size = kStackSize;
   sigaltstack(&stack, nullptr);
+}
+
+void take_signals(Actions& old) {
   struct sigaction action {};
   action.sa_sigaction = on_signal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-  for (int signal : {SIGUSR1, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS})
-    sigaction(signal, &action, nullptr);
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &action, &old[i]);
+}
+
+void give_signals_back(const Actions& old) {
+  for (std::size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &old[i], nullptr);
+}
+
+bool map_windows(int memory_fd) {
+  for (const Window& window : kWindows) {
+    void* const where = reinterpret_cast<void*>(window.base);
+    if (mmap(where, window.size, window.protection, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE,
+             memory_fd, static_cast<off_t>(window.base)) != where)
+      return false;
+  }
+  return true;
+}
+
+void unmap_windows() {
+  for (const Window& window : kWindows) munmap(reinterpret_cast<void*>(window.base), window.size);
+}
+
+void set_flags(std::uint64_t flags) {
+  asm volatile("lea -128(%%rsp), %%rsp\n\tpush %0\n\tpopfq\n\tlea 128(%%rsp), %%rsp"
+               :
+               : "r"(flags)
+               : "cc", "memory");
+}
+
+/// Enters the guest through the signal and comes back when it is signalled itself.
+void run_once(NativeOutcome& outcome, std::uint32_t code_selector, std::uint64_t gs_base) {
+  // Compatibility-mode code needs data segments; 64-bit code does not look at them.
+  asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(static_cast<std::uint32_t>(kUserSs)));
+  g_outcome = &outcome;
+  g_code_selector = code_selector;
+  syscall(SYS_arch_prctl, ARCH_SET_GS, gs_base);
+  // A signal frame cannot set NT and ID: they stay as they are when the signal is raised.
+  constexpr std::uint64_t kSticky = x86::rflags::kNt | x86::rflags::kId;
+  set_flags((outcome.state.rflags & kSticky) | 0x202);
+  raise(SIGUSR1);
+  set_flags(0x202);
 }
 
 }  // namespace
 
 void NativeCpu::child_main(Shared* shared, int memory_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (const Window& window : kWindows) {
-    void* const where = reinterpret_cast<void*>(window.base);
-    if (mmap(where, window.size, window.protection, MAP_SHARED | MAP_FIXED_NOREPLACE | MAP_POPULATE,
-             memory_fd, static_cast<off_t>(window.base)) != where)
-      _exit(1);
-  }
-  install_handlers();
-  // Compatibility-mode code needs data segments; 64-bit code does not look at them.
-  asm volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(static_cast<std::uint32_t>(kUserSs)));
-  g_outcome = &shared->outcome;
+  if (!map_windows(memory_fd)) _exit(1);
+  give_signals_a_stack();
+  Actions old;
+  take_signals(old);
   for (;;) {
     while (shared->turn.load() == 0) futex_wait(shared->turn, 0, nullptr);
-    g_code_selector = shared->code_selector;
-    syscall(SYS_arch_prctl, ARCH_SET_GS, shared->gs_base);
-    raise(SIGUSR1);
+    run_once(shared->outcome, shared->code_selector, shared->gs_base);
     shared->turn.store(0);
     futex_wake(shared->turn);
   }
 }
 
-Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
-  std::unique_ptr<NativeCpu> cpu(new NativeCpu);
+Result<std::unique_ptr<NativeCpu>> NativeCpu::create(Where where) {
+  std::unique_ptr<NativeCpu> cpu(new NativeCpu(where));
   cpu->memory_fd_ = UniqueFd(memfd_create("native-cpu", MFD_CLOEXEC));
   if (!cpu->memory_fd_ || ftruncate(cpu->memory_fd_.get(), kMemorySize) != 0)
     return host_error("memfd: {}", std::strerror(errno));
@@ -171,7 +211,12 @@ Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
     return host_error("mmap: {}", std::strerror(errno));
   cpu->memory_ = static_cast<std::uint8_t*>(memory);
   cpu->shared_ = new (shared) Shared;
-  TRY(cpu->start_child());
+  if (where == Where::kChildProcess) {
+    TRY(cpu->start_child());
+  } else {
+    if (!map_windows(cpu->memory_fd_.get())) return host_error("mmap: {}", std::strerror(errno));
+    give_signals_a_stack();
+  }
   return cpu;
 }
 
@@ -192,6 +237,7 @@ void NativeCpu::stop_child() {
 
 NativeCpu::~NativeCpu() {
   stop_child();
+  if (where_ == Where::kThisProcess) unmap_windows();
   if (memory_ != nullptr) munmap(memory_, kMemorySize);
   if (shared_ != nullptr) munmap(shared_, kSharedSize);
 }
@@ -226,6 +272,23 @@ Result<NativeOutcome> NativeCpu::run(Mode mode, const x86::CpuState& state,
   shared_->gs_base = state.segment[x86::kGs].base;
   shared_->outcome = NativeOutcome{};
   shared_->outcome.state = state;
+  return where_ == Where::kThisProcess ? run_here(limit) : run_in_child(limit);
+}
+
+NativeOutcome NativeCpu::run_here(std::chrono::milliseconds limit) {
+  Actions old;
+  take_signals(old);
+  const auto microseconds = std::chrono::microseconds(limit).count();
+  const itimerval alarm{{0, 0}, {microseconds / 1'000'000, microseconds % 1'000'000}};
+  const itimerval none{};
+  setitimer(ITIMER_REAL, &alarm, nullptr);
+  run_once(shared_->outcome, shared_->code_selector, shared_->gs_base);
+  setitimer(ITIMER_REAL, &none, nullptr);
+  give_signals_back(old);
+  return shared_->outcome;
+}
+
+Result<NativeOutcome> NativeCpu::run_in_child(std::chrono::milliseconds limit) {
   shared_->turn.store(1);
   futex_wake(shared_->turn);
   const auto deadline = std::chrono::steady_clock::now() + limit;

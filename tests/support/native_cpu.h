@@ -21,12 +21,17 @@ struct NativeOutcome {
   x86::CpuState state;
 };
 
-/// Runs user-mode code on the silicon below us: a child process whose low memory is the guest's
-/// code, data and stack at the very same linear addresses, read-only and unmapped pages included.
-/// A signal frame carries the registers in and out.
+/// Runs user-mode code on the silicon below us: in a process whose low memory is the guest's code,
+/// data and stack at the very same linear addresses, read-only and unmapped pages included. A
+/// signal frame carries the registers in and out.
 class NativeCpu {
  public:
-  static Result<std::unique_ptr<NativeCpu>> create();
+  enum class Where : std::uint8_t {
+    kChildProcess,  ///< whatever the code does, the test goes on
+    kThisProcess,   ///< much faster; for code that is unlikely to hit the test's own memory. Only
+                    ///< one at a time, used by one thread
+  };
+  static Result<std::unique_ptr<NativeCpu>> create(Where where);
   ~NativeCpu();
   NativeCpu(const NativeCpu&) = delete;
 
@@ -37,17 +42,19 @@ class NativeCpu {
   std::uint8_t* host(std::uint64_t address, std::size_t size) const;
   void clear();
 
-  /// Runs from `state` (GPRs, RIP, RFLAGS, FPU, GS base) until something is signalled. The child is
-  /// replaced if it does not come back in time.
+  /// Runs from `state` (GPRs, RIP, RFLAGS, FPU, GS base) until something is signalled.
   Result<NativeOutcome> run(Mode mode, const x86::CpuState& state, std::chrono::milliseconds limit);
 
  private:
   struct Shared;
-  NativeCpu() = default;
+  explicit NativeCpu(Where where) : where_(where) {}
+  NativeOutcome run_here(std::chrono::milliseconds limit);
+  Result<NativeOutcome> run_in_child(std::chrono::milliseconds limit);
   Result<> start_child();
   void stop_child();
   [[noreturn]] static void child_main(Shared* shared, int memory_fd);
 
+  Where where_;
   UniqueFd memory_fd_;
   std::uint8_t* memory_ = nullptr;
   Shared* shared_ = nullptr;

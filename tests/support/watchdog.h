@@ -1,40 +1,49 @@
 #pragma once
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <thread>
 
 namespace vireo::test {
 
-/// Calls `action` again and again once the time is over, until it is destroyed.
+/// Calls an action again and again once a time is over. One sleeping thread for many guarded runs:
+/// arming and disarming wakes nobody.
 class Watchdog {
  public:
-  Watchdog(std::chrono::milliseconds limit, std::function<void()> action)
-      : thread_([this, limit, action = std::move(action)] {
-          std::unique_lock lock(mutex_);
-          if (done_.wait_for(lock, limit, [this] { return finished_; })) return;
-          expired_ = true;
-          while (!done_.wait_for(lock, std::chrono::milliseconds(10), [this] { return finished_; }))
-            action();
-        }) {}
-  ~Watchdog() { finish(); }
-  /// Whether the time was over before this call.
-  bool finish() {
-    {
-      std::lock_guard lock(mutex_);
-      finished_ = true;
-    }
-    done_.notify_all();
-    if (thread_.joinable()) thread_.join();
-    return expired_;
+  Watchdog() : thread_([this] { watch(); }) {}
+  ~Watchdog() {
+    finished_ = true;
+    thread_.join();
+  }
+  Watchdog(const Watchdog&) = delete;
+
+  void arm(std::chrono::milliseconds limit, std::function<void()> action) {
+    const std::lock_guard lock(mutex_);
+    deadline_ = Clock::now() + limit;
+    action_ = std::move(action);
+  }
+  /// Afterwards the action is not called any more.
+  void disarm() {
+    const std::lock_guard lock(mutex_);
+    action_ = nullptr;
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  void watch() {
+    while (!finished_) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      const std::lock_guard lock(mutex_);
+      if (action_ && Clock::now() >= deadline_) action_();
+    }
+  }
+
+  std::atomic<bool> finished_ = false;
   std::mutex mutex_;
-  std::condition_variable done_;
-  bool finished_ = false;
-  bool expired_ = false;
+  Clock::time_point deadline_;
+  std::function<void()> action_;
   std::thread thread_;
 };
 

@@ -171,7 +171,7 @@ behind:
 ; row: sysexit
 ; row: o64 sysret
 ; row: xsetbv
-; in: rdi=DATA, rsi=DATA, rcx=0x10, rdx=0x60
+; in: rdi=DATA, rsi=DATA, rcx=0x10, rdx=0x60, cr4|=0x40000
 ; expect: fault=#GP, error=0, rip=case_start
     {OP}
 

@@ -178,10 +178,10 @@
 ; row: v2 | vaddps | vaddps xmm0, xmm1, xmm2
 ; row: v2 | vpaddd | vpaddd ymm0, ymm1, ymm2
 ; row: v2 | fma | vfmadd132ps xmm0, xmm1, xmm2
-; row: v3 | sha256 | sha256rnds2 xmm1, xmm2, xmm0
-; row: v3 | adcx | adcx eax, ebx
+; row: v3,-sha_ni | sha256 | sha256rnds2 xmm1, xmm2, xmm0
+; row: v3,-adx | adcx | adcx eax, ebx
 ; row: v3 | rdpkru | rdpkru
-; row: v3 | rdseed | rdseed eax
+; row: v3,-rdseed | rdseed | rdseed eax
 ; row: host | an EVEX instruction | vaddps zmm0, zmm1, zmm2
 ; row: host | vmxoff | vmxoff
 ; row: host | vmcall | vmcall
