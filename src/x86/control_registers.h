@@ -24,8 +24,7 @@ namespace xcr0 {
 inline constexpr std::uint64_t kX87 = 1u << 0, kSse = 1u << 1, kAvx = 1u << 2, kPkru = 1u << 9;
 }
 namespace dr6 {
-inline constexpr std::uint64_t kFixed1 = 0xffff0ff0, kBd = 1u << 13, kBs = 1u << 14,
-                               kBt = 1u << 15;
+inline constexpr std::uint64_t kFixed1 = 0xffff0ff0, kBd = 1u << 13, kBs = 1u << 14, kBt = 1u << 15;
 }
 namespace dr7 {
 inline constexpr std::uint64_t kFixed1 = 1u << 10, kGd = 1u << 13;

@@ -51,6 +51,12 @@ class CpuPort {
     return nullptr;
   }
 
+  /// Whether a device, not memory, is at a readable address: it must be accessed just once.
+  virtual bool is_device(LinearAddr address) {
+    static_cast<void>(address);
+    return false;
+  }
+
   // Physical memory, for page walks and PDPTEs.
   virtual std::uint64_t read_physical(PhysAddr address, std::size_t size) = 0;
 

@@ -92,10 +92,10 @@ struct MsrState {
 
   bool operator==(const MsrState&) const = default;
   static void fields(auto& self, auto&& visit) {
-    auto& [efer, star, lstar, cstar, fmask, kernel_gs_base, sysenter_cs, sysenter_esp,
-           sysenter_eip, tsc_aux, tsc_adjust, pat, misc_enable, mtrr_def_type, mtrr_fixed,
-           mtrr_variable, mcg_status, mcg_ctl, mc_banks, spec_ctrl, debug_ctl, xss,
-           feature_control, smi_count] = self;
+    auto& [efer, star, lstar, cstar, fmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip,
+           tsc_aux, tsc_adjust, pat, misc_enable, mtrr_def_type, mtrr_fixed, mtrr_variable,
+           mcg_status, mcg_ctl, mc_banks, spec_ctrl, debug_ctl, xss, feature_control, smi_count] =
+        self;
     visit("efer", efer), visit("star", star), visit("lstar", lstar), visit("cstar", cstar);
     visit("fmask", fmask), visit("kernel_gs_base", kernel_gs_base);
     visit("sysenter_cs", sysenter_cs), visit("sysenter_esp", sysenter_esp);
@@ -162,9 +162,9 @@ struct CpuState {
 
   bool operator==(const CpuState&) const = default;
   static void fields(auto& self, auto&& visit) {
-    auto& [gpr, rip, flags, segment, ldtr, tr, gdtr, idtr, cr0, cr2, cr3, cr4, xcr0, pdpte, dr,
-           dr6, dr7, pkru, msr, fpu, tsc_offset, sti_shadow, mov_ss_shadow, nmi_blocked,
-           nmi_pending, activity, pending_debug] = self;
+    auto& [gpr, rip, flags, segment, ldtr, tr, gdtr, idtr, cr0, cr2, cr3, cr4, xcr0, pdpte, dr, dr6,
+           dr7, pkru, msr, fpu, tsc_offset, sti_shadow, mov_ss_shadow, nmi_blocked, nmi_pending,
+           activity, pending_debug] = self;
     visit("gpr", gpr), visit("rip", rip), visit("rflags", flags), visit("segment", segment);
     visit("ldtr", ldtr), visit("tr", tr), visit("gdtr", gdtr), visit("idtr", idtr);
     visit("cr0", cr0), visit("cr2", cr2), visit("cr3", cr3), visit("cr4", cr4);

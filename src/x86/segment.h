@@ -16,8 +16,8 @@ struct Segment {
 
   static constexpr std::uint32_t kAccessed = 1, kWritableOrReadable = 2,
                                  kExpandDownOrConforming = 4, kCode = 8, kNonSystem = 0x10,
-                                 kPresent = 0x80, kLong = 0x2000, kBig = 0x4000,
-                                 kGranular = 0x8000, kUnusable = 0x10000;
+                                 kPresent = 0x80, kLong = 0x2000, kBig = 0x4000, kGranular = 0x8000,
+                                 kUnusable = 0x10000;
 
   constexpr unsigned type() const { return access & 0xf; }
   constexpr unsigned dpl() const { return (access >> 5) & 3; }
@@ -27,7 +27,9 @@ struct Segment {
   constexpr bool is_long() const { return (access & kLong) != 0; }
   constexpr bool big() const { return (access & kBig) != 0; }
   constexpr bool usable() const { return (access & kUnusable) == 0; }
-  constexpr bool writable() const { return (access & (kCode | kWritableOrReadable)) == kWritableOrReadable; }
+  constexpr bool writable() const {
+    return (access & (kCode | kWritableOrReadable)) == kWritableOrReadable;
+  }
   constexpr bool readable() const { return !code() || (access & kWritableOrReadable) != 0; }
   constexpr bool expand_down() const {
     return (access & (kCode | kExpandDownOrConforming)) == kExpandDownOrConforming;

@@ -28,17 +28,20 @@ void op_rm(const Op* op, Cpu* cpu) {
   VIREO_TAIL op[1].run(op + 1, cpu);
 }
 
-/// The shape of every read-modify-write: nothing is committed unless the store succeeds.
+/// The shape of every read-modify-write: the flags are committed last.
 template <class T, Ea kEa, bool kWrites, class Apply>
-[[gnu::always_inline]] inline bool update(const Op* op, Cpu* cpu, Apply apply) {
+[[gnu::always_inline]] inline bool modify(const Op* op, Cpu* cpu, Apply apply) {
   std::uint64_t linear;
-  T data;
   if (!address<kEa>(op, cpu, kWrites, linear)) return false;
-  if (!load<T>(cpu, linear, data, op->segment)) return false;
   x86::HostFlags flags = cpu->flags;
-  const T result = apply(data, flags);
-  if constexpr (kWrites)
-    if (!store<T>(cpu, linear, result, op->segment)) return false;
+  if constexpr (kWrites) {
+    const auto compute = [&](T data) { return apply(data, flags); };
+    if (!update<T>(cpu, linear, op->segment, compute)) return false;
+  } else {
+    T data;
+    if (!load<T>(cpu, linear, data, op->segment)) return false;
+    apply(data, flags);
+  }
   cpu->flags = flags;
   return true;
 }
@@ -46,7 +49,7 @@ template <class T, Ea kEa, bool kWrites, class Apply>
 template <class O, class T, Ea kEa>
 void op_mr(const Op* op, Cpu* cpu) {
   const T source = reg<T>(cpu, op->src);
-  if (!update<T, kEa, O::kWrites>(op, cpu, [source](T data, x86::HostFlags& flags) {
+  if (!modify<T, kEa, O::kWrites>(op, cpu, [source](T data, x86::HostFlags& flags) {
         return O::apply(data, source, flags);
       })) [[unlikely]]
     VIREO_TAIL leave_before(op, cpu);
@@ -56,7 +59,7 @@ void op_mr(const Op* op, Cpu* cpu) {
 template <class O, class T, Ea kEa>
 void op_mi(const Op* op, Cpu* cpu) {
   const T source = static_cast<T>(op->immediate);
-  if (!update<T, kEa, O::kWrites>(op, cpu, [source](T data, x86::HostFlags& flags) {
+  if (!modify<T, kEa, O::kWrites>(op, cpu, [source](T data, x86::HostFlags& flags) {
         return O::apply(data, source, flags);
       })) [[unlikely]]
     VIREO_TAIL leave_before(op, cpu);
@@ -71,7 +74,7 @@ void op_unary_r(const Op* op, Cpu* cpu) {
 
 template <class O, class T, Ea kEa>
 void op_unary_m(const Op* op, Cpu* cpu) {
-  if (!update<T, kEa, true>(op, cpu, [](T data, x86::HostFlags& flags) {
+  if (!modify<T, kEa, true>(op, cpu, [](T data, x86::HostFlags& flags) {
         return O::apply(data, flags);
       })) [[unlikely]]
     VIREO_TAIL leave_before(op, cpu);

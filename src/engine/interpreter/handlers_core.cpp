@@ -22,7 +22,7 @@ bool needs_attention(const Cpu* cpu, std::uint64_t flags_before) {
   const std::uint64_t set = state.rflags & ~flags_before;
   return cpu->leave_block || (state.sti_shadow | state.mov_ss_shadow | state.activity) != 0 ||
          ((state.rflags & x86::rflags::kTf) | (set & x86::rflags::kIf)) != 0 ||
-         state.pending_debug != 0;
+         (state.rflags & x86::rflags::kRf) != 0 || state.pending_debug != 0;
 }
 
 }  // namespace

@@ -96,7 +96,20 @@ void SoftMmu::invalidate_page(LinearAddr address) {
   cpu_.leave_block = true;
 }
 
+/// What the cache knows of a page whose access had to take the slow path for another reason.
+std::optional<PhysAddr> SoftMmu::cached(LinearAddr address, Access access, TlbIndex who) {
+  const std::uint64_t linear = value(address), page = linear & ~kPageMask;
+  const TlbEntry& entry = cpu_.tlbs[static_cast<std::size_t>(who)].entry(linear);
+  const bool known = access == Access::kRead ? entry.read_tag == page
+                                             : entry.write_tag == page ||
+                                                   (entry.read_tag == page &&
+                                                    (entry.physical & TlbEntry::kWritableSlowly));
+  if (!known || access == Access::kExecute) return {};
+  return PhysAddr{(entry.physical & ~kPageMask) + (linear & kPageMask)};
+}
+
 OrFault<PhysAddr> SoftMmu::translate_page(LinearAddr address, Access access, TlbIndex who) {
+  if (const auto known = cached(address, access, who)) return *known;
   x86::WalkRequest request;
   request.address = address;
   request.access = access;
@@ -120,13 +133,14 @@ void SoftMmu::remember(LinearAddr address, const x86::Translation& translation, 
   TlbEntry entry;
   entry.read_tag = permitted(mode_, translation.rights, request) ? linear : Tlb::no_tag(linear);
   request.access = Access::kWrite;
-  const bool writable = (access == Access::kWrite || translation.rights.dirty) &&
-                        permitted(mode_, translation.rights, request) &&
-                        memory_.view(translation.page).writable;
-  entry.write_tag = writable ? linear : Tlb::no_tag(linear);
+  const bool allowed = (access == Access::kWrite || translation.rights.dirty) &&
+                       permitted(mode_, translation.rights, request);
+  const bool directly = allowed && memory_.view(translation.page).writable;
+  entry.write_tag = directly ? linear : Tlb::no_tag(linear);
   // SAFETY: an address is made from the pointer; it becomes one again in load() and store().
   entry.delta = reinterpret_cast<std::uint64_t>(host) - linear;
-  entry.physical = value(translation.page) | (translation.global ? 1 : 0);
+  entry.physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
+                   (allowed && !directly ? TlbEntry::kWritableSlowly : 0);
   tlb.entry(linear) = entry;
   tlb.mark_used();
 }
@@ -283,6 +297,11 @@ OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
   return translate_page(address, Access::kExecute, who);
 }
 
+bool SoftMmu::is_device(LinearAddr address) {
+  const auto physical = translate_page(address, Access::kRead, current_);
+  return physical && memory_.host_page(*physical) == nullptr;
+}
+
 std::byte* SoftMmu::direct(LinearAddr address, std::size_t size, bool write) {
   const std::uint64_t linear = value(address);
   const TlbEntry& entry = cpu_.tlb->entry(linear);
@@ -358,6 +377,14 @@ bool load_slow(Cpu* cpu, std::uint64_t linear, void* data, std::size_t size, std
   const auto done = cpu->mmu->read(LinearAddr{linear}, bytes, cpu->mmu->current());
   if (!done) cpu->raise(done.error());
   return done.has_value();
+}
+
+bool load_for_update_slow(Cpu* cpu, std::uint64_t linear, void* data, std::size_t size,
+                          std::uint8_t segment) {
+  if (!check_canonical(cpu, linear, size, segment)) return false;
+  const auto writable = cpu->mmu->check_write(LinearAddr{linear}, size, cpu->mmu->current());
+  if (!writable) cpu->raise(writable.error());
+  return writable && load_slow(cpu, linear, data, size, segment);
 }
 
 bool store_slow(Cpu* cpu, std::uint64_t linear, const void* data, std::size_t size,

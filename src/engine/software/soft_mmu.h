@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "engine/engine.h"
@@ -34,6 +35,9 @@ class SoftMmu final : public x86::PhysicalMemory {
   /// null if the slow path has to be taken. Faults are left to the slow path too.
   std::byte* direct(LinearAddr address, std::size_t size, bool write);
 
+  /// Whether no memory is at the address; false too if reading it would fault.
+  bool is_device(LinearAddr address);
+
   TlbIndex current() const { return current_; }
   memory::GuestMemory& memory() { return memory_; }
 
@@ -54,6 +58,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   };
   x86::OrFault<Parts> translate(LinearAddr address, std::size_t size, x86::Access access,
                                 TlbIndex who);
+  std::optional<PhysAddr> cached(LinearAddr address, x86::Access access, TlbIndex who);
   x86::OrFault<PhysAddr> translate_page(LinearAddr address, x86::Access access, TlbIndex who);
   void remember(LinearAddr address, const x86::Translation& translation, x86::Access access,
                 TlbIndex who);
@@ -78,6 +83,9 @@ class SoftMmu final : public x86::PhysicalMemory {
 bool load_slow(Cpu* cpu, std::uint64_t linear, void* data, std::size_t size, std::uint8_t segment);
 bool store_slow(Cpu* cpu, std::uint64_t linear, const void* data, std::size_t size,
                 std::uint8_t segment);
+/// load() for an operand that is going to be written: faults as the write would.
+bool load_for_update_slow(Cpu* cpu, std::uint64_t linear, void* data, std::size_t size,
+                          std::uint8_t segment);
 
 /// Reads guest memory at a linear address with the current privilege. False: cpu->fault is set.
 template <class T>
@@ -100,6 +108,26 @@ template <class T>
   // SAFETY: as above, for writing.
   __builtin_memcpy(reinterpret_cast<void*>(linear + entry.delta), &data, sizeof(T));
   return true;
+}
+
+/// An operand that is read, computed with and written back: `compute(T) -> T`. Nothing is written
+/// unless all of it can be.
+template <class T, class Compute>
+[[gnu::always_inline]] inline bool update(Cpu* cpu, std::uint64_t linear, std::uint8_t segment,
+                                          Compute compute) {
+  const TlbEntry& entry = cpu->tlb->entry(linear);
+  T data;
+  if (linear - entry.write_tag <= kPageSize - sizeof(T)) [[likely]] {
+    // SAFETY: as above.
+    void* host = reinterpret_cast<void*>(linear + entry.delta);
+    __builtin_memcpy(&data, host, sizeof(T));
+    data = compute(data);
+    __builtin_memcpy(host, &data, sizeof(T));
+    return true;
+  }
+  if (!load_for_update_slow(cpu, linear, &data, sizeof(T), segment)) return false;
+  data = compute(data);
+  return store_slow(cpu, linear, &data, sizeof(T), segment);
 }
 
 }  // namespace vireo::engine

@@ -27,6 +27,7 @@ OrFault<bool> SoftPort::compare_exchange(LinearAddr address, std::span<std::byte
 std::byte* SoftPort::direct(LinearAddr address, std::size_t size, bool write) {
   return mmu_.direct(address, size, write);
 }
+bool SoftPort::is_device(LinearAddr address) { return mmu_.is_device(address); }
 std::uint64_t SoftPort::read_physical(PhysAddr address, std::size_t size) {
   return mmu_.read(address, size);
 }

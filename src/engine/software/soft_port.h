@@ -20,6 +20,7 @@ class SoftPort final : public x86::CpuPort {
   x86::OrFault<bool> compare_exchange(LinearAddr address, std::span<std::byte> expected,
                                       std::span<const std::byte> desired, x86::Privilege) override;
   std::byte* direct(LinearAddr address, std::size_t size, bool write) override;
+  bool is_device(LinearAddr address) override;
   std::uint64_t read_physical(PhysAddr address, std::size_t size) override;
   void pio_read(std::uint16_t port, std::span<std::byte> data) override;
   void pio_write(std::uint16_t port, std::span<const std::byte> data) override;

@@ -14,7 +14,11 @@ struct TlbEntry {
   std::uint64_t read_tag;
   std::uint64_t write_tag;
   std::uint64_t delta;     ///< host address - linear address
-  std::uint64_t physical;  ///< page address, bit 0: global
+  std::uint64_t physical;  ///< page address and the bits below
+
+  static constexpr std::uint64_t kGlobal = 1;
+  /// A write is allowed but must take the slow path: the page is watched or ROM.
+  static constexpr std::uint64_t kWritableSlowly = 2;
 };
 
 /// A direct-mapped translation cache for one kind of access (user, supervisor, ...). It holds only
@@ -38,7 +42,7 @@ class Tlb {
   void clear_non_global() {
     if (!used_) return;
     for (std::size_t i = 0; i < kEntries; ++i)
-      if ((entries_[i].physical & 1) == 0) invalidate(i);
+      if ((entries_[i].physical & TlbEntry::kGlobal) == 0) invalidate(i);
   }
   void invalidate_page(std::uint64_t linear) {
     invalidate((linear >> kPageShift) & (kEntries - 1));
@@ -47,8 +51,13 @@ class Tlb {
   void protect(PhysAddr page) {
     if (!used_) return;
     for (std::size_t i = 0; i < kEntries; ++i)
-      if ((entries_[i].physical & ~kPageMask) == value(page))
-        entries_[i].write_tag = no_tag(std::uint64_t{i} << kPageShift);
+      if ((entries_[i].physical & ~kPageMask) == value(page)) {
+        TlbEntry& entry = entries_[i];
+        const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
+        if (entry.write_tag == entry.read_tag && entry.read_tag != tag)
+          entry.physical |= TlbEntry::kWritableSlowly;
+        entry.write_tag = tag;
+      }
   }
   void mark_used() { used_ = true; }
   bool used() const { return used_; }

@@ -124,20 +124,37 @@ std::optional<std::uint64_t> copy_span(CpuPort& port, StringRegisters& registers
   return n;
 }
 
+OrFault<std::uint64_t> read_element(CpuPort& port, LinearAddr address, unsigned width) {
+  std::uint64_t data = 0;
+  if (const std::byte* host = port.direct(address, width, false)) {
+    std::memcpy(&data, host, width);
+    return data;
+  }
+  TRY(port.read(address, std::as_writable_bytes(std::span(&data, 1)).first(width),
+                Privilege::kCurrent));
+  return data;
+}
+
+OrFault<> write_element(CpuPort& port, LinearAddr address, std::uint64_t data, unsigned width) {
+  if (std::byte* host = port.direct(address, width, true)) {
+    std::memcpy(host, &data, width);
+    return Unit{};
+  }
+  return port.write(address, std::as_bytes(std::span(&data, 1)).first(width), Privilege::kCurrent);
+}
+
 OrFault<> movs(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned width = insn.operands[0].width;
   StringRegisters registers(state, insn, width);
   const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
     std::uint64_t n = 1;
-    const auto span = registers.down() ? std::nullopt : copy_span(port, registers, limit, width);
-    if (span) {
+    const bool many = limit > 1 && !registers.down();
+    if (const auto span = many ? copy_span(port, registers, limit, width) : std::nullopt) {
       n = *span;
     } else {
-      std::uint64_t data = 0;
-      const auto bytes = std::as_writable_bytes(std::span(&data, 1)).first(width);
-      TRY(port.read(TRY(registers.source_address(width)), bytes, Privilege::kCurrent));
-      TRY(port.write(TRY(registers.destination_address(width, Use::kWrite)), bytes,
-                     Privilege::kCurrent));
+      const std::uint64_t data =
+          TRY(read_element(port, TRY(registers.source_address(width)), width));
+      TRY(write_element(port, TRY(registers.destination_address(width, Use::kWrite)), data, width));
     }
     registers.advance_source(n);
     registers.advance_destination(n);
@@ -170,28 +187,15 @@ OrFault<> stos(CpuState& state, CpuPort& port, const Insn& insn) {
   const std::uint64_t data = state.gpr[kRax];
   const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
     std::uint64_t n = 1;
-    const auto span =
-        registers.down() ? std::nullopt : fill_span(port, registers, limit, width, data);
-    if (span)
+    const bool many = limit > 1 && !registers.down();
+    if (const auto span = many ? fill_span(port, registers, limit, width, data) : std::nullopt)
       n = *span;
     else
-      TRY(port.write(TRY(registers.destination_address(width, Use::kWrite)),
-                     std::as_bytes(std::span(&data, 1)).first(width), Privilege::kCurrent));
+      TRY(write_element(port, TRY(registers.destination_address(width, Use::kWrite)), data, width));
     registers.advance_destination(n);
     return n;
   };
   return repeat(state, insn, registers, step, never);
-}
-
-OrFault<std::uint64_t> read_element(CpuPort& port, LinearAddr address, unsigned width) {
-  std::uint64_t data = 0;
-  if (const std::byte* host = port.direct(address, width, false)) {
-    std::memcpy(&data, host, width);
-    return data;
-  }
-  TRY(port.read(address, std::as_writable_bytes(std::span(&data, 1)).first(width),
-                Privilege::kCurrent));
-  return data;
 }
 
 OrFault<> lods(CpuState& state, CpuPort& port, const Insn& insn) {

@@ -22,12 +22,14 @@ auto with_width(unsigned width, Body body) {
   }
 }
 
-/// Reads memory, computes and writes it back as one step: atomically if `locked`. The write
-/// permission is checked even if the value stays the same.
+/// Reads memory, computes and writes it back as one step: atomically if `locked`. Write permission
+/// comes first: a fault says that it was a write, even if the value stays the same.
 template <class T, class Compute>
 OrFault<> update_memory(CpuPort& port, LinearAddr address, bool locked, Compute compute) {
+  TRY(port.check_write(address, sizeof(T), Privilege::kCurrent));
   T old = TRY(port.read<T>(address, Privilege::kCurrent));
-  if (!locked) return port.write_value(address, compute(old), Privilege::kCurrent);
+  if (!locked || port.is_device(address))
+    return port.write_value(address, compute(old), Privilege::kCurrent);
   for (;;) {
     const T fresh = compute(old);
     const bool done =
