@@ -91,6 +91,17 @@ TEST_F(ApicTimerTest, CountingGoesOnWhenTheModeChanges) {
   EXPECT_EQ(rig.clock.armed(), 0u);
 }
 
+TEST_F(ApicTimerTest, TscDeadlineModeStopsTheCount) {
+  rig.write(kInitial, 100'000);
+  rig.write(kLvt, 0x40000 | kVector);
+  EXPECT_EQ(rig.read(kCurrent), 0u);
+  rig.write(kLvt, kVector);
+  EXPECT_EQ(rig.read(kInitial), 0u);
+  EXPECT_EQ(rig.read(kCurrent), 0u);
+  rig.clock.advance(200'000);
+  EXPECT_FALSE(expired());
+}
+
 TEST_F(ApicTimerTest, ZeroStopsIt) {
   rig.write(kInitial, 1000);
   rig.write(kInitial, 0);

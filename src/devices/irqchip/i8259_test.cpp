@@ -262,6 +262,15 @@ TEST_F(PicTest, SavedStateContinuesWithoutMakingEdges) {
   EXPECT_FALSE(line.level);
 }
 
+TEST_F(PicTest, ResetSilencesBothChips) {
+  raise(12);
+  pic.reset();
+  EXPECT_FALSE(intr.level);
+  I8259State slave;
+  slave.levels = 0x10;  // the pin is the device's
+  EXPECT_EQ(pic.state().slave, slave);
+}
+
 TEST_F(PicTest, RestoreDrivesIntr) {
   raise(4);
   test::FakeLine line;

@@ -169,6 +169,15 @@ TEST_F(IoApicTest, ALevelThatNobodyTakesStaysPendingOnThePin) {
   EXPECT_EQ(rig.take(1), 0x85u);
 }
 
+TEST_F(IoApicTest, OneCpuOfSeveralIsEnoughToTakeALevel) {
+  rig.write(0xf0, 0xff, 3);  // the last refuses vectors
+  rig.route(14, 0x85 | kLevel, 0xff);
+  line(true);
+  EXPECT_TRUE(rig.entry(14) & kRemoteIrr);
+  EXPECT_EQ(rig.take(2), 0x85u);
+  EXPECT_EQ(rig.take(3), 0u);
+}
+
 TEST_F(IoApicTest, TheEoiRegisterEndsAnInterruptThatWasNotBroadcast) {
   rig.write(0xf0, 0x11ff);  // suppress EOI broadcasts
   rig.route(14, 0x83 | kLevel);

@@ -188,6 +188,27 @@ TEST_F(LocalApicMsrTest, SelfIpiIsAShortForm) {
   EXPECT_EQ(get(0x828), 0x20u);
 }
 
+TEST_F(LocalApicMsrTest, SixteenIsTheFirstLegalVector) {
+  rig.enter_x2apic();
+  ASSERT_TRUE(set(0x83f, 0x0f));
+  EXPECT_EQ(rig.take(), 0u);
+  ASSERT_TRUE(set(0x83f, 0x10));
+  EXPECT_EQ(rig.take(), 0x10u);
+}
+
+TEST_F(LocalApicMsrTest, TheTimerWorksThroughMsrs) {
+  rig.enter_x2apic();
+  ASSERT_TRUE(set(0x832, 0x41));
+  ASSERT_TRUE(set(0x83e, 0x0b));
+  ASSERT_TRUE(set(0x838, 0xffffffff));
+  EXPECT_EQ(get(0x838), 0xffffffffu);
+  ASSERT_TRUE(set(0x838, 5000));
+  rig.clock.advance(2000);
+  EXPECT_EQ(get(0x839), 3000u);
+  rig.clock.advance(3000);
+  EXPECT_EQ(rig.take(), 0x41u);
+}
+
 TEST_F(LocalApicMsrTest, InitKeepsX2apicMode) {
   rig.enter_x2apic(1);
   rig.send_ipi(0x4500, 1);

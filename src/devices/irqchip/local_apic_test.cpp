@@ -250,6 +250,27 @@ TEST_F(LocalApicTest, ExtIntThroughLint0TakesThePicsVector) {
   EXPECT_FALSE(rig.apic().interrupt_pending());
 }
 
+TEST_F(LocalApicTest, ThereIsNothingToAcknowledgeWhenThePicHasThoughtBetterOfIt) {
+  rig.write(kLint0, kExtInt);
+  rig.apic().lint0().set_level(true);
+  rig.pic.vector = std::nullopt;
+  EXPECT_FALSE(rig.apic().acknowledge_interrupt());
+  rig.apic().lint0().set_level(false);
+  EXPECT_FALSE(rig.apic().acknowledge_interrupt());
+  EXPECT_EQ(rig.pic.acknowledged, 1);
+}
+
+TEST_F(LocalApicTest, ThePicGoesBeforeVectors) {
+  rig.write(kLint0, kExtInt);
+  rig.send_ipi(kSelf | 0xf1, 0);
+  rig.apic().lint0().set_level(true);
+  const int before = rig.cpu().interrupts;
+  EXPECT_EQ(rig.take(), 0x30u);
+  EXPECT_EQ(rig.cpu().interrupts, before + 1);  // told that there is more
+  rig.apic().lint0().set_level(false);
+  EXPECT_EQ(rig.take(), 0xf1u);
+}
+
 TEST_F(LocalApicTest, MaskedLint0HidesThePic) {
   rig.apic().lint0().set_level(true);
   EXPECT_FALSE(rig.apic().interrupt_pending());
@@ -282,6 +303,16 @@ TEST_F(LocalApicTest, FixedLint0CanBeLevelTriggered) {
   rig.eoi();
   EXPECT_FALSE(rig.read(kLint0) & 0x4000);
   EXPECT_EQ(rig.take(), 0u);
+}
+
+TEST_F(LocalApicTest, ALevelOnLint0WaitsForTheUnmaskingAndAnEdgeDoesNot) {
+  rig.apic().lint0().set_level(true);
+  rig.write(kLint0, 0x61);
+  EXPECT_EQ(rig.take(), 0u);
+  rig.write(kLint0, 0x8000 | 0x61);
+  EXPECT_EQ(rig.take(), 0x61u);
+  rig.write(kLint0, 0x61);
+  EXPECT_EQ(rig.read(kLint0), 0x61u);  // remote IRR is gone
 }
 
 TEST_F(LocalApicTest, Lint1IsAnEdge) {
@@ -343,8 +374,10 @@ TEST_F(LocalApicTest, SavedStateContinuesWhereItStopped) {
   ASSERT_TRUE(reader.ok());
 
   test::ApicRig other;
+  const int before = other.cpu().interrupts;
   ASSERT_TRUE(other.apic().restore(loaded));
   EXPECT_EQ(other.apic().state(), rig.apic().state());
+  EXPECT_EQ(other.cpu().interrupts, before + 1);
   EXPECT_EQ(other.take(), 0x51u);
   other.clock.advance(100'000'000);  // divided by 2
   EXPECT_EQ(other.take(), 0x60u);

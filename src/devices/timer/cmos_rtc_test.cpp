@@ -220,6 +220,20 @@ TEST_F(CmosRtcTest, FirmwareFindsTheMemorySize) {
   EXPECT_EQ(get(0x5b) | get(0x5c) << 8 | get(0x5d) << 16, 5120 * 16);
 }
 
+TEST_F(CmosRtcTest, ResetTakesInterruptsAwayButNotTheTime) {
+  put(0x0b, 0x12);
+  put(0x04, 0x11);
+  clock.advance(kSecond);
+  ASSERT_TRUE(irq8.level);
+  test::put<std::uint8_t>(rtc(), 0, 0x8f);
+  rtc().reset();
+  EXPECT_FALSE(irq8.level);
+  EXPECT_FALSE(rtc().nmi_masked());
+  EXPECT_EQ(clock.armed(), 0u);
+  EXPECT_EQ(get(0x0b), 0x02);
+  EXPECT_EQ(get(0x04), 0x11);
+}
+
 TEST_F(CmosRtcTest, SavedStateContinuesWhereItStopped) {
   put(0x0b, 0x12);
   put(0x04, 0x11);

@@ -152,6 +152,20 @@ TEST_F(HpetTest, MissedPeriodsAreOneInterruptAndKeepThePhase) {
   EXPECT_EQ(get(comparator_of(2)), 20'000u);
 }
 
+TEST_F(HpetTest, AMatchBeforeTheEventThreadCameIsNotLost) {
+  put(config_of(2), kEnable | kPeriodic | kSetValue | 20 << 9);
+  put(comparator_of(2), 5000);
+  put(kConfig, 1);
+  clock.skip(10 * 5100);
+  put(config_of(2), kEnable | kPeriodic | 20 << 9);
+  EXPECT_EQ(inputs[20].rises, 1);
+  clock.skip(10 * 5000);
+  get(kCounter);
+  EXPECT_EQ(inputs[20].rises, 2);
+  ticks(4900);
+  EXPECT_EQ(inputs[20].rises, 3);
+}
+
 TEST_F(HpetTest, A32BitTimerComparesTheLowHalfAndWraps) {
   put(kCounter, 0x1'ffff'fff0);
   put(config_of(2), kEnable | k32Bits | 20 << 9);

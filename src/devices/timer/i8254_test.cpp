@@ -291,6 +291,11 @@ TEST_F(PitTest, Port61KeepsItsFourBitsAndTogglesWithTheRefresh) {
   EXPECT_NE(test::get<std::uint8_t>(pit.port61(), 0) & 0x10, before);
 }
 
+TEST_F(PitTest, TheControlPortReadsAsZero) {
+  control(0x34);
+  EXPECT_EQ(test::get<std::uint8_t>(pit, 3), 0);
+}
+
 TEST_F(PitTest, MissedPeriodsAreOneEdge) {
   control(0x34);
   count(0, 1193);
