@@ -12,7 +12,7 @@
 namespace vireo::test {
 namespace {
 
-constexpr std::chrono::milliseconds kLimit{500};
+constexpr std::chrono::milliseconds kNativeLimit{500}, kEngineLimit{10000};
 constexpr std::uint64_t kComparedFlags = x86::rflags::kArithmetic | x86::rflags::kTf |
                                          x86::rflags::kDf | x86::rflags::kNt | x86::rflags::kRf |
                                          x86::rflags::kAc | x86::rflags::kId;
@@ -226,12 +226,12 @@ Result<Comparison> TwinCpus::compare(const Start& start, const std::vector<std::
     native_->poke(poke);
   }
   Comparison result;
-  const NativeOutcome native = TRY(native_->run(mode_, start.state, kLimit));
+  const NativeOutcome native = TRY(native_->run(mode_, start.state, kNativeLimit));
   if (native.timeout) {
     result.usable = false;
     return result;
   }
-  const Outcome engine = TRY(engine_->run(mode_, start.state, kLimit));
+  const Outcome engine = TRY(engine_->run(mode_, start.state, kEngineLimit));
   result.native = native.state;
   result.end_rip = native.state.rip;
   if (engine.stop != Stop::kVector) {

@@ -117,7 +117,9 @@ class Session {
     for (unsigned i = 0; i < 16; ++i) fmt::print(" r{} {:#x}", i, before.gpr[i]);
     fmt::print(" mxcsr {:#x} x87 {:#x} {:#x} {:#x}\n", before.fpu.mxcsr, before.fpu.control,
                before.fpu.status, before.fpu.tag);
-    for (const auto& each : differences) fmt::print("    {}\n", each);
+    constexpr std::size_t kShown = 6;
+    for (std::size_t i = 0; i < differences.size() && i < kShown; ++i)
+      fmt::print("    {}\n", differences[i]);
   }
 
   const Options& options_;

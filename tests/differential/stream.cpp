@@ -112,6 +112,10 @@ class ItemBuilder {
   std::uint64_t stack_target() { return kActiveStack + 0x1000 + pick(0x40) * 8; }
 
   std::uint64_t data_target() {
+    // A locked access across cache lines stops all CPUs, and some hosts punish it with delays.
+    const bool locked = (decoded_.instruction.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0 ||
+                        decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_XCHG;
+    if (locked) return kActiveData + 0x1800 + pick(0x80) * 16;
     switch (pick(8)) {
       case 0:
         return kActiveData + 0x2000 - pick(66);  // across a page
@@ -162,7 +166,12 @@ class ItemBuilder {
   bool place_memory(const ZydisDecodedOperand& operand) {
     const auto& memory = operand.mem;
     if (memory.segment == ZYDIS_REGISTER_FS || memory.segment == ZYDIS_REGISTER_GS) return false;
-    const auto base = gpr_number(memory.base);
+    auto base = gpr_number(memory.base);
+    // SIB base 5 with mod 0 is no base whatever REX.B says; Zydis 4.0 takes it for R13 if the
+    // address size is 32. SDM vol. 2A, table 2-3.
+    const auto& raw = decoded_.instruction.raw;
+    if (raw.modrm.mod == 0 && raw.modrm.rm == 4 && raw.sib.base == 5 && raw.disp.size == 32)
+      base.reset();
     if (base == kRsp || memory.base == ZYDIS_REGISTER_SP) return place_on_stack(operand);
     const auto index = gpr_number(memory.index);
     const std::uint64_t scale = memory.scale == 0 ? 1 : memory.scale;
