@@ -10,6 +10,7 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,6 +67,38 @@ class GuestError(AssertionError):
     """The guest or the program did not do what was waited for; shows the end of the console."""
 
 
+class Program:
+    """A program on a terminal, started by the leader of the terminal's session as a shell would."""
+
+    def __init__(self, words, terminal, errors):
+        reports, report = os.pipe()
+        leader = pathlib.Path(__file__).with_name("session_leader.py")
+        self._leader = subprocess.Popen(
+            [sys.executable, leader, str(report), *words], start_new_session=True,
+            stdin=terminal, stdout=terminal, stderr=errors, pass_fds=[report])
+        os.close(report)
+        self._reports = os.fdopen(reports)
+        self.pid = int(self._reports.readline())
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None and select.select([self._reports], [], [], 0)[0]:
+            self.returncode = int(self._reports.readline())
+        return self.returncode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def close(self):
+        """Ends the program, if it still runs, and its leader."""
+        if self.poll() is None:
+            self.send_signal(signal.SIGKILL)
+            self.returncode = int(self._reports.readline())
+        self._leader.kill()
+        self._leader.wait()
+        self._reports.close()
+
+
 class Guest:
     """`vireo run` with a terminal. Use it in a `with` block: at its end the process is gone."""
 
@@ -84,18 +117,13 @@ class Guest:
             command += ["--initrd", initrd]
         if kernel is None:
             command += ["--append", f"console=ttyS0 {append}".strip()]
-        self.process = subprocess.Popen(
-            [str(word) for word in [*command, *options]],
-            stdin=slave, stdout=slave, stderr=self._errors, start_new_session=True,
-        )
+        self.process = Program([str(word) for word in [*command, *options]], slave, self._errors)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        self.process.close()
         os.close(self.terminal)
         os.close(self._slave)
         self._errors.close()

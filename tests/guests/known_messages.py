@@ -5,6 +5,8 @@ import re
 KNOWN = [
     (r"Spectre|RETBleed|MDS|TAA|MMIO Stale|SRSO|GDS|Speculat|VMSCAPE|ITS:|TSA",
      "what mitigations the processor can offer is a matter of its model"),
+    (r"fail to add MMCONFIG information",
+     "the 440FX chipset has no memory-mapped configuration space"),
 ]
 WARNING = 4  # levels 0-4 are emergency to warning
 

@@ -12,7 +12,7 @@ from tiny_guest import HALT, SPIN, TRIPLE_FAULT, debug_exit, kernel, say, stack
 
 LOCAL_MODES = 3  # index in what tcgetattr() answers
 # Echoes what is typed, for ever: wait for a byte at the serial port, send it back.
-ECHO = bytes.fromhex("66bafd03 ec a801 74f7 66baf803 ec ee ebee")
+ECHO = bytes.fromhex("66bafd03 ec a801 74f7 66baf803 ec ee ebef")
 
 
 class TerminalTest(unittest.TestCase):

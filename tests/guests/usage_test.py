@@ -57,7 +57,7 @@ class UsageTest(unittest.TestCase):
                 self.assert_run_refused([], image=path)
 
     def test_a_program_is_no_kernel(self):
-        self.assert_run_refused(["/bin/busybox"], image="/bin/busybox")
+        self.assert_run_refused(["/bin/ls"], image="/bin/ls")
 
     def test_files_that_are_not_there(self):
         missing = self.folder / "missing"
