@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "memory/guest_memory.h"
+#include "x86/cpu_port.h"
 #include "x86/cpu_state.h"
 #include "x86/cpuid/cpuid_model.h"
 
@@ -37,6 +38,12 @@ class MachinePort {
   /// IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers. Empty or false: #GP(0).
   virtual std::optional<std::uint64_t> read_msr(std::uint32_t index) = 0;
   virtual bool write_msr(std::uint32_t index, std::uint64_t value) = 0;
+  /// A hypercall of the guest's kernel; see x86::CpuPort::hypercall().
+  virtual std::uint64_t hypercall(std::uint64_t number,
+                                  const std::array<std::uint64_t, 4>& arguments) {
+    static_cast<void>(number), static_cast<void>(arguments);
+    return static_cast<std::uint64_t>(x86::CpuPort::kUnknownHypercall);
+  }
 };
 
 enum class ExitReason : std::uint8_t {

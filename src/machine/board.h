@@ -78,6 +78,7 @@ class Board {
   bus::AddressMap& mmio() { return mmio_; }
   bus::AddressMap& pio() { return pio_; }
   devices::LocalApic& apic(unsigned cpu) { return *apics_.at(cpu); }
+  devices::ApicBus& apic_bus() { return apic_bus_; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
 

@@ -12,6 +12,11 @@
 namespace vireo::machine {
 namespace {
 
+/// The boot CPU begins with the kernel; the others wait for it to start them.
+x86::CpuState state_of(std::size_t index, const x86::CpuState& boot_cpu, std::uint32_t signature) {
+  return index == 0 ? boot_cpu : after_init(x86::CpuState{}, false, signature);
+}
+
 using Seconds = std::chrono::duration<double>;
 using SteadyClock = std::chrono::steady_clock;
 
@@ -45,7 +50,8 @@ Ending Machine::run() {
   event_thread_ = std::thread([this] { loop_->run(); });
   {
     const std::lock_guard operation(operation_mutex_);
-    for (std::size_t i = 0; i < vcpus_.size(); ++i) vcpus_[i].thread->start(initial_state_);
+    for (std::size_t i = 0; i < vcpus_.size(); ++i)
+      vcpus_[i].thread->start(state_of(i, initial_state_, cpuid_->signature()));
     resume_all();
   }
   wait_for_end();
@@ -77,7 +83,8 @@ Result<> Machine::restart() {
   const std::lock_guard operation(operation_mutex_);
   for (Vcpu& vcpu : vcpus_) vcpu.thread->wait_parked();  // since the request
   const x86::CpuState state = TRY(power_on());
-  for (Vcpu& vcpu : vcpus_) vcpu.thread->set_state(state);
+  for (std::size_t i = 0; i < vcpus_.size(); ++i)
+    vcpus_[i].thread->set_state(state_of(i, state, cpuid_->signature()));
   {
     const std::lock_guard lock(request_mutex_);
     reset_requested_ = false;

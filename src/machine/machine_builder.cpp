@@ -35,8 +35,10 @@ class MachineBuilder {
     const MachineConfig& config = machine_->config_;
     if (config.kernel.empty()) return usage_error("there is nothing to run: give --kernel FILE");
     if (config.cpus == 0) return usage_error("a machine needs at least one CPU");
-    if (config.cpus > 1) {
-      return host_error("machines with {} CPUs are not supported; give --cpus 1", config.cpus);
+    constexpr unsigned kMaxCpus = 64;
+    if (config.cpus > kMaxCpus) {
+      return usage_error("a machine has at most {} CPUs, not {}; give fewer with --cpus", kMaxCpus,
+                         config.cpus);
     }
     return check_memory_size(config.memory_bytes);
   }
@@ -86,10 +88,11 @@ class MachineBuilder {
     VcpuOwner& owner = m;
     m.engine_ = TRY(parts_.create_engine(m.config_.engine, *m.memory_));
     for (unsigned index = 0; index < m.config_.cpus; ++index) {
-      auto port =
-          std::make_unique<VcpuPort>(m.board_->apic(index), m.board_->mmio(), m.board_->pio());
+      auto port = std::make_unique<VcpuPort>(m.board_->apic(index), m.board_->apic_bus(),
+                                             m.board_->mmio(), m.board_->pio());
       auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_}));
-      auto thread = std::make_unique<VcpuThread>(index, std::move(vcpu), owner);
+      auto thread =
+          std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.cpuid_->signature());
       m.board_->pins(index).connect(*thread);
       m.vcpus_.push_back({std::move(port), std::move(thread)});
     }

@@ -1,5 +1,7 @@
 #include "machine/vcpu_port.h"
 
+#include "machine/hypercalls.h"
+
 namespace vireo::machine {
 namespace {
 
@@ -46,6 +48,11 @@ std::optional<std::uint64_t> VcpuPort::read_msr(std::uint32_t index) {
 bool VcpuPort::write_msr(std::uint32_t index, std::uint64_t value) {
   count(counts_.apic_msrs);
   return apic_.write_msr(index, value);
+}
+
+std::uint64_t VcpuPort::hypercall(std::uint64_t number,
+                                  const std::array<std::uint64_t, 4>& arguments) {
+  return execute_hypercall(interrupts_, number, arguments);
 }
 
 }  // namespace vireo::machine

@@ -27,8 +27,9 @@ struct AccessCounts {
 class VcpuPort final : public engine::MachinePort {
  public:
   /// All of them outlive the port.
-  VcpuPort(devices::LocalApic& apic, bus::AddressMap& mmio, bus::AddressMap& pio)
-      : apic_(apic), mmio_(mmio), pio_(pio) {}
+  VcpuPort(devices::LocalApic& apic, devices::InterruptSink& interrupts, bus::AddressMap& mmio,
+           bus::AddressMap& pio)
+      : apic_(apic), interrupts_(interrupts), mmio_(mmio), pio_(pio) {}
 
   void mmio_read(PhysAddr address, std::span<std::byte> data) override;
   void mmio_write(PhysAddr address, std::span<const std::byte> data) override;
@@ -41,10 +42,14 @@ class VcpuPort final : public engine::MachinePort {
   std::optional<std::uint64_t> read_msr(std::uint32_t index) override;
   bool write_msr(std::uint32_t index, std::uint64_t value) override;
 
+  std::uint64_t hypercall(std::uint64_t number,
+                          const std::array<std::uint64_t, 4>& arguments) override;
+
   const AccessCounts& counts() const { return counts_; }
 
  private:
   devices::LocalApic& apic_;
+  devices::InterruptSink& interrupts_;
   bus::AddressMap& mmio_;
   bus::AddressMap& pio_;
   AccessCounts counts_;

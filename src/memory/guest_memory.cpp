@@ -30,6 +30,18 @@ Result<> check(const std::vector<Region>& regions) {
   return {};
 }
 
+/// Guest memory is shared with code that races as hardware does: what of a racing access is seen is
+/// the guest's business.
+void copy(std::byte* to, const std::byte* from, std::size_t size) {
+#if __has_feature(thread_sanitizer)
+  for (std::size_t i = 0; i < size; ++i) {
+    __atomic_store_n(to + i, __atomic_load_n(from + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+  }
+#else
+  std::memcpy(to, from, size);
+#endif
+}
+
 }  // namespace
 
 Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<Region> regions) {
@@ -95,7 +107,7 @@ bool GuestMemory::read(PhysAddr address, std::span<std::byte> data) const {
     const std::size_t size = std::min<std::size_t>(data.size(), kPageSize - offset);
     const std::byte* host = host_page(address);
     if (host == nullptr) return false;
-    std::memcpy(data.data(), host + offset, size);
+    copy(data.data(), host + offset, size);
     data = data.subspan(size);
     address = address + size;
   }
@@ -117,7 +129,7 @@ bool GuestMemory::copy_in(PhysAddr address, std::span<const std::byte> data, boo
     const std::uint64_t word = table_word(address);
     if (word == 0) return false;
     if (rom || (word & kRomBit) == 0) {
-      std::memcpy(host_of(word) + offset, data.data(), size);
+      copy(host_of(word) + offset, data.data(), size);
       note_write(address, size);
     }
     data = data.subspan(size);
@@ -129,9 +141,14 @@ bool GuestMemory::copy_in(PhysAddr address, std::span<const std::byte> data, boo
 void GuestMemory::watch(PhysAddr page) {
   auto* word = entry(page);
   if (word == nullptr || word->load(std::memory_order_relaxed) == 0) return;
-  // Sequentially consistent with note_write(): either the writer sees the bit or whoever watches
-  // sees the written bytes.
-  if ((word->fetch_or(kWatchedBit) & kWatchedBit) != 0) return;
+  {
+    const std::lock_guard lock(watches_mutex_);
+    ++watches_[value(page) >> kPageShift];
+    // Sequentially consistent with note_write(): either the writer sees the bit or whoever watches
+    // sees the written bytes.
+    word->fetch_or(kWatchedBit);
+  }
+  // Also when it was watched before: whoever watched it first may not have told everybody yet.
   const auto receivers = listeners();
   for (PageListener* listener : *receivers) {
     listener->on_watch(PhysAddr{value(page) & ~kPageMask});
@@ -139,7 +156,13 @@ void GuestMemory::watch(PhysAddr page) {
 }
 
 void GuestMemory::unwatch(PhysAddr page) {
-  if (auto* word = entry(page)) word->fetch_and(~kWatchedBit);
+  auto* word = entry(page);
+  if (word == nullptr) return;
+  const std::lock_guard lock(watches_mutex_);
+  const auto found = watches_.find(value(page) >> kPageShift);
+  if (found == watches_.end() || --found->second != 0) return;
+  watches_.erase(found);
+  word->fetch_and(~kWatchedBit);
 }
 
 bool GuestMemory::watched(PhysAddr page) const { return (table_word(page) & kWatchedBit) != 0; }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/address.h"
@@ -80,7 +81,8 @@ class GuestMemory {
   /// and for the slow path of a store, which must call note_write() after it has written.
   std::byte* host_page(PhysAddr address) const { return host_of(table_word(address)); }
 
-  /// From now on every write to the page, by whomever, tells the listeners. Idempotent.
+  /// From now on every write to the page, by whomever, tells the listeners; until as many calls of
+  /// unwatch(). The listeners have been told of the watch when this returns.
   void watch(PhysAddr page);
   void unwatch(PhysAddr page);
   bool watched(PhysAddr page) const;
@@ -120,6 +122,8 @@ class GuestMemory {
   std::uint64_t size_ = 0;
   std::atomic<std::uint64_t>* table_ = nullptr;  // one word per page of the covered range
   std::uint64_t table_pages_ = 0;
+  std::mutex watches_mutex_;  // guards watches_ and changes of the watched bits; taken last
+  std::unordered_map<std::uint64_t, unsigned> watches_;  // page number -> calls of watch()
   mutable std::mutex listeners_mutex_;
   std::shared_ptr<const Listeners> listeners_ = std::make_shared<Listeners>();
 };

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -75,6 +76,18 @@ class CpuPort {
   virtual void write_cr8(std::uint8_t value) = 0;
 
   virtual const CpuidModel& cpuid() const = 0;
+  /// The local APIC's id as it is after power-on: what CPUID shows.
+  virtual std::uint32_t apic_id() const { return 0; }
+  /// Whether IA32_APIC_BASE enables the local APIC: CPUID shows none otherwise.
+  virtual bool apic_enabled() const { return true; }
+  /// VMCALL: the guest asks its monitor. `number` is RAX, `arguments` are RBX, RCX, RDX and RSI;
+  /// the answer goes to RAX.
+  virtual std::uint64_t hypercall(std::uint64_t number,
+                                  const std::array<std::uint64_t, 4>& arguments) {
+    static_cast<void>(number), static_cast<void>(arguments);
+    return static_cast<std::uint64_t>(kUnknownHypercall);
+  }
+  static constexpr std::int64_t kUnknownHypercall = -1000, kHypercallNotPermitted = -1;
 
   // Told after the state has changed.
   virtual void flush_tlb(TlbFlush kind) = 0;

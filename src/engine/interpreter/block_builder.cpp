@@ -177,6 +177,7 @@ x86::OrFault<PhysAddr> BlockBuilder::fetch_across(Draft& draft, LinearAddr linea
   std::uint64_t next = value(linear) + first;
   if (!cpu_.state.long_mode()) next &= 0xffffffff;
   const PhysAddr second = TRY(cpu_.mmu->translate_code(LinearAddr{next}));
+  cache_.watch(second);
   const auto rest = std::as_writable_bytes(bytes.subspan(first));
   if (!memory_.read(second, rest)) std::fill(rest.begin(), rest.end(), std::byte{0xff});
   return PhysAddr{value(second) & ~kPageMask};
@@ -294,6 +295,7 @@ x86::OrFault<Block*> BlockBuilder::build(LinearAddr linear, PhysAddr physical, B
   draft.mode = mode;
   draft.page_offset = value(physical) & kPageMask;
   const auto page = std::as_writable_bytes(std::span(draft.page));
+  cache_.watch(physical);
   if (!memory_.read(PhysAddr{value(physical) & ~kPageMask}, page))
     std::fill(page.begin(), page.end(), std::byte{0xff});  // nothing drives the bus
   TRY(add_first(draft, linear));

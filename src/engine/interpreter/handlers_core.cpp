@@ -20,7 +20,8 @@ namespace {
 bool needs_attention(const Cpu* cpu, std::uint64_t flags_before) {
   const x86::CpuState& state = cpu->state;
   const std::uint64_t set = state.rflags & ~flags_before;
-  return cpu->leave_block || (state.sti_shadow | state.mov_ss_shadow | state.activity) != 0 ||
+  return cpu->leave_block || cpu->events.any() ||
+         (state.sti_shadow | state.mov_ss_shadow | state.activity) != 0 ||
          ((state.rflags & x86::rflags::kTf) | (set & x86::rflags::kIf)) != 0 ||
          (state.rflags & x86::rflags::kRf) != 0 || state.pending_debug != 0;
 }
@@ -83,8 +84,8 @@ bool stub_in_place(const Op* op, Cpu* cpu, const HostStub& stub) {
 
 /// Runs a stub that cannot fault without leaving the block's conventions. False: not done.
 bool stub_fast(const Op* op, Cpu* cpu, const HostStub& stub) {
-  if (stub.floating_point || stub.writes_state_too()) return false;
-  if (!x86::OrFault<>(check_enabled(cpu->state, stub.unit, *op->insn))) return false;
+  if (!runs_directly(stub, cpu->state)) return false;
+  if (!check_enabled(cpu->state, stub.unit, *op->insn)) return false;
   if (stub.memory_use == MemoryUse::kNone) {
     stub.code(&cpu->state, nullptr);
     return true;

@@ -129,7 +129,7 @@ const Op* InterpreterVcpu::find_linked(const Op* branch, Cpu* cpu) {
 
 bool InterpreterVcpu::take_events() {
   const std::uint32_t events = cpu_->events.take();
-  if (events & PendingEvents::kStaleCode) blocks_.drop_stale();
+  if (events & PendingEvents::kStaleCode) blocks_.serve_others();
   if (events & PendingEvents::kInterrupt) interrupt_hint_ = true;
   if (events & PendingEvents::kNmi) cpu_->state.nmi_pending = 1;
   return (events & PendingEvents::kKick) != 0;
@@ -263,7 +263,7 @@ std::optional<ExitReason> InterpreterVcpu::step() {
 }
 
 Result<ExitReason> InterpreterVcpu::run() {
-  blocks_.adopt_thread();
+  blocks_.enter_guest();
   cpu_->fault_pending = false;
   interrupt_hint_ = true;
   std::optional<ExitReason> exit;
@@ -280,6 +280,7 @@ Result<ExitReason> InterpreterVcpu::run() {
     if (cpu_->fault_pending) exit = deliver_pending_fault();
   }
   HostStubs::sync(cpu_->state);
+  blocks_.leave_guest();
   return *exit;
 }
 

@@ -12,6 +12,9 @@ namespace {
 constexpr std::size_t kChunk = std::size_t{1} << 20;
 constexpr std::size_t kMaxChunks = 192;
 
+/// The vCPU whose code this thread runs: while it waits for another, that one may wait for it.
+thread_local BlockCache* own_cache = nullptr;
+
 bool overlaps(const Block& block, std::uint64_t first, std::uint64_t last) {
   const std::uint64_t start = value(block.start);
   if (!block.straddles) return start <= last && first < start + block.bytes;
@@ -59,11 +62,7 @@ x86::Insn* BlockCache::allocate_insn(const x86::Insn& insn) {
 Block* BlockCache::insert(std::unique_ptr<Block> block) {
   Block* result = block.get();
   pages_[value(block->start) >> kPageShift].push_back(result);
-  memory_.watch(PhysAddr{value(block->start) & ~kPageMask});
-  if (block->straddles) {
-    pages_[value(block->second_page) >> kPageShift].push_back(result);
-    memory_.watch(block->second_page);
-  }
+  if (block->straddles) pages_[value(block->second_page) >> kPageShift].push_back(result);
   const auto [place, fresh] =
       blocks_.insert_or_assign(key(block->start, block->mode), std::move(block));
   VIREO_ASSERT(fresh);
@@ -89,17 +88,57 @@ void BlockCache::flush() {
   cpu_.jump_tag += 0x100;
 }
 
-void BlockCache::drop_stale() {
-  std::vector<Range> ranges;
+void BlockCache::enter_guest() {
+  owner_ = std::this_thread::get_id();
+  own_cache = this;
+  in_guest_.store(true);
+}
+
+void BlockCache::leave_guest() { in_guest_.store(false); }
+
+void BlockCache::watch(PhysAddr page) {
+  const auto [place, fresh] = pages_.try_emplace(value(page) >> kPageShift);
+  if (fresh) memory_.watch(PhysAddr{value(page) & ~kPageMask});
+}
+
+void BlockCache::serve_others() {
+  serve_watches();
+  std::vector<Range> writes;
   {
     const std::lock_guard lock(remote_mutex_);
-    ranges.swap(remote_);
+    writes.swap(remote_writes_);
   }
-  for (const Range& range : ranges) invalidate(range.address, range.size);
+  for (const Range& range : writes) invalidate(range.address, range.size);
+}
+
+void BlockCache::serve_watches() {
+  const std::lock_guard lock(remote_mutex_);
+  for (const PhysAddr page : remote_watches_) protect(page);
+  remote_watches_.clear();
+  watches_served_.store(watches_asked_.load());
+}
+
+void BlockCache::protect(PhysAddr page) {
+  for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
 }
 
 void BlockCache::on_watch(PhysAddr page) {
-  for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
+  if (std::this_thread::get_id() == owner_) {
+    protect(page);
+    return;
+  }
+  std::uint64_t ticket;
+  {
+    const std::lock_guard lock(remote_mutex_);
+    remote_watches_.push_back(page);
+    ticket = ++watches_asked_;
+  }
+  cpu_.events.raise(PendingEvents::kStaleCode);
+  // A vCPU that is not running guest code serves before it runs any.
+  while (in_guest_.load() && watches_served_.load() < ticket) {
+    if (own_cache != nullptr) own_cache->serve_watches();
+    std::this_thread::yield();
+  }
 }
 
 void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
@@ -109,7 +148,7 @@ void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
   }
   {
     const std::lock_guard lock(remote_mutex_);
-    remote_.push_back({address, size});
+    remote_writes_.push_back({address, size});
   }
   cpu_.events.raise(PendingEvents::kStaleCode);
 }

@@ -16,8 +16,9 @@ namespace vireo::engine {
 
 /// Decoded guest code, keyed by guest-physical address and mode. Pages that code was decoded from
 /// are watched; a write that touches a block makes every one of its operations leave the block, the
-/// next one included when the block is running. Belongs to one vCPU; only on_watched_write() may
-/// come from another thread.
+/// next one included when the block is running. Belongs to one vCPU. Other threads only tell it
+/// what they watch and write; what they ask for happens between blocks, and whoever watches a page
+/// waits until no vCPU can write to it unseen any more.
 class BlockCache final : public memory::PageListener {
  public:
   BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale);
@@ -27,7 +28,7 @@ class BlockCache final : public memory::PageListener {
   /// Memory for a block's operations; lives until flush().
   Op* allocate_ops(std::size_t count);
   x86::Insn* allocate_insn(const x86::Insn& insn);
-  /// Enters a complete block and watches its pages.
+  /// Enters a complete block, whose pages are watched.
   Block* insert(std::unique_ptr<Block> block);
   /// Makes `branch` go straight to the block.
   static void link(Op* branch, Block& target);
@@ -37,11 +38,13 @@ class BlockCache final : public memory::PageListener {
   /// Drops everything if so much has gathered that it is worth it. Only between blocks.
   void trim();
   void flush();
-  /// Handles what other threads wrote. Only between blocks.
-  void drop_stale();
-
-  /// The calling thread is the one that runs the vCPU from now on.
-  void adopt_thread() { owner_ = std::this_thread::get_id(); }
+  /// Does what other threads asked for. Only between blocks.
+  void serve_others();
+  /// The calling thread runs guest code from now on, until leave_guest().
+  void enter_guest();
+  void leave_guest();
+  /// Before code is read from a page: from now on no write to it goes unseen.
+  void watch(PhysAddr page);
 
   // memory::PageListener
   void on_watch(PhysAddr page) override;
@@ -56,6 +59,8 @@ class BlockCache final : public memory::PageListener {
   void* allocate(std::size_t bytes);
   void invalidate(PhysAddr address, std::size_t size);
   void forget_in_page(std::uint64_t page, const Block* block);
+  void protect(PhysAddr page);
+  void serve_watches();
 
   Cpu& cpu_;
   memory::GuestMemory& memory_;
@@ -68,8 +73,12 @@ class BlockCache final : public memory::PageListener {
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   std::size_t arena_used_ = 0;
 
-  std::mutex remote_mutex_;  // guards remote_
-  std::vector<Range> remote_;
+  std::atomic<bool> in_guest_ = false;
+  std::mutex remote_mutex_;  // guards what follows
+  std::vector<Range> remote_writes_;
+  std::vector<PhysAddr> remote_watches_;
+  std::atomic<std::uint64_t> watches_asked_ = 0;  // changed under the mutex
+  std::atomic<std::uint64_t> watches_served_ = 0;
 };
 
 }  // namespace vireo::engine

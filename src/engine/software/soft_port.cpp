@@ -52,6 +52,17 @@ bool SoftPort::write_platform_msr(std::uint32_t index, std::uint64_t value) {
 std::uint8_t SoftPort::read_cr8() { return context_.port.read_cr8(); }
 void SoftPort::write_cr8(std::uint8_t value) { context_.port.write_cr8(value); }
 
+bool SoftPort::apic_enabled() const {
+  constexpr std::uint32_t kApicBase = 0x1b;
+  constexpr std::uint64_t kEnable = 1u << 11;
+  const auto base = context_.port.read_msr(kApicBase);
+  return !base || (*base & kEnable) != 0;
+}
+std::uint64_t SoftPort::hypercall(std::uint64_t number,
+                                  const std::array<std::uint64_t, 4>& arguments) {
+  return context_.port.hypercall(number, arguments);
+}
+
 void SoftPort::flush_tlb(x86::TlbFlush kind) {
   mmu_.refresh_mode();
   mmu_.flush(kind);

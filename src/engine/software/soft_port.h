@@ -30,6 +30,10 @@ class SoftPort final : public x86::CpuPort {
   std::uint8_t read_cr8() override;
   void write_cr8(std::uint8_t value) override;
   const x86::CpuidModel& cpuid() const override { return context_.cpuid; }
+  std::uint32_t apic_id() const override { return context_.index; }
+  bool apic_enabled() const override;
+  std::uint64_t hypercall(std::uint64_t number,
+                          const std::array<std::uint64_t, 4>& arguments) override;
   void flush_tlb(x86::TlbFlush kind) override;
   void invalidate_page(LinearAddr address) override;
   void mode_changed() override;

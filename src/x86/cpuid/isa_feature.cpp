@@ -171,6 +171,9 @@ IsaRule isa_rule(ZydisISASet isa_set, ZydisMnemonic mnemonic) {
     case ZYDIS_MNEMONIC_SYSCALL:
     case ZYDIS_MNEMONIC_SYSRET:
       return needs(Feature::kSyscall);
+    case ZYDIS_MNEMONIC_VMCALL:  // the guest's way to call its monitor, whatever the processor
+    case ZYDIS_MNEMONIC_VMMCALL:
+      return kAlways;
     case ZYDIS_MNEMONIC_RDTSC:
       return needs(Feature::kTsc);
     case ZYDIS_MNEMONIC_RDMSR:

@@ -65,14 +65,23 @@ OrFault<> rdpid(CpuState& state, CpuPort&, const Insn& insn) {
 /// There are no performance counters, so every index is one that does not exist.
 OrFault<> rdpmc(CpuState&, CpuPort&, const Insn&) { return general_protection(); }
 
-/// The local APIC's id as x2APIC mode shows it.
-std::uint32_t apic_id_of(CpuPort& port) {
-  constexpr std::uint32_t kX2apicId = 0x802;
-  return static_cast<std::uint32_t>(port.read_platform_msr(kX2apicId).value_or(0));
+OrFault<> cpuid(CpuState& state, CpuPort& port, const Insn&) {
+  constexpr std::uint64_t kApicBit = 1u << 9;
+  const auto leaf = static_cast<std::uint32_t>(state.gpr[kRax]);
+  execute_cpuid(state, port.cpuid(), port.apic_id());
+  if (leaf == 1 && !port.apic_enabled()) state.gpr[kRdx] &= ~kApicBit;  // SDM vol. 3A, 10.4.3
+  return Unit{};
 }
 
-OrFault<> cpuid(CpuState& state, CpuPort& port, const Insn&) {
-  execute_cpuid(state, port.cpuid(), apic_id_of(port));
+/// Only the guest's kernel may call.
+OrFault<> vmcall(CpuState& state, CpuPort& port, const Insn&) {
+  const std::uint64_t mask = state.code64() ? ~0ull : 0xffffffff;
+  const std::array<std::uint64_t, 4> arguments{state.gpr[kRbx] & mask, state.gpr[kRcx] & mask,
+                                               state.gpr[kRdx] & mask, state.gpr[kRsi] & mask};
+  const std::uint64_t answer = state.cpl() != 0
+                                   ? static_cast<std::uint64_t>(CpuPort::kHypercallNotPermitted)
+                                   : port.hypercall(state.gpr[kRax] & mask, arguments);
+  state.gpr[kRax] = answer & mask;
   return Unit{};
 }
 
@@ -141,6 +150,8 @@ void execute_cpuid(CpuState& state, const CpuidModel& model, std::uint32_t apic_
 std::span<const HandlerRow> control_rows::user() {
   static constexpr std::array kRows = {
       HandlerRow{ZYDIS_MNEMONIC_XGETBV, xgetbv},
+      HandlerRow{ZYDIS_MNEMONIC_VMCALL, vmcall},
+      HandlerRow{ZYDIS_MNEMONIC_VMMCALL, vmcall},
       HandlerRow{ZYDIS_MNEMONIC_XSETBV, xsetbv},
       HandlerRow{ZYDIS_MNEMONIC_RDPKRU, rdpkru},
       HandlerRow{ZYDIS_MNEMONIC_WRPKRU, wrpkru},
