@@ -184,7 +184,6 @@
 ; row: v3,-rdseed | rdseed | rdseed eax
 ; row: host | an EVEX instruction | vaddps zmm0, zmm1, zmm2
 ; row: host | vmxoff | vmxoff
-; row: host | vmcall | vmcall
 ; row: host | xbegin | xbegin case_end
 ; row: host | enclu | db 0x0f, 0x01, 0xd7
 ; cpu: {CPU}
