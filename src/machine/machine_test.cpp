@@ -316,7 +316,7 @@ TEST_F(MachineTest, ConfigurationsThatMakeNoSenseAreRefused) {
     EXPECT_FALSE(built);
     return built ? Error{} : built.error();
   };
-  EXPECT_EQ(blame([&] { config.cpus = 2; }).blame, Blame::kHost);
+  EXPECT_EQ(blame([&] { config.cpus = 65; }).blame, Blame::kUsage);
   EXPECT_EQ(blame([&] { config.cpus = 0; }).blame, Blame::kUsage);
   EXPECT_EQ(blame([&] { config.kernel = ""; }).blame, Blame::kUsage);
   EXPECT_EQ(blame([&] { config.memory_bytes = 12345; }).blame, Blame::kUsage);

@@ -11,8 +11,10 @@ namespace vireo::machine {
 
 using x86::Activity;
 
-x86::CpuState after_init(const x86::CpuState& before, bool boot_processor) {
+x86::CpuState after_init(const x86::CpuState& before, bool boot_processor,
+                         std::uint32_t signature) {
   x86::CpuState after;
+  after.gpr[x86::kRdx] = signature;
   constexpr std::uint64_t kKept = x86::cr0::kCd | x86::cr0::kNw;
   after.cr0 = (after.cr0 & ~kKept) | (before.cr0 & kKept);
   after.msr = before.msr;
@@ -24,8 +26,9 @@ x86::CpuState after_init(const x86::CpuState& before, bool boot_processor) {
   return after;
 }
 
-VcpuThread::VcpuThread(unsigned index, std::unique_ptr<engine::EngineVcpu> vcpu, VcpuOwner& owner)
-    : index_(index), vcpu_(std::move(vcpu)), owner_(owner) {}
+VcpuThread::VcpuThread(unsigned index, std::unique_ptr<engine::EngineVcpu> vcpu, VcpuOwner& owner,
+                       std::uint32_t signature)
+    : index_(index), vcpu_(std::move(vcpu)), owner_(owner), signature_(signature) {}
 
 VcpuThread::~VcpuThread() { stop(); }
 
@@ -146,7 +149,7 @@ void VcpuThread::take_init_and_startup() {
   if (init_.exchange(false)) {
     x86::CpuState state;
     vcpu_->store(state);
-    vcpu_->load(after_init(state, index_ == 0));
+    vcpu_->load(after_init(state, index_ == 0, signature_));
     dead_ = false;
   }
   const std::uint32_t vector = sipi_.exchange(kNone);

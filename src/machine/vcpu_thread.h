@@ -31,8 +31,9 @@ class VcpuOwner {
 /// while parked. Methods may be called from any thread, except where they say otherwise.
 class VcpuThread {
  public:
-  /// `owner` outlives the thread.
-  VcpuThread(unsigned index, std::unique_ptr<engine::EngineVcpu> vcpu, VcpuOwner& owner);
+  /// `owner` outlives the thread. `signature` is what INIT leaves in EDX.
+  VcpuThread(unsigned index, std::unique_ptr<engine::EngineVcpu> vcpu, VcpuOwner& owner,
+             std::uint32_t signature);
   ~VcpuThread();
   VcpuThread(const VcpuThread&) = delete;
 
@@ -78,6 +79,7 @@ class VcpuThread {
   const unsigned index_;
   const std::unique_ptr<engine::EngineVcpu> vcpu_;
   VcpuOwner& owner_;
+  const std::uint32_t signature_;
   std::thread thread_;
 
   // Set by others together with wake_; looked at by the thread before it runs guest code.
@@ -100,6 +102,8 @@ class VcpuThread {
 
 /// The state of a CPU after INIT. SDM vol. 3A, table 9-1: MSRs, the x87 and vector units, CR0.CD
 /// and NW, and the time stay. Application processors then wait for a SIPI.
-x86::CpuState after_init(const x86::CpuState& before, bool boot_processor);
+/// `signature`: family, model and stepping, for EDX; if not given, as power-on leaves it.
+x86::CpuState after_init(const x86::CpuState& before, bool boot_processor,
+                         std::uint32_t signature = 0x000806f8);
 
 }  // namespace vireo::machine

@@ -14,14 +14,19 @@ struct VcpuThreadTest : ::testing::Test, VcpuOwner {
     ++triple_faults;
     rip_at_fault = state.rip;
   }
-  void on_host_error(unsigned, const Error& error) override { host_error = error.message; }
+  void on_host_error(unsigned, const Error& error) override {
+    host_error = error.message;
+    ++host_errors;
+  }
+  void TearDown() override { thread.reset(); }  // it calls us
+
   bool wants_halts() override { return true; }
   void on_halt(unsigned, const x86::CpuState&) override { ++halts_seen; }
 
   void start(Script script, x86::CpuState state = {}) {
     auto fake = std::make_unique<FakeVcpu>(std::move(script), nullptr);
     vcpu = fake.get();
-    thread = std::make_unique<VcpuThread>(0, std::move(fake), *this);
+    thread = std::make_unique<VcpuThread>(0, std::move(fake), *this, 0x806f8);
     thread->start(state);
   }
   void park() {
@@ -35,7 +40,7 @@ struct VcpuThreadTest : ::testing::Test, VcpuOwner {
     EXPECT_TRUE(condition());
   }
 
-  std::atomic<int> triple_faults = 0, halts_seen = 0;
+  std::atomic<int> triple_faults = 0, halts_seen = 0, host_errors = 0;
   std::atomic<std::uint64_t> rip_at_fault = 0;
   std::string host_error;
   FakeVcpu* vcpu = nullptr;
@@ -139,7 +144,7 @@ TEST_F(VcpuThreadTest, ATripleFaultStopsTheCpuUntilItGetsANewState) {
 TEST_F(VcpuThreadTest, AHostErrorIsReportedOnce) {
   start([](FakeVcpu&) -> Result<ExitReason> { return vireo::host_error("no more memory"); });
   thread->resume();
-  eventually([&] { return !host_error.empty(); });
+  eventually([&] { return host_errors == 1; });
   EXPECT_EQ(host_error, "no more memory");
   thread->interrupt();
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -178,6 +183,7 @@ TEST_F(VcpuThreadTest, InitResetsTheCpuAndKeepsItsMsrs) {
   EXPECT_EQ(after.rip, 0xfff0u);
   EXPECT_EQ(after.segment[x86::kCs].base, 0xffff0000u);
   EXPECT_EQ(after.gpr[x86::kRbx], 0u);
+  EXPECT_EQ(after.gpr[x86::kRdx], 0x806f8u);
   EXPECT_EQ(after.msr.star, 42u);
   EXPECT_EQ(after.msr.efer, 0u);
   EXPECT_EQ(after.fpu.mxcsr, 0x1f00u);
