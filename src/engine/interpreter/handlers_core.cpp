@@ -23,7 +23,8 @@ bool needs_attention(const Cpu* cpu, std::uint64_t flags_before) {
   return cpu->leave_block || cpu->events.any() ||
          (state.sti_shadow | state.mov_ss_shadow | state.activity) != 0 ||
          ((state.rflags & x86::rflags::kTf) | (set & x86::rflags::kIf)) != 0 ||
-         (state.rflags & x86::rflags::kRf) != 0 || state.pending_debug != 0;
+         (state.rflags & x86::rflags::kRf) != 0 || state.pending_debug != 0 ||
+         (state.nmi_pending && !state.nmi_blocked) || (state.dr7 & 0xff) != 0;
 }
 
 }  // namespace

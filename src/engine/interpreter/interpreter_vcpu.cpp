@@ -1,5 +1,6 @@
 #include "engine/interpreter/interpreter_vcpu.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
@@ -131,7 +132,12 @@ bool InterpreterVcpu::take_events() {
   const std::uint32_t events = cpu_->events.take();
   if (events & PendingEvents::kStaleCode) blocks_.serve_others();
   if (events & PendingEvents::kInterrupt) interrupt_hint_ = true;
-  if (events & PendingEvents::kNmi) cpu_->state.nmi_pending = 1;
+  if (events & PendingEvents::kNmi) {
+    // One is latched while another is in service; two if none is yet.
+    const unsigned limit = cpu_->state.nmi_blocked ? 1 : 2;
+    const unsigned waiting = cpu_->state.nmi_pending + cpu_->events.take_nmis();
+    cpu_->state.nmi_pending = static_cast<std::uint8_t>(std::min(waiting, limit));
+  }
   return (events & PendingEvents::kKick) != 0;
 }
 
@@ -164,7 +170,7 @@ std::optional<ExitReason> InterpreterVcpu::inject() {
     return deliver(x86::Event::exception(trap));
   }
   if (state.nmi_pending && !state.nmi_blocked && !state.sti_shadow) {
-    state.nmi_pending = 0;
+    --state.nmi_pending;
     return deliver(x86::Event::nmi());
   }
   if (!interrupt_hint_ || !(state.rflags & rflags::kIf) || state.sti_shadow) return {};
@@ -258,7 +264,8 @@ std::optional<ExitReason> InterpreterVcpu::step() {
   state.rflags &= ~rflags::kRf;
   run_single(**block);
   if (cpu_->fault_pending) return deliver_pending_fault();
-  if (trap && traps_after(**block)) state.pending_debug |= x86::dr6::kBs;
+  // Behind MOV SS the trap is lost, not late. SDM vol. 3A, 6.8.3.
+  if (trap && !state.mov_ss_shadow && traps_after(**block)) state.pending_debug |= x86::dr6::kBs;
   return {};
 }
 

@@ -21,7 +21,7 @@ class InterpreterVcpu final : public EngineVcpu {
   Result<ExitReason> run() override;
   void kick() noexcept override { cpu_->events.raise(PendingEvents::kKick); }
   void notify_interrupt() noexcept override { cpu_->events.raise(PendingEvents::kInterrupt); }
-  void notify_nmi() noexcept override { cpu_->events.raise(PendingEvents::kNmi); }
+  void notify_nmi() noexcept override { cpu_->events.raise_nmi(); }
   void load(const x86::CpuState& state) override;
   void store(x86::CpuState& state) const override;
   std::vector<Counter> counters() const override;

@@ -11,6 +11,12 @@ class PendingEvents {
   static constexpr std::uint32_t kKick = 1, kInterrupt = 2, kNmi = 4, kStaleCode = 8,
                                  kStop = 16;  ///< only to leave the threaded code
 
+  /// From any thread. NMIs are counted: one may be in service and another wait.
+  void raise_nmi() noexcept {
+    nmis_.fetch_add(1, std::memory_order_relaxed);
+    raise(kNmi);
+  }
+  std::uint32_t take_nmis() noexcept { return nmis_.exchange(0, std::memory_order_relaxed); }
   /// From any thread.
   void raise(std::uint32_t events) noexcept { word_.fetch_or(events, std::memory_order_release); }
   bool any() const noexcept { return word_.load(std::memory_order_relaxed) != 0; }
@@ -19,6 +25,7 @@ class PendingEvents {
 
  private:
   std::atomic<std::uint32_t> word_{0};
+  std::atomic<std::uint32_t> nmis_{0};
 };
 
 }  // namespace vireo::engine

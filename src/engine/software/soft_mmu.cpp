@@ -180,6 +180,17 @@ void SoftMmu::note_data_access(std::uint64_t linear, std::size_t size, bool writ
   if (any_enabled) state.pending_debug |= hit;
 }
 
+void SoftMmu::note_io_access(std::uint16_t port, std::size_t size) {
+  x86::CpuState& state = cpu_.state;
+  if ((state.dr7 & 0xff) == 0 || !(state.cr4 & x86::cr4::kDe)) return;
+  for (unsigned i = 0; i < 4; ++i) {
+    if (breakpoint_kind(state.dr7, i) != kOnIo || !breakpoint_enabled(state.dr7, i)) continue;
+    const std::uint64_t length = breakpoint_size(state.dr7, i);
+    const std::uint64_t start = state.dr[i] & ~(length - 1);
+    if (port < start + length && start < port + size) state.pending_debug |= 1u << i;
+  }
+}
+
 OrFault<> SoftMmu::read(LinearAddr address, std::span<std::byte> data, TlbIndex who) {
   const Parts parts = TRY(translate(address, data.size(), Access::kRead, who));
   if (watching_) note_data_access(value(address), data.size(), false);

@@ -38,6 +38,9 @@ class SoftMmu final : public x86::PhysicalMemory {
   /// Whether no memory is at the address; false too if reading it would fault.
   bool is_device(LinearAddr address);
 
+  /// Takes note of an access to ports for I/O breakpoints.
+  void note_io_access(std::uint16_t port, std::size_t size);
+
   TlbIndex current() const { return current_; }
   memory::GuestMemory& memory() { return memory_; }
 

@@ -97,7 +97,10 @@ OrFault<> into(CpuState& state, CpuPort& port, const Insn&) {
 }
 
 OrFault<> int1(CpuState& state, CpuPort& port, const Insn&) {
-  return deliver_event(state, port, {1, EventSource::kIcebp, {}, 0});
+  // One #DB tells of everything: what MOV SS held back comes with it.
+  TRY(deliver_event(state, port, {1, EventSource::kIcebp, {}, state.pending_debug}));
+  state.pending_debug = 0;
+  return Unit{};
 }
 
 constexpr std::array kRows{

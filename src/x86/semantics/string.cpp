@@ -75,10 +75,14 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
     if (moves || stores) registers.advance_destination(0);
     return Unit{};
   }
-  std::uint64_t budget = (state.rflags & rflags::kTf) ? 1 : kMaxElements;
+  // Traps come between elements.
+  const bool traps = (state.rflags & rflags::kTf) != 0 || (state.dr7 & 0xff) != 0;
+  std::uint64_t budget = traps ? 1 : kMaxElements;
   while (registers.count() != 0) {
     if (budget == 0) {
-      state.rip -= insn.length;  // go on after whatever is waiting
+      // On after whatever is waiting, without another instruction breakpoint. SDM vol. 3B, 17.3.1.1.
+      state.rip -= insn.length;
+      state.rflags |= rflags::kRf;
       return Unit{};
     }
     const std::uint64_t done = TRY(step(std::min(registers.count(), budget)));
