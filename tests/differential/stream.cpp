@@ -111,11 +111,14 @@ class ItemBuilder {
 
   std::uint64_t stack_target() { return kActiveStack + 0x1000 + pick(0x40) * 8; }
 
+  /// A locked access across cache lines stops all CPUs, and some hosts punish it with delays.
+  bool locked() const {
+    return (decoded_.instruction.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0 ||
+           decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_XCHG;
+  }
+
   std::uint64_t data_target() {
-    // A locked access across cache lines stops all CPUs, and some hosts punish it with delays.
-    const bool locked = (decoded_.instruction.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0 ||
-                        decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_XCHG;
-    if (locked) return kActiveData + 0x1800 + pick(0x80) * 16;
+    if (locked()) return kActiveData + 0x1800 + pick(0x80) * 16;
     switch (pick(8)) {
       case 0:
         return kActiveData + 0x2000 - pick(66);  // across a page
@@ -180,6 +183,7 @@ class ItemBuilder {
     if (!base) return place_absolute(operand, target);
     std::uint64_t rest = target - static_cast<std::uint64_t>(memory.disp.value);
     if (index && *index == *base) {
+      if (locked()) return false;
       set_register(*base, junk_above(rest / (1 + scale)));
       return true;
     }

@@ -54,7 +54,7 @@ void run(FuzzInput input) {
   }
   if (!setup.state.long_mode())
     for (auto& gpr : setup.state.gpr) gpr &= 0xffffffff;
-  setup.state.rflags |= input.take<std::uint8_t>() & 0x0d;
+  setup.state.rflags |= input.take<std::uint8_t>() & x86::rflags::kArithmetic;
 
   clear_memory(guest);
   for (const Poke& poke : setup.pokes) guest.poke(poke);
