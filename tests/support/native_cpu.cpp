@@ -61,6 +61,7 @@ constexpr std::size_t kFxsaveSize = 416, kXsaveHeader = 512, kYmmHigh = 576;
 NativeOutcome* g_outcome = nullptr;
 std::uint32_t g_code_selector = 0;
 gregset_t g_host_registers;
+volatile sig_atomic_t g_in_guest = 0;
 
 void load_fpu(std::uint8_t* frame, const x86::FpuState& fpu) {
   // SAFETY: FpuState has the layout of the FXSAVE64 image; the kernel's frame is an XSAVE area.
@@ -114,10 +115,16 @@ void on_signal(int signal, siginfo_t*, void* opaque) {
   // The kernel leaves AC as the guest's code had it.
   asm volatile("pushfq\n\tandl $0xfffbffff, (%%rsp)\n\tpopfq" : : : "cc", "memory");
   auto& context = *static_cast<ucontext_t*>(opaque);
-  if (signal == SIGUSR1)
+  if (signal == SIGUSR1) {
     enter_guest(context);
-  else
+    g_in_guest = 1;
+  } else if (g_in_guest != 0) {
+    g_in_guest = 0;
     leave_guest(context, signal);
+  } else if (signal != SIGALRM) {
+    // Our own mistake: let it end us where it happened. (The alarm may just have come too late.)
+    ::signal(signal, SIG_DFL);
+  }
 }
 
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected, const timespec* limit) {
@@ -279,7 +286,7 @@ NativeOutcome NativeCpu::run_here(std::chrono::milliseconds limit) {
   Actions old;
   take_signals(old);
   const auto microseconds = std::chrono::microseconds(limit).count();
-  const itimerval alarm{{0, 0}, {microseconds / 1'000'000, microseconds % 1'000'000}};
+  const itimerval alarm{{0, 50'000}, {microseconds / 1'000'000, microseconds % 1'000'000}};
   const itimerval none{};
   setitimer(ITIMER_REAL, &alarm, nullptr);
   run_once(shared_->outcome, shared_->code_selector, shared_->gs_base);
