@@ -18,7 +18,7 @@ Result<int> print_help(const CLI::App& program, const std::string& name) {
     return usage_error("there is no verb '{}'{}", name,
                        close ? fmt::format("; did you mean {}?", *close) : "");
   }
-  fmt::print("{}", verbs.front()->help());
+  fmt::print("{}", verbs.front()->help("vireo"));
   return 0;
 }
 

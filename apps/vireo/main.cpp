@@ -59,7 +59,8 @@ int run(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", verb_of(program).help());
+    const CLI::App& verb = verb_of(program);
+    fmt::print("{}", &verb == &program ? program.help() : verb.help("vireo"));
     return 0;
   } catch (const CLI::ParseError& error) {
     return complain_about_command_line(program, error);

@@ -51,6 +51,7 @@ void report(const machine::Ending& ending) {
 
 Result<int> run_machine(const RunOptions& options) {
   const machine::MachineConfig config = TRY(checked(options));
+  StatsFile stats = TRY(StatsFile::open(options.stats));
   EndingSignals signals;
   std::atomic<int> signal = 0;
   std::atomic<machine::Machine*> quitting = nullptr;
@@ -66,9 +67,7 @@ Result<int> run_machine(const RunOptions& options) {
       machine->request_stop(machine::EndReason::kStopped);
     }));
     ending = machine->run();
-    if (!options.stats.empty()) {
-      TRY(write_stats(options.stats, machine->statistics(), ending));
-    }
+    TRY(stats.write(machine->statistics(), ending));
   }  // the terminal is as before from here on
   report(ending);
   constexpr int kSignalStatus = 128;

@@ -42,18 +42,28 @@ Json to_json(const machine::MachineStatistics& statistics, const machine::Ending
 
 }  // namespace
 
-Result<> write_stats(const std::string& where, const machine::MachineStatistics& statistics,
-                     const machine::Ending& ending) {
+Result<StatsFile> StatsFile::open(const std::string& where) {
+  StatsFile result;
+  result.where_ = where;
+  if (where.empty() || where == "-") return result;
+  result.file_.open(where, std::ios::trunc);
+  if (!result.file_) {
+    return usage_error("cannot write statistics to {}: {}", where, std::strerror(errno));
+  }
+  return result;
+}
+
+Result<> StatsFile::write(const machine::MachineStatistics& statistics,
+                          const machine::Ending& ending) {
+  if (where_.empty()) return {};
   const std::string text = to_text(to_json(statistics, ending));
-  if (where == "-") {
+  if (where_ == "-") {
     fmt::print("{}", text);
     return {};
   }
-  std::ofstream file(where, std::ios::trunc);
-  file << text;
-  file.close();
-  if (!file)
-    return usage_error("cannot write the statistics to {}: {}", where, std::strerror(errno));
+  file_ << text;
+  file_.close();
+  if (!file_) return host_error("cannot write statistics to {}: {}", where_, std::strerror(errno));
   return {};
 }
 

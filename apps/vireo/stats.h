@@ -1,4 +1,5 @@
 #pragma once
+#include <fstream>
 #include <string>
 
 #include "base/result.h"
@@ -7,8 +8,16 @@
 
 namespace vireo::app {
 
-/// Writes the accounts of a run as JSON to a file, or to the standard output if `where` is "-".
-Result<> write_stats(const std::string& where, const machine::MachineStatistics& statistics,
-                     const machine::Ending& ending);
+/// Where the accounts of a run go, as JSON: a file, the standard output for "-", or nowhere. Opened
+/// before the run, so that a wrong name costs nobody the run.
+class StatsFile {
+ public:
+  static Result<StatsFile> open(const std::string& where);
+  Result<> write(const machine::MachineStatistics& statistics, const machine::Ending& ending);
+
+ private:
+  std::string where_;
+  std::ofstream file_;
+};
 
 }  // namespace vireo::app

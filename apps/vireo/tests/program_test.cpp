@@ -1,0 +1,217 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace vireo::app {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Outcome {
+  int status = -1;
+  std::string out, error;
+};
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+struct ProgramTest : ::testing::Test {
+  ProgramTest() {
+    char name[] = "/tmp/vireo-test-XXXXXX";
+    directory = ::mkdtemp(name);
+  }
+  ~ProgramTest() override {
+    [[maybe_unused]] const int status = ::system(("rm -r " + directory).c_str());
+  }
+
+  pid_t start(const std::vector<std::string>& arguments) {
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    if (std::freopen("/dev/null", "r", stdin) == nullptr) ::_exit(126);
+    if (std::freopen((directory + "/out").c_str(), "w", stdout) == nullptr) ::_exit(126);
+    if (std::freopen((directory + "/error").c_str(), "w", stderr) == nullptr) ::_exit(126);
+    std::vector<char*> argv{const_cast<char*>("vireo")};
+    for (const std::string& argument : arguments)
+      argv.push_back(const_cast<char*>(argument.c_str()));
+    argv.push_back(nullptr);
+    ::execv(VIREO_PROGRAM, argv.data());
+    ::_exit(127);
+  }
+  Outcome finish(pid_t child) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, contents(directory + "/out"),
+            contents(directory + "/error")};
+  }
+  Outcome vireo(const std::vector<std::string>& arguments) { return finish(start(arguments)); }
+
+  /// A multiboot kernel at 1 MiB that executes this 32-bit code.
+  std::string kernel(const std::string& code) {
+    const std::uint32_t header[] = {
+        0x1badb002, 0x10000, 0u - 0x1badb002u - 0x10000u, 0x100000, 0x100000, 0, 0, 0x100020};
+    std::string path = directory + "/kernel";
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(header), sizeof(header));
+    file << code;
+    return path;
+  }
+  /// mov edx, port; then for each byte: mov al, byte; out dx, al.
+  static std::string out_code(std::uint16_t port, const std::string& bytes) {
+    std::string code("\xba", 1);
+    code += static_cast<char>(port & 0xff);
+    code += static_cast<char>(port >> 8);
+    code += std::string(2, '\0');
+    for (const char byte : bytes) code += std::string("\xb0") + byte + "\xee";
+    return code;
+  }
+  static inline const std::string kLoop{"\xeb\xfe"}, kHalt{"\xf4\xeb\xfd"}, kInvalid{"\x0f\x0b"};
+
+  std::string directory;
+};
+
+TEST_F(ProgramTest, DebugExitDecidesTheStatusAndTheSerialPortIsTheOutput) {
+  const auto file = kernel(out_code(0x3f8, "hello\n") + out_code(0xf4, "\x03") + kLoop);
+  const Outcome outcome = vireo({"run", "--kernel", file, "--debug-exit", "--timeout", "20"});
+  EXPECT_EQ(outcome.status, 7);
+  EXPECT_EQ(outcome.out, "hello\n");
+  EXPECT_EQ(outcome.error, "");
+}
+
+TEST_F(ProgramTest, ATripleFaultEndsWithFourAndSaysWhere) {
+  const auto file = kernel(out_code(0x3f8, "dying\n") + kInvalid);  // there is no IDT
+  const Outcome outcome = vireo({"run", "--kernel", file, "--timeout", "20"});
+  EXPECT_EQ(outcome.status, 4);
+  EXPECT_THAT(outcome.error, HasSubstr("triple fault at 0x0010:0x1000"));
+  EXPECT_THAT(outcome.error, HasSubstr("32-bit protected mode"));
+  EXPECT_THAT(outcome.error, HasSubstr("  | dying"));
+}
+
+TEST_F(ProgramTest, AResetEndsWithZeroIfThatIsWanted) {
+  const auto file = kernel(out_code(0x64, "\xfe") + kLoop);
+  EXPECT_EQ(vireo({"run", "--kernel", file, "--no-reboot", "--timeout", "20"}).status, 0);
+}
+
+TEST_F(ProgramTest, TheTimeoutEndsWith124WhateverTheGuestDoes) {
+  for (const std::string& code : {kLoop, kHalt}) {
+    const Outcome outcome = vireo({"run", "--kernel", kernel(code), "--timeout", "0.2"});
+    EXPECT_EQ(outcome.status, 124);
+    EXPECT_THAT(outcome.error, HasSubstr("time is over"));
+  }
+}
+
+TEST_F(ProgramTest, SignalsEndTheMachineInOrder) {
+  const std::string socket = directory + "/serial", stats = directory + "/stats";
+  const pid_t child = start({"run", "--kernel", kernel(kLoop), "--serial", "unix:" + socket,
+                             "--stats", stats, "--timeout", "20"});
+  for (int i = 0; i < 2000 && ::access(socket.c_str(), F_OK) != 0; ++i) ::usleep(5000);
+  EXPECT_EQ(::access(socket.c_str(), F_OK), 0);
+  ::usleep(300'000);
+  ::kill(child, SIGTERM);
+  EXPECT_EQ(finish(child).status, 128 + SIGTERM);
+  EXPECT_NE(::access(socket.c_str(), F_OK), 0) << "the socket is removed";
+  EXPECT_EQ(nlohmann::json::parse(contents(stats))["end_reason"], "stopped");
+}
+
+TEST_F(ProgramTest, StatisticsCountWhatTheGuestDid) {
+  const auto file = kernel(out_code(0x3f8, "12345") + out_code(0xf4, "\x01") + kLoop);
+  const Outcome outcome = vireo({"run", "--kernel", file, "--serial", "none", "--debug-exit",
+                                 "--engine", "interpreter", "--stats", "-", "--timeout", "20"});
+  EXPECT_EQ(outcome.status, 3);
+  const auto stats = nlohmann::json::parse(outcome.out);
+  EXPECT_EQ(stats["engine"], "interpreter");
+  EXPECT_EQ(stats["exit_status"], 3);
+  EXPECT_EQ(stats["device_exits"]["serial"], 5);
+  EXPECT_GE(stats["guest_instructions"], 13);
+  EXPECT_GT(stats["wall_seconds"], 0.0);
+}
+
+TEST_F(ProgramTest, TheDebugConsoleGetsWhatIsWrittenToItsPort) {
+  const auto file = kernel(out_code(0xe9, "debug") + out_code(0xf4, "\x10") + kLoop);
+  const std::string log = directory + "/log";
+  EXPECT_EQ(vireo({"run", "--kernel", file, "--debug-console", "file:" + log, "--debug-exit",
+                   "--timeout", "20"})
+                .status,
+            33);
+  EXPECT_EQ(contents(log), "debug");
+}
+
+TEST_F(ProgramTest, MistakesAreOneSentenceAndStatusTwo) {
+  const auto mistake = [&](const std::vector<std::string>& arguments) {
+    const Outcome outcome = vireo(arguments);
+    EXPECT_EQ(outcome.status, 2) << outcome.error;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.error.find('\n'), outcome.error.size() - 1) << outcome.error;
+    return outcome.error;
+  };
+  const auto file = kernel(kLoop);
+  EXPECT_THAT(mistake({}), HasSubstr("vireo help"));
+  EXPECT_THAT(mistake({"rnu"}), HasSubstr("did you mean run?"));
+  EXPECT_THAT(mistake({"run", "--kernl", file}), HasSubstr("did you mean --kernel?"));
+  EXPECT_THAT(mistake({"run", "--kernel"}), HasSubstr("--kernel"));
+  EXPECT_THAT(mistake({"run"}), HasSubstr("nothing to run"));
+  EXPECT_THAT(mistake({"run", "--kernel", "/nonexistent"}), HasSubstr("No such file"));
+  EXPECT_THAT(mistake({"run", "--kernel", VIREO_PROGRAM}), HasSubstr("not a kernel"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--memory", "12"}), HasSubstr("unit"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--memory", "1M"}), HasSubstr("at least 2 MiB"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--cpus", "65"}), HasSubstr("--cpus"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--timeout", "never"}), HasSubstr("--timeout"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--engine", "steam"}), HasSubstr("steam"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--cpu", "z80"}), HasSubstr("z80"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--serial", "x"}), HasSubstr("serial"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--initrd", "/nonexistent"}),
+              HasSubstr("/nonexistent"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--stats", directory}), HasSubstr("statistics"));
+  EXPECT_THAT(mistake({"help", "rnu"}), HasSubstr("run"));
+  EXPECT_THAT(mistake({"completion", "cmd"}), HasSubstr("bash"));
+}
+
+TEST_F(ProgramTest, EveryVerbThatPrintsDataPrintsJson) {
+  EXPECT_EQ(nlohmann::json::parse(vireo({"version", "--json"}).out)["name"], "vireo");
+  const auto engines = nlohmann::json::parse(vireo({"engines", "--json"}).out)["engines"];
+  EXPECT_TRUE(std::any_of(engines.begin(), engines.end(), [](const auto& engine) {
+    return engine["name"] == "interpreter" && engine["available"];
+  }));
+  const auto models = nlohmann::json::parse(vireo({"cpu-models", "--json"}).out)["cpu_models"];
+  EXPECT_EQ(models[0]["name"], "baseline");
+  EXPECT_FALSE(nlohmann::json::parse(vireo({"doctor", "--json"}).out)["checks"].empty());
+}
+
+TEST_F(ProgramTest, HelpIsThereForEveryVerb) {
+  for (const char* verb :
+       {"run", "engines", "cpu-models", "doctor", "version", "help", "completion"}) {
+    const Outcome asked = vireo({"help", verb}), flagged = vireo({verb, "--help"});
+    EXPECT_EQ(asked.status, 0);
+    EXPECT_THAT(asked.out, HasSubstr(std::string("vireo ") + verb));
+    EXPECT_EQ(asked.out, flagged.out);
+    EXPECT_THAT(vireo({"help"}).out, HasSubstr(verb));
+  }
+}
+
+TEST_F(ProgramTest, CompletionScriptsAreValidAndKnowTheOptions) {
+  const Outcome bash = vireo({"completion", "bash"});
+  EXPECT_THAT(bash.out, HasSubstr("--initrd"));
+  std::ofstream(directory + "/script") << bash.out;
+  EXPECT_EQ(::system(("bash -n " + directory + "/script").c_str()), 0);
+  EXPECT_THAT(vireo({"completion", "zsh"}).out, HasSubstr("bashcompinit"));
+  EXPECT_THAT(vireo({"completion", "fish"}).out, HasSubstr("-l no-reboot"));
+}
+
+}  // namespace
+}  // namespace vireo::app

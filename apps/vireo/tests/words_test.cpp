@@ -1,0 +1,51 @@
+#include <gtest/gtest.h>
+
+#include "parse.h"
+#include "suggest.h"
+
+namespace vireo::app {
+namespace {
+
+std::string message(const auto& result) { return result ? "fine" : result.error().message; }
+
+TEST(ParseSize, TakesTheUnitsThatPeopleWrite) {
+  EXPECT_EQ(parse_size("--memory", "256M").value(), 256ull << 20);
+  EXPECT_EQ(parse_size("--memory", "2g").value(), 2ull << 30);
+  EXPECT_EQ(parse_size("--memory", "64KiB").value(), 64ull << 10);
+  EXPECT_EQ(parse_size("--memory", "1TB").value(), 1ull << 40);
+}
+
+TEST(ParseSize, RefusesWhatIsNoSize) {
+  EXPECT_EQ(message(parse_size("--memory", "512")),
+            "--memory needs a unit: 512M or 512G, for example");
+  for (const char* text : {"", "M", "x", "-1M", "1.5G", "1Q", "1Mi", "1MBB", "1 M", "99999999999T",
+                           "99999999999999999999999M"}) {
+    EXPECT_FALSE(parse_size("--memory", text)) << text;
+  }
+}
+
+TEST(ParseSeconds, TakesFractionsAndNothingElse) {
+  EXPECT_DOUBLE_EQ(parse_seconds("--timeout", "0.5").value(), 0.5);
+  EXPECT_DOUBLE_EQ(parse_seconds("--timeout", "10s").value(), 10);
+  for (const char* text : {"", "0", "-1", "nan", "inf", "1m", "1e99", "x"}) {
+    EXPECT_FALSE(parse_seconds("--timeout", text)) << text;
+  }
+}
+
+TEST(ParseCount, BeginsAtOne) {
+  EXPECT_EQ(parse_count("--cpus", "4").value(), 4u);
+  for (const char* text : {"", "0", "-1", "2x", "99999999999"}) {
+    EXPECT_FALSE(parse_count("--cpus", text)) << text;
+  }
+}
+
+TEST(Closest, FindsSlipsOfTheFingerAndBeginnings) {
+  const std::vector<std::string> known{"--kernel", "--initrd", "--memory", "--timeout"};
+  EXPECT_EQ(closest("--kernl", known), "--kernel");
+  EXPECT_EQ(closest("--memry=5", known), "--memory");
+  EXPECT_EQ(closest("--time", known), "--timeout");
+  EXPECT_EQ(closest("--flux-capacitor", known), std::nullopt);
+}
+
+}  // namespace
+}  // namespace vireo::app
