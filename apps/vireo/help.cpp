@@ -8,7 +8,9 @@ namespace {
 
 Result<int> print_help(const CLI::App& program, const std::string& name) {
   if (name.empty()) {
-    fmt::print("{}", program.help());
+    // Not program.help(): that one explains the verb being carried out, which is this one.
+    fmt::print("{}",
+               program.get_formatter()->make_help(&program, "vireo", CLI::AppFormatMode::Normal));
     return 0;
   }
   const auto verbs =
