@@ -34,8 +34,11 @@ Result<> check(const std::vector<Region>& regions) {
 /// the guest's business.
 void copy(std::byte* to, const std::byte* from, std::size_t size) {
 #if __has_feature(thread_sanitizer)
+  // SAFETY: bytes as integers, which alias everything.
+  auto* target = reinterpret_cast<unsigned char*>(to);
+  const auto* source = reinterpret_cast<const unsigned char*>(from);
   for (std::size_t i = 0; i < size; ++i) {
-    __atomic_store_n(to + i, __atomic_load_n(from + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+    __atomic_store_n(target + i, __atomic_load_n(source + i, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
   }
 #else
   std::memcpy(to, from, size);
