@@ -51,10 +51,10 @@ class UsageTest(unittest.TestCase):
 
     def test_a_kernel_that_is_cut_off(self):
         image = guest.KERNEL.read_bytes()
-        for size in (0x1F0, 0x260, 4096, len(image) // 2, len(image) - 4096):
+        for size in (0x260, 4096, len(image) // 2, len(image) - 4096):
             with self.subTest(size=size):
                 path = self.file("cut", image[:size])
-                self.assert_run_refused([], image=path)
+                self.assert_run_refused(["cut off"], "--timeout", "10", image=path)
 
     def test_a_program_is_no_kernel(self):
         self.assert_run_refused(["/bin/ls"], image="/bin/ls")
