@@ -1,0 +1,265 @@
+#include "engine/interpreter/interpreter.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "engine/software/soft_world.h"
+
+namespace vireo::engine {
+namespace {
+
+using Tables = test::PageTables;
+
+constexpr std::uint64_t kCode = 0x10000, kStack = 0x20000, kIdt = 0x30000, kGdt = 0x31000,
+                        kHandlers = 0x32000, kData = 0x40000;
+
+/// One vCPU in 64-bit mode, its first 2 MiB mapped one to one. Every vector's handler is a HLT.
+struct World {
+  std::unique_ptr<memory::GuestMemory> memory = test::make_memory();
+  test::LoggingMachine machine;
+  test::StepClock clock;
+  x86::CpuidModel model = x86::CpuidModel::parse("baseline", {.cpus = 1, .tsc_hz = 1}).value();
+  Tables tables{*memory};
+  std::unique_ptr<Engine> engine = make_interpreter(*memory);
+  std::unique_ptr<EngineVcpu> vcpu = engine->create_vcpu({0, machine, model, clock}).value();
+  x86::CpuState state = test::long_mode(tables.root());
+
+  World() {
+    for (std::uint64_t page = 0; page < 0x200000; page += kPageSize) tables.map(page, page);
+    for (std::uint64_t vector = 0; vector < 256; ++vector) {
+      const std::uint64_t handler = kHandlers + vector * 16;
+      put<std::uint64_t>(kIdt + vector * 16,
+                         (handler & 0xffff) | 8u << 16 | 0x8e00ull << 32 | handler >> 16 << 48);
+      put<std::uint8_t>(handler, 0xf4);
+    }
+    put<std::uint64_t>(kGdt + 8, 0x00af9b000000ffff);
+    put<std::uint64_t>(kGdt + 16, 0x00cf93000000ffff);
+    state.idtr = {0xfff, kIdt};
+    state.gdtr = {0xff, kGdt};
+    state.rip = kCode;
+    state.gpr[x86::kRsp] = kStack;
+    machine.on_out = [this](std::uint16_t) { vcpu->kick(); };
+  }
+  template <class T>
+  void put(std::uint64_t address, T data) {
+    memory->write_value(PhysAddr{address}, data);
+  }
+  template <class T>
+  T get(std::uint64_t address) {
+    T data{};
+    memory->read_value(PhysAddr{address}, data);
+    return data;
+  }
+  void code(std::uint64_t address, std::vector<std::uint8_t> bytes) {
+    memory->write(PhysAddr{address}, std::as_bytes(std::span(bytes)));
+  }
+  /// Loads `state`, runs once and stores back.
+  ExitReason run() {
+    vcpu->load(state);
+    const auto exit = vcpu->run();
+    vcpu->store(state);
+    return exit.value();
+  }
+  std::uint64_t counter(std::string_view name) {
+    for (const Counter& c : vcpu->counters())
+      if (c.name == name) return c.value;
+    return 0;
+  }
+  /// The vector whose handler halted the CPU.
+  std::uint64_t vector() const { return (state.rip - 1 - kHandlers) / 16; }
+  std::uint64_t pushed_rip(bool error_code = false) {
+    return get<std::uint64_t>(state.gpr[x86::kRsp] + (error_code ? 8 : 0));
+  }
+};
+
+TEST(Interpreter, AKickBeforeRunEndsItBeforeTheFirstInstruction) {
+  World w;
+  w.code(kCode, {0x90, 0xf4});
+  w.vcpu->kick();
+  EXPECT_EQ(w.run(), ExitReason::kKicked);
+  EXPECT_EQ(w.state.rip, kCode);
+  EXPECT_EQ(w.counter("instructions"), 0u);
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+}
+
+TEST(Interpreter, AKickFromAnotherThreadEndsALoopThatNeverEnds) {
+  for (const auto& loop : {std::vector<std::uint8_t>{0xeb, 0xfe},              // jmp .
+                           std::vector<std::uint8_t>{0xf3, 0xaa, 0xeb, 0xfc},  // rep stosb
+                           std::vector<std::uint8_t>{0xff, 0xe0}}) {           // jmp rax
+    World w;
+    w.code(kCode, loop);
+    w.state.gpr[x86::kRax] = kCode;
+    w.state.gpr[x86::kRcx] = 100;
+    w.state.gpr[x86::kRdi] = kData;
+    std::thread other([&] { w.vcpu->kick(); });
+    EXPECT_EQ(w.run(), ExitReason::kKicked);
+    other.join();
+  }
+}
+
+TEST(Interpreter, AKickOfADeviceEndsTheRunBehindTheInstruction) {
+  World w;
+  w.code(kCode, {0xe6, 0x80, 0xff, 0xc0, 0xf4});  // out 0x80, al; inc eax; hlt
+  EXPECT_EQ(w.run(), ExitReason::kKicked);
+  EXPECT_EQ(w.state.rip, kCode + 2);
+  EXPECT_EQ(w.state.gpr[x86::kRax], 0u);
+}
+
+TEST(Interpreter, LoadAndStoreKeepEveryFieldOfTheState) {
+  World w;
+  w.state.rflags |= x86::rflags::kArithmetic | x86::rflags::kDf;
+  w.state.fpu.st[3] = {0x8000000000000000, 0x3fff};
+  w.state.fpu.ymm_high[15] = {1, 2};
+  w.state.dr[2] = 5;
+  w.state.tsc_offset = 77;
+  w.state.nmi_blocked = 1;
+  w.state.pending_debug = 2;
+  x86::CpuState stored;
+  w.vcpu->load(w.state);
+  w.vcpu->store(stored);
+  EXPECT_EQ(stored, w.state);
+}
+
+TEST(Interpreter, AHaltedCpuStaysSoUntilAnInterruptComes) {
+  World w;
+  w.code(kCode, {0xfb, 0xf4, 0x90});  // sti; hlt
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.rip, kCode + 2);
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  w.machine.vector = 0x41;
+  w.vcpu->notify_interrupt();
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 0x41u);
+  EXPECT_EQ(w.pushed_rip(), kCode + 2);
+}
+
+TEST(Interpreter, AHaltWithInterruptsOffIsLeftByAnNmiOnly) {
+  World w;
+  w.code(kCode, {0xf4});
+  w.machine.vector = 0x41;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.rip, kCode + 1);
+  w.vcpu->notify_nmi();
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 2u);
+  EXPECT_EQ(w.state.nmi_blocked, 1u);
+}
+
+TEST(Interpreter, AnInterruptComesBetweenBlocks) {
+  World w;
+  w.code(kCode, {0xff, 0xc0, 0xeb, 0xfc});  // inc eax; jmp $-2
+  w.state.rflags |= x86::rflags::kIf;
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    w.machine.vector = 0x55;
+    w.vcpu->notify_interrupt();
+  });
+  w.machine.vector.reset();
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  other.join();
+  EXPECT_EQ(w.vector(), 0x55u);
+  EXPECT_EQ(w.pushed_rip(), kCode);
+}
+
+TEST(Interpreter, StiHoldsInterruptsBackForOneInstruction) {
+  World w;
+  w.code(kCode, {0xfb, 0xff, 0xc0, 0xff, 0xc0, 0xf4});  // sti; inc eax; inc eax; hlt
+  w.machine.vector = 0x41;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 0x41u);
+  EXPECT_EQ(w.pushed_rip(), kCode + 3);
+}
+
+TEST(Interpreter, AnExceptionWithoutADeliverableHandlerIsATripleFault) {
+  World w;
+  w.code(kCode, {0x0f, 0x0b});
+  w.state.idtr.limit = 0;
+  EXPECT_EQ(w.run(), ExitReason::kTripleFault);
+  EXPECT_EQ(w.run(), ExitReason::kTripleFault);  // it stays down
+}
+
+TEST(Interpreter, CountsExactlyAcrossFaultsAndSideExits) {
+  World w;
+  // inc eax; cmp eax, 3; jb back; mov ecx, [hole]; nop
+  w.code(kCode, {0xff, 0xc0, 0x83, 0xf8, 0x03, 0x72, 0xf9, 0x8b, 0x0f, 0x90});
+  w.state.gpr[x86::kRdi] = 0x200000;  // not mapped
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 14u);
+  EXPECT_EQ(w.pushed_rip(true), kCode + 7);
+  EXPECT_EQ(w.counter("instructions"), 3 * 3 + 1u);  // the load did not happen; the HLT did
+  EXPECT_EQ(w.counter("fault_pf"), 1u);
+}
+
+TEST(Interpreter, CountsTheSameStepByStepAsBlockByBlock) {
+  const auto count = [](bool step) {
+    World w;
+    // mov ecx, 5; loop: dec ecx; jnz loop; pushfq; popfq; hlt
+    w.code(kCode, {0xb9, 5, 0, 0, 0, 0xff, 0xc9, 0x75, 0xfc, 0x9c, 0x9d, 0xf4});
+    if (step) {  // a breakpoint that is never hit
+      w.state.dr[0] = kData;
+      w.state.dr7 = x86::dr7::kFixed1 | 1;
+    }
+    EXPECT_EQ(w.run(), ExitReason::kHalted);
+    EXPECT_EQ(w.state.rip, kCode + 12);
+    return w.counter("instructions");
+  };
+  EXPECT_EQ(count(false), 1 + 10 + 3u);
+  EXPECT_EQ(count(true), count(false));
+}
+
+TEST(Interpreter, TheNextInstructionMayHaveJustBeenWritten) {
+  World w;
+  // mov byte [rip+0], 0x48 makes "inc eax" (ff c0) of what follows into "dec eax" (ff c8)
+  w.code(kCode, {0xc6, 0x05, 0x01, 0x00, 0x00, 0x00, 0xc8, 0xff, 0xc0, 0xf4});
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.gpr[x86::kRax], 0xffffffffu);
+  EXPECT_EQ(w.counter("instructions"), 3u);
+}
+
+TEST(Interpreter, AnInstructionAcrossPagesFollowsItsSecondPage) {
+  World w;
+  const std::uint64_t at = kCode + 0xffd;
+  w.code(at, {0xb8, 0x11, 0x22});              // mov eax, imm32
+  w.code(kCode + 0x1000, {0x33, 0x44, 0xf4});  // ... hlt
+  w.code(0x80000, {0x55, 0x66, 0xf4});
+  w.state.rip = at;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.gpr[x86::kRax], 0x44332211u);
+  w.tables.map(kCode + 0x1000, 0x80000);
+  w.state.rip = at;
+  w.state.activity = 0;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.gpr[x86::kRax], 0x66552211u);
+}
+
+TEST(Interpreter, AnInstructionWhoseSecondPageIsMissingFaultsThere) {
+  World w;
+  w.code(kCode + 0xffd, {0xb8, 0x11, 0x22});
+  w.tables.map(kCode + 0x1000, 0, 0);
+  w.state.rip = kCode + 0xffd;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 14u);
+  EXPECT_EQ(w.state.cr2, kCode + 0x1000);
+  EXPECT_EQ(w.pushed_rip(true), kCode + 0xffd);
+}
+
+TEST(Interpreter, EqualInputsGiveEqualRuns) {
+  const auto run = [] {
+    World w;
+    // mov ecx, 200; loop: rdtsc; add rbx, rax; push rbx; imul rbx, rbx, 77; dec ecx; jnz; hlt
+    w.code(kCode, {0xb9, 200,  0,    0,    0,    0x0f, 0x31, 0x48, 0x01, 0xc3,
+                   0x53, 0x48, 0x6b, 0xdb, 0x4d, 0xff, 0xc9, 0x75, 0xf2, 0xf4});
+    EXPECT_EQ(w.run(), ExitReason::kHalted);
+    std::vector<std::uint64_t> counts;
+    for (const Counter& c : w.vcpu->counters()) counts.push_back(c.value);
+    return std::pair(w.state, counts);
+  };
+  const auto first = run(), second = run();
+  EXPECT_EQ(first, second);
+  EXPECT_NE(first.first.gpr[x86::kRbx], 0u);
+}
+
+}  // namespace
+}  // namespace vireo::engine

@@ -1,0 +1,272 @@
+#include "engine/software/block_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "engine/software/soft_world.h"
+
+namespace vireo::engine {
+namespace {
+
+void run(const Op*, Cpu*) {}
+void leave(const Op*, Cpu*) {}
+void stale(const Op*, Cpu*) {}
+
+constexpr std::uint64_t kCode = 0x5000, kSecond = 0x9000;
+
+/// One vCPU's blocks.
+struct Vcpu {
+  std::unique_ptr<Cpu> cpu = std::make_unique<Cpu>();
+  BlockCache cache;
+
+  explicit Vcpu(memory::GuestMemory& memory) : cache(*cpu, memory, leave, stale) {}
+
+  Block* add(std::uint64_t start, std::uint16_t bytes, std::uint64_t second = 0,
+             std::uint32_t mode = 2) {
+    auto block = std::make_unique<Block>();
+    block->start = PhysAddr{start};
+    block->mode = mode;
+    block->bytes = bytes;
+    block->op_count = 4;
+    block->ops = cache.allocate_ops(block->op_count);
+    for (std::size_t i = 0; i < block->op_count; ++i) block->ops[i].run = run;
+    block->straddles = second != 0;
+    block->second_page = PhysAddr{second};
+    cache.watch(PhysAddr{start});
+    if (second != 0) cache.watch(PhysAddr{second});
+    return cache.insert(std::move(block));
+  }
+  /// Makes a page directly writable at the linear address that equals the physical one.
+  TlbEntry& writable(std::uint64_t page) {
+    Tlb& tlb = cpu->tlbs[0];
+    tlb.entry(page) = {page, page, 0, page};
+    tlb.mark_used();
+    return tlb.entry(page);
+  }
+};
+
+struct World {
+  std::unique_ptr<memory::GuestMemory> memory = test::make_memory();
+  Vcpu vcpu{*memory};
+
+  void write(std::uint64_t address, std::size_t size = 1) {
+    const std::vector<std::byte> data(size, std::byte{1});
+    ASSERT_TRUE(memory->write(PhysAddr{address}, data));
+  }
+  bool has(std::uint64_t start, std::uint32_t mode = 2) {
+    return vcpu.cache.find(PhysAddr{start}, mode) != nullptr;
+  }
+};
+
+TEST(BlockCache, FindsBlocksByAddressAndMode) {
+  World w;
+  Block* block = w.vcpu.add(kCode, 4);
+  Block* other = w.vcpu.add(kCode, 4, 0, 1);
+  EXPECT_EQ(w.vcpu.cache.find(PhysAddr{kCode}, 2), block);
+  EXPECT_EQ(w.vcpu.cache.find(PhysAddr{kCode}, 1), other);
+  EXPECT_FALSE(w.has(kCode, 0));
+  EXPECT_FALSE(w.has(kCode + 1));
+}
+
+TEST(BlockCache, WatchingTakesAwayDirectWrites) {
+  World w;
+  w.vcpu.writable(kCode);
+  w.vcpu.writable(kCode + 4096);
+  w.vcpu.cache.watch(PhysAddr{kCode + 7});
+  EXPECT_NE(w.vcpu.cpu->tlbs[0].entry(kCode).write_tag, kCode);
+  EXPECT_EQ(w.vcpu.cpu->tlbs[0].entry(kCode).read_tag, kCode);
+  EXPECT_EQ(w.vcpu.cpu->tlbs[0].entry(kCode + 4096).write_tag, kCode + 4096);
+}
+
+TEST(BlockCache, AWriteToABlockMakesEveryOperationLeave) {
+  World w;
+  Block* block = w.vcpu.add(kCode + 16, 8);
+  w.write(kCode + 23);
+  EXPECT_FALSE(w.has(kCode + 16));
+  EXPECT_FALSE(block->valid);
+  EXPECT_EQ(block->ops[0].run, stale);
+  for (unsigned i = 1; i < 4; ++i) EXPECT_EQ(block->ops[i].run, leave);
+  EXPECT_EQ(w.vcpu.cpu->counters.blocks_invalidated, 1u);
+}
+
+TEST(BlockCache, NeighboursOfAWriteStay) {
+  World w;
+  w.vcpu.add(kCode, 8);
+  w.vcpu.add(kCode + 8, 8);
+  w.vcpu.add(kCode + 16, 8);
+  w.write(kCode + 8, 8);
+  EXPECT_TRUE(w.has(kCode));
+  EXPECT_FALSE(w.has(kCode + 8));
+  EXPECT_TRUE(w.has(kCode + 16));
+  w.write(kCode + 24);
+  EXPECT_TRUE(w.has(kCode + 16));
+}
+
+TEST(BlockCache, APageIsWatchedAsLongAsItHasBlocks) {
+  World w;
+  w.vcpu.add(kCode, 8);
+  w.vcpu.add(kCode + 8, 8);
+  w.write(kCode);
+  EXPECT_TRUE(w.memory->watched(PhysAddr{kCode}));
+  w.write(kCode + 8);
+  EXPECT_FALSE(w.memory->watched(PhysAddr{kCode}));
+  w.vcpu.add(kCode, 8);
+  EXPECT_TRUE(w.memory->watched(PhysAddr{kCode}));
+}
+
+TEST(BlockCache, AStraddlingBlockIsHitInBothPages) {
+  for (const std::uint64_t at : {kCode + 4093, kCode + 4095, kSecond, kSecond + 1}) {
+    World w;
+    w.vcpu.add(kCode + 4093, 5, kSecond);
+    w.write(at);
+    EXPECT_FALSE(w.has(kCode + 4093)) << std::hex << at;
+    EXPECT_FALSE(w.memory->watched(PhysAddr{kCode}));
+    EXPECT_FALSE(w.memory->watched(PhysAddr{kSecond}));
+  }
+  for (const std::uint64_t at : {kCode + 4092, kSecond + 2, kCode + 4096, kSecond - 1}) {
+    World w;
+    w.vcpu.add(kCode + 4093, 5, kSecond);
+    w.write(at);
+    EXPECT_TRUE(w.has(kCode + 4093)) << std::hex << at;
+  }
+}
+
+TEST(BlockCache, OneWriteAcrossPagesHitsBlocksInBoth) {
+  World w;
+  w.vcpu.add(kCode + 4088, 8);
+  w.vcpu.add(kCode + 4096, 8);
+  w.write(kCode + 4095, 2);
+  EXPECT_FALSE(w.has(kCode + 4088));
+  EXPECT_FALSE(w.has(kCode + 4096));
+}
+
+TEST(BlockCache, BranchesToARetiredBlockAreUnlinked) {
+  World w;
+  Block* from = w.vcpu.add(kCode, 8);
+  Block* to = w.vcpu.add(kCode + 64, 8);
+  Op* branch = from->ops + 2;
+  BlockCache::link(branch, *to);
+  EXPECT_EQ(branch->target, to->ops);
+  w.vcpu.cache.retire(*to);
+  EXPECT_EQ(branch->target, nullptr);
+  EXPECT_TRUE(w.has(kCode));
+}
+
+TEST(BlockCache, FlushForgetsEverythingAndLookedUpBranchesToo) {
+  World w;
+  w.vcpu.add(kCode, 8);
+  w.vcpu.add(kCode + 4093, 5, kSecond);
+  const std::uint64_t tag = w.vcpu.cpu->jump_tag;
+  w.vcpu.cache.flush();
+  EXPECT_FALSE(w.has(kCode));
+  EXPECT_FALSE(w.memory->watched(PhysAddr{kCode}));
+  EXPECT_FALSE(w.memory->watched(PhysAddr{kSecond}));
+  EXPECT_NE(w.vcpu.cpu->jump_tag, tag);
+  EXPECT_EQ(w.vcpu.cpu->counters.code_flushes, 1u);
+}
+
+TEST(BlockCache, AnotherThreadsWriteIsServedBetweenBlocks) {
+  World w;
+  w.vcpu.add(kCode, 8);
+  std::thread([&] { w.write(kCode + 3); }).join();
+  EXPECT_TRUE(w.has(kCode));
+  EXPECT_EQ(w.vcpu.cpu->events.take(), PendingEvents::kStaleCode);
+  w.vcpu.cache.serve_others();
+  EXPECT_FALSE(w.has(kCode));
+}
+
+TEST(BlockCache, AWatchDoesNotWaitForAVcpuThatIsOutOfTheGuest) {
+  World w;
+  w.vcpu.writable(kCode);
+  w.vcpu.cache.enter_guest();
+  w.vcpu.cache.leave_guest();
+  std::thread([&] { w.memory->watch(PhysAddr{kCode}); }).join();
+  EXPECT_EQ(w.vcpu.cpu->tlbs[0].entry(kCode).write_tag, kCode);  // no guest code runs with it
+  EXPECT_EQ(w.vcpu.cpu->events.take(), PendingEvents::kStaleCode);
+  w.vcpu.cache.serve_others();
+  EXPECT_NE(w.vcpu.cpu->tlbs[0].entry(kCode).write_tag, kCode);
+}
+
+/// A thread that runs "guest code": it stores wherever its TLB allows it to, block after block.
+class Runner {
+ public:
+  Runner(memory::GuestMemory& memory, std::uint64_t page) : vcpu_(memory), page_(page) {
+    vcpu_.writable(page);
+    // SAFETY: bytes of guest memory, looked at as numbers.
+    host_ = reinterpret_cast<std::uint8_t*>(memory.host_page(PhysAddr{page}));
+    thread_ = std::thread([this] { loop(); });
+    while (stores_.load() == 0) std::this_thread::yield();
+  }
+  ~Runner() {
+    stop_ = true;
+    thread_.join();
+  }
+  std::uint64_t stores() const { return stores_.load(); }
+
+ private:
+  void loop() {
+    vcpu_.cache.enter_guest();
+    while (!stop_) {
+      if (vcpu_.cpu->events.take() & PendingEvents::kStaleCode) vcpu_.cache.serve_others();
+      if (vcpu_.cpu->tlbs[0].entry(page_).write_tag != page_) continue;
+      __atomic_store_n(host_, static_cast<std::uint8_t>(stores_), __ATOMIC_RELAXED);
+      ++stores_;
+    }
+    vcpu_.cache.leave_guest();
+  }
+
+  Vcpu vcpu_;
+  std::uint64_t page_;
+  std::uint8_t* host_ = nullptr;
+  std::atomic<std::uint64_t> stores_ = 0;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+TEST(BlockCacheThreads, WhenWatchReturnsNoOtherVcpuWritesUnseen) {
+  World w;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    const std::uint64_t page = kCode + i * kPageSize;
+    Runner other(*w.memory, page);
+    w.vcpu.cache.enter_guest();
+    w.vcpu.cache.watch(PhysAddr{page});
+    const std::uint64_t stores = other.stores();
+    for (unsigned spin = 0; spin < 20; ++spin) std::this_thread::yield();
+    ASSERT_EQ(other.stores(), stores);
+    w.vcpu.cache.leave_guest();
+  }
+}
+
+TEST(BlockCacheThreads, VcpusThatWatchAtTheSameTimeDoNotWaitForEachOtherForever) {
+  constexpr std::uint64_t kPages = 500;
+  const auto memory = test::make_memory();
+  Vcpu first(*memory), second(*memory);
+  const auto body = [](Vcpu& vcpu) {
+    vcpu.cache.enter_guest();
+    for (std::uint64_t i = 0; i < kPages; ++i) vcpu.cache.watch(PhysAddr{i * kPageSize});
+    vcpu.cache.leave_guest();
+  };
+  std::thread other([&] { body(second); });
+  body(first);
+  other.join();
+  EXPECT_TRUE(memory->watched(PhysAddr{(kPages - 1) * kPageSize}));
+}
+
+TEST(BlockCacheThreads, WritesOfAnotherThreadRetireWhatTheyTouch) {
+  World w;
+  constexpr unsigned kBlocks = 256;
+  for (unsigned i = 0; i < kBlocks; ++i) w.vcpu.add(kCode + 16 * i, 16);
+  w.vcpu.cache.enter_guest();
+  std::thread other([&] {
+    for (unsigned i = 0; i < kBlocks; i += 2) w.write(kCode + 16 * i);
+  });
+  while (w.vcpu.cpu->counters.blocks_invalidated < kBlocks / 2)
+    if (w.vcpu.cpu->events.take() & PendingEvents::kStaleCode) w.vcpu.cache.serve_others();
+  other.join();
+  w.vcpu.cache.leave_guest();
+  for (unsigned i = 0; i < kBlocks; ++i) EXPECT_EQ(w.has(kCode + 16 * i), i % 2 == 1) << i;
+}
+
+}  // namespace
+}  // namespace vireo::engine
