@@ -34,6 +34,11 @@ OpHandler shift(const Shape& shape) {
   });
 }
 
+template <class O>
+OpHandler rotate(const Shape& shape) {
+  return shape.form == Form::kRegImm ? shift<x86::ByImmediate<O>>(shape) : shift<O>(shape);
+}
+
 // Multiplication and division by a register.
 
 template <class O, class T>
@@ -179,9 +184,9 @@ OpHandler bit_search(const Shape& shape) {
 OpHandler shift_handler(const Shape& shape) {
   switch (shape.mnemonic) {
     case ZYDIS_MNEMONIC_ROL:
-      return shift<x86::Rol>(shape);
+      return rotate<x86::Rol>(shape);
     case ZYDIS_MNEMONIC_ROR:
-      return shift<x86::Ror>(shape);
+      return rotate<x86::Ror>(shape);
     case ZYDIS_MNEMONIC_RCL:
       return shift<x86::Rcl>(shape);
     case ZYDIS_MNEMONIC_RCR:

@@ -29,7 +29,8 @@ bool general_address(const Op* op, Cpu* cpu, bool write, std::uint64_t& linear) 
                                   x86::Segment::kExpandDownOrConforming |
                                   x86::Segment::kWritableOrReadable;
   const std::uint64_t last = offset + (op->width ? op->width - 1u : 0u);
-  if ((segment.access & kMask) == x86::Segment::kWritableOrReadable && last <= segment.limit) {
+  const bool fits = last <= segment.limit || segment.limit == 0xffffffff;
+  if ((segment.access & kMask) == x86::Segment::kWritableOrReadable && fits) {
     linear = (segment.base + offset) & 0xffffffff;
     return true;
   }

@@ -3,6 +3,7 @@
 #include <Zydis/Zydis.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "x86/cpuid/isa_feature.h"
@@ -164,6 +165,24 @@ bool is_addressed_implicitly(const ZydisDecodedInstruction& source,
   }
 }
 
+/// SIB without a base (mod 0, base 5) has none whatever REX.B says, but with 32-bit addresses Zydis
+/// 4.0 takes R13 and drops the displacement. Clears the bit in a copy if this is such a case.
+bool mend_missing_base(const ZydisDecodedInstruction& source, std::span<const std::uint8_t> bytes,
+                       std::span<std::uint8_t, kMaxInsnLength> mended) {
+  if (source.machine_mode != ZYDIS_MACHINE_MODE_LONG_64 || source.address_width != 32) return false;
+  if (!(source.attributes & ZYDIS_ATTRIB_HAS_SIB) || source.raw.modrm.mod != 0 ||
+      source.raw.sib.base != 5)
+    return false;
+  const bool rex = (source.attributes & ZYDIS_ATTRIB_HAS_REX) && source.raw.rex.B;
+  const bool vex = source.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && source.raw.vex.size == 3 &&
+                   source.raw.vex.B;
+  if (!rex && !vex) return false;
+  std::copy_n(bytes.begin(), std::min(bytes.size(), mended.size()), mended.begin());
+  if (rex) mended[source.raw.rex.offset] &= 0xfe;
+  if (vex) mended[source.raw.vex.offset + 1u] |= 0x20;  // stored inverted
+  return true;
+}
+
 DecodeStatus status_of_failure(ZyanStatus status, std::size_t available) {
   if (status == ZYDIS_STATUS_NO_MORE_DATA)
     return available >= kMaxInsnLength ? DecodeStatus::kTooLong : DecodeStatus::kNeedMoreBytes;
@@ -180,8 +199,10 @@ DecodeStatus decode(std::span<const std::uint8_t> bytes, CodeSize code_size,
   const ZydisDecoder decoder = make_decoder(code_size, features);
   ZydisDecodedInstruction source;
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-  const ZyanStatus status =
-      ZydisDecoderDecodeFull(&decoder, bytes.data(), available, &source, operands);
+  ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes.data(), available, &source, operands);
+  std::array<std::uint8_t, kMaxInsnLength> mended;
+  if (ZYAN_SUCCESS(status) && mend_missing_base(source, bytes, mended))
+    status = ZydisDecoderDecodeFull(&decoder, mended.data(), available, &source, operands);
   if (!ZYAN_SUCCESS(status)) return status_of_failure(status, available);
   if (source.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
       source.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)

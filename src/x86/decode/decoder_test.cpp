@@ -70,6 +70,15 @@ TEST(Decoder, StringMovesTakeTheOverrideOnTheirSource) {
   EXPECT_EQ(insn.operands[0].width, 1);
 }
 
+TEST(Decoder, AnOperandWithoutABaseHasNoneWhateverRexSays) {
+  // mov eax, [ecx*2 + 0x11223344] with REX.B
+  const auto load = decode_bytes({0x67, 0x41, 0x8b, 0x04, 0x4d, 0x44, 0x33, 0x22, 0x11}).insn;
+  EXPECT_EQ(load.length, 9);
+  EXPECT_EQ(load.memory.base, kNoRegister);
+  EXPECT_EQ(load.memory.index, 1);
+  EXPECT_EQ(load.memory.displacement, 0x11223344);
+}
+
 TEST(Decoder, FarBranchesAreMarked) {
   const auto insn = decode_bytes({0xea, 1, 2, 3, 4, 5, 6}, CodeSize::k32).insn;
   EXPECT_TRUE(insn.far);

@@ -1,5 +1,6 @@
 #include <bit>
 
+#include "x86/semantics/alu.h"
 #include "x86/semantics/integer.h"
 #include "x86/semantics/operands.h"
 
@@ -81,11 +82,9 @@ OrFault<> aam(CpuState& state, CpuPort&, const Insn& insn) {
 OrFault<> aad(CpuState& state, CpuPort&, const Insn& insn) {
   const auto base = static_cast<std::uint8_t>(insn.immediate);
   const auto product = static_cast<std::uint8_t>(ah(state) * base);
-  const std::uint8_t old_al = al(state);
-  const auto result = static_cast<std::uint8_t>(old_al + product);
-  set_ax(state, result);
-  state.rflags &= ~(rflags::kAf | rflags::kCf | rflags::kOf);
-  set_result_flags(state, result);
+  HostFlags flags;
+  set_ax(state, Add::apply(al(state), product, flags));
+  state.rflags = merge_flags(state.rflags, flags);
   return Unit{};
 }
 

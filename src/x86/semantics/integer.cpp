@@ -44,6 +44,14 @@ OrFault<> shift(CpuState& state, CpuPort& port, const Insn& insn) {
 }
 
 template <class Op>
+OrFault<> rotate(CpuState& state, CpuPort& port, const Insn& insn) {
+  const bool by_immediate = insn.operands[1].kind == OperandKind::kImmediate;
+  if (by_immediate && insn.operands[0].kind != OperandKind::kMemory)
+    return shift<ByImmediate<Op>>(state, port, insn);
+  return shift<Op>(state, port, insn);
+}
+
+template <class Op>
 OrFault<> double_shift(CpuState& state, CpuPort& port, const Insn& insn) {
   const auto count = static_cast<std::uint8_t>(TRY(read_operand(state, port, insn, 2)));
   const std::uint64_t source = TRY(read_operand(state, port, insn, 1));
@@ -259,8 +267,8 @@ constexpr HandlerRow kRows[] = {
     {ZYDIS_MNEMONIC_DEC, unary<Dec>},
     {ZYDIS_MNEMONIC_NEG, unary<Neg>},
     {ZYDIS_MNEMONIC_NOT, unary<Not>},
-    {ZYDIS_MNEMONIC_ROL, shift<Rol>},
-    {ZYDIS_MNEMONIC_ROR, shift<Ror>},
+    {ZYDIS_MNEMONIC_ROL, rotate<Rol>},
+    {ZYDIS_MNEMONIC_ROR, rotate<Ror>},
     {ZYDIS_MNEMONIC_RCL, shift<Rcl>},
     {ZYDIS_MNEMONIC_RCR, shift<Rcr>},
     {ZYDIS_MNEMONIC_SHL, shift<Shl>},

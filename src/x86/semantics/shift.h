@@ -29,6 +29,20 @@ VIREO_SHIFT(Shl, "shl");
 VIREO_SHIFT(Shr, "shr");
 VIREO_SHIFT(Sar, "sar");
 
+/// A rotation of a register by an immediate: OF, undefined unless the count is one, stays as it was
+/// on silicon, unlike with the count in CL or with a destination in memory.
+template <class Rotate>
+struct ByImmediate {
+  template <std::unsigned_integral T>
+  static T apply(T dst, std::uint8_t count, HostFlags& flags) {
+    const unsigned of = flags.ax & HostFlags::kOf;
+    const T result = Rotate::apply(dst, count, flags);
+    if ((count & (sizeof(T) == 8 ? 63 : 31)) > 1)
+      flags.ax = static_cast<std::uint16_t>((flags.ax & ~HostFlags::kOf) | of);
+    return result;
+  }
+};
+
 #define VIREO_DOUBLE_SHIFT(Name, mnemonic)                                   \
   struct Name {                                                              \
     template <std::unsigned_integral T>                                      \

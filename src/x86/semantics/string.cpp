@@ -80,7 +80,8 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
   std::uint64_t budget = traps ? 1 : kMaxElements;
   while (registers.count() != 0) {
     if (budget == 0) {
-      // On after whatever is waiting, without another instruction breakpoint. SDM vol. 3B, 17.3.1.1.
+      // On after whatever is waiting, without another instruction breakpoint. SDM vol.
+      // 3B, 17.3.1.1.
       state.rip -= insn.length;
       state.rflags |= rflags::kRf;
       return Unit{};
@@ -245,9 +246,10 @@ OrFault<> cmps(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned width = insn.operands[0].width;
   StringRegisters registers(state, insn, width);
   const auto step = [&](std::uint64_t) -> OrFault<std::uint64_t> {
-    const std::uint64_t a = TRY(read_element(port, TRY(registers.source_address(width)), width));
+    // Silicon reads at rDI first.
     const std::uint64_t b =
         TRY(read_element(port, TRY(registers.destination_address(width, Use::kRead)), width));
+    const std::uint64_t a = TRY(read_element(port, TRY(registers.source_address(width)), width));
     compare(state, a, b, width);
     registers.advance_source(1);
     registers.advance_destination(1);
