@@ -97,7 +97,6 @@ RawTerminal::RawTerminal(int fd) {
   VIREO_ASSERT(terminal_fd.load() < 0);
   raw_mode = cooked_mode;
   ::cfmakeraw(&raw_mode);
-  raw_mode.c_oflag |= OPOST;  // our own messages end in a plain newline
   terminal_fd = fd;
   active_ = true;
   [[maybe_unused]] static const int registered = std::atexit(restore_at_exit);
