@@ -4,6 +4,7 @@
 
 #include "x86/delivery/descriptor.h"
 #include "x86/delivery/segment_rules.h"
+#include "x86/semantics/base_address.h"
 #include "x86/semantics/operands.h"
 
 namespace vireo::x86 {
@@ -38,7 +39,7 @@ OrFault<DescriptorTable> read_table_operand(const CpuState& state, CpuPort& port
   DescriptorTable table;
   std::memcpy(&table.limit, bytes.data(), sizeof(table.limit));
   std::memcpy(&table.base, &bytes[2], size);
-  if (size == 8 && !canonical(state, table.base)) return general_protection();
+  if (size == 8 && !canonical_base(port, table.base)) return general_protection();
   if (size == 4 && insn.operand_width == 2) table.base &= 0xffffff;
   return table;
 }
@@ -92,8 +93,8 @@ OrFault<std::uint16_t> read_selector(CpuState& state, CpuPort& port, const Insn&
   return static_cast<std::uint16_t>(TRY(read_operand(state, port, insn, 0)));
 }
 
-bool base_reachable(const CpuState& state, const Descriptor& descriptor) {
-  return !state.long_mode() || canonical(state, descriptor.segment(0).base);
+bool base_reachable(const CpuState& state, const CpuPort& port, const Descriptor& descriptor) {
+  return !state.long_mode() || canonical_base(port, descriptor.segment(0).base);
 }
 
 OrFault<> lldt(CpuState& state, CpuPort& port, const Insn& insn) {
@@ -107,7 +108,7 @@ OrFault<> lldt(CpuState& state, CpuPort& port, const Insn& insn) {
   const Descriptor ldt = TRY(read_wide_descriptor(state, port, selector, raise));
   if (!ldt.is(SystemType::kLdt)) return raise.at(selector);
   if (!ldt.present()) return raise.not_present(selector);
-  if (!base_reachable(state, ldt)) return raise.at(selector);
+  if (!base_reachable(state, port, ldt)) return raise.at(selector);
   state.ldtr = ldt.segment(selector);
   return Unit{};
 }
@@ -121,7 +122,7 @@ OrFault<> ltr(CpuState& state, CpuPort& port, const Insn& insn) {
   const bool right_size = !state.long_mode() || tss.is(SystemType::kTss32);
   if (!tss.available_tss() || !right_size) return raise.at(selector);
   if (!tss.present()) return raise.not_present(selector);
-  if (!base_reachable(state, tss)) return raise.at(selector);
+  if (!base_reachable(state, port, tss)) return raise.at(selector);
   if (!TRY(mark_busy(port, tss))) return raise.at(selector);
   state.tr = tss.segment(selector);
   return Unit{};

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "x86/semantics/base_address.h"
 #include "x86/semantics/control.h"
 #include "x86/semantics/operands.h"
 
@@ -31,7 +32,7 @@ OrFault<> invpcid(CpuState& state, CpuPort& port, const Insn& insn) {
 
   const bool pcids = (state.cr4 & cr4::kPcide) != 0;
   if (type <= kContext && !pcids && pcid != 0) return general_protection();
-  if (type == kAddress && !canonical(state, address)) return general_protection();
+  if (type == kAddress && !canonical_base(port, address)) return general_protection();
   const bool current = !pcids || pcid == (state.cr3 & 0xfff);
   if (type == kAddress && current)
     port.invalidate_page(LinearAddr{address});

@@ -1,5 +1,6 @@
 #include <array>
 
+#include "x86/semantics/base_address.h"
 #include "x86/semantics/control.h"
 #include "x86/semantics/operands.h"
 
@@ -103,10 +104,10 @@ OrFault<> read_segment_base(CpuState& state, CpuPort&, const Insn& insn) {
   return Unit{};
 }
 
-OrFault<> write_segment_base(CpuState& state, CpuPort&, const Insn& insn) {
+OrFault<> write_segment_base(CpuState& state, CpuPort& port, const Insn& insn) {
   TRY(check_fsgsbase(state));
   const std::uint64_t base = read_gpr(state, insn.operands[0]);
-  if (!canonical(state, base)) return general_protection();
+  if (!canonical_base(port, base)) return general_protection();
   base_segment(state, insn).base = base;
   return Unit{};
 }

@@ -1,8 +1,8 @@
 #include <array>
 
+#include "x86/semantics/base_address.h"
 #include "x86/semantics/control.h"
 #include "x86/semantics/msr_table.h"
-#include "x86/semantics/operands.h"
 
 namespace vireo::x86 {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 /// Stores an address; #GP(0) unless canonical.
 template <std::uint64_t MsrState::*kField>
 OrFault<> store_address(const MsrAccess& access, std::uint64_t value) {
-  if (!canonical(access.state, value)) return general_protection();
+  if (!canonical_base(access.port, value)) return general_protection();
   return msr_store<kField>(access, value);
 }
 
@@ -20,7 +20,7 @@ OrFault<std::uint64_t> load_base(const MsrAccess& access) {
 }
 template <SegmentIndex kSegment>
 OrFault<> store_base(const MsrAccess& access, std::uint64_t value) {
-  if (!canonical(access.state, value)) return general_protection();
+  if (!canonical_base(access.port, value)) return general_protection();
   access.state.segment[kSegment].base = value;
   return Unit{};
 }
