@@ -91,7 +91,8 @@ void add_run(CLI::App& program, Action& action) {
       ->capture_default_str();
   verb->add_option("--cpus", options->cpus, "Number of virtual CPUs")->capture_default_str();
   verb->add_option("--cpu", config.cpu,
-                   "CPU model: baseline, v2, v3, host; MODEL,+feature,-feature (see cpu-models)");
+                   "CPU model: baseline, v2, v3, host; MODEL,+feature,-feature,vendor=intel|amd "
+                   "(see cpu-models)");
   verb->add_option("--engine", config.engine, "How to execute it (see engines)")
       ->capture_default_str();
   verb->add_option("--serial", config.serial,

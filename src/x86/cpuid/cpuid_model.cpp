@@ -114,6 +114,14 @@ Result<> apply_change(std::string_view change, FeatureSet& set, FeatureSet& expl
   return Unit{};
 }
 
+constexpr std::string_view kVendorPrefix = "vendor=";
+
+Result<Vendor> parse_vendor(std::string_view name) {
+  if (name == "intel") return Vendor::kIntel;
+  if (name == "amd") return Vendor::kAmd;
+  return usage_error("there is no CPU vendor '{}': choose intel or amd", name);
+}
+
 Result<FeatureSet> features_of_model(std::string_view model) {
   if (const auto set = CpuidModel::model_features(model)) return *set;
   if (std::ranges::find(kModels, model) != kModels.end()) {
@@ -157,7 +165,11 @@ Result<CpuidModel> CpuidModel::parse(std::string_view text, Topology topology) {
   for (auto rest = text.substr(model.size()); !rest.empty();) {
     rest.remove_prefix(1);
     const std::string_view change = rest.substr(0, rest.find(','));
-    TRY(apply_change(change, result.features_, explicitly));
+    if (change.starts_with(kVendorPrefix)) {
+      result.vendor_ = TRY(parse_vendor(change.substr(kVendorPrefix.size())));
+    } else {
+      TRY(apply_change(change, result.features_, explicitly));
+    }
     rest.remove_prefix(change.size());
   }
   TRY(drop_dependents(result.features_, explicitly));

@@ -46,8 +46,9 @@ class CpuidModel {
     std::uint64_t tsc_hz = 0;
     std::optional<Vendor> vendor;  ///< the host's if empty
   };
-  /// `MODEL[,+feature|,-feature]...` with MODEL of baseline, v2, v3, host. A usage error names an
-  /// unknown model or feature; a host error a feature that the host lacks.
+  /// `MODEL[,+feature|,-feature|,vendor=intel|,vendor=amd]...` with MODEL of baseline, v2, v3,
+  /// host. A vendor in the text goes before the topology's. A usage error names an unknown model,
+  /// feature or vendor; a host error a feature that the host lacks.
   static Result<CpuidModel> parse(std::string_view text, Topology topology);
   /// The highest of v1, v2 and v3 that the host has.
   static std::string_view default_model();

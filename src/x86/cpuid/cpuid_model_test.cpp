@@ -229,6 +229,17 @@ TEST(Cpuid, AvxStateIsEnumeratedWithAvx) {
   EXPECT_EQ(model.cpuid({}, 0, 0xd, 0), (CpuidLeaf{7, 576, 832, 0}));
 }
 
+TEST(CpuidModel, TheVendorCanBeChosen) {
+  EXPECT_EQ(make("baseline,vendor=amd").vendor(), Vendor::kAmd);
+  EXPECT_EQ(make("baseline,vendor=intel,+smep", 1, Vendor::kAmd).vendor(), Vendor::kIntel);
+  EXPECT_TRUE(make("baseline,vendor=amd,+smep").features().has(Feature::kSmep));
+  for (const char* text : {"baseline,vendor=", "baseline,vendor=via", "baseline,vendor"}) {
+    const auto model = CpuidModel::parse(text, {});
+    ASSERT_FALSE(model) << text;
+    EXPECT_EQ(model.error().blame, Blame::kUsage) << text;
+  }
+}
+
 TEST(Cpuid, TheTopologyIsOnePackageOfCores) {
   const CpuidModel model = make("baseline", 6);
   EXPECT_EQ(model.cpuid({}, 5, 0xb, 0), (CpuidLeaf{0, 1, 0x100, 5}));

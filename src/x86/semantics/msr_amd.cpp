@@ -20,6 +20,7 @@ constexpr MsrRow configuration(std::uint32_t first, std::uint32_t count = 1) {
 // What operating systems touch without asking first. AMD BKDG and PPR, "MSRs".
 std::span<const MsrRow> msr_rows::amd() {
   static constexpr std::array kRows = {
+      configuration(0xc0010000, 8),                  // PerfEvtSel0-3, PerfCtr0-3: none counts
       configuration(0xc0010010),                     // SYSCFG
       configuration<kTscCountsAtP0>(0xc0010015),     // HWCR
       configuration(0xc001001a),                     // TOP_MEM

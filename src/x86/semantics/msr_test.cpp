@@ -58,6 +58,18 @@ TEST_F(MsrTest, AddressesMustBeCanonical) {
   EXPECT_EQ(state.segment[kGs].base, 0x0000'1234'5678'9abcu);
 }
 
+TEST_F(MsrTest, AddressesAreAsWideAsTheCpuCanHaveThem) {
+  SystemPort wide{"baseline,+la57"};
+  constexpr std::uint64_t kWide = 0x00aa'aaaa'aaaa'aaaa;
+  enter_long_mode(state);
+  for (const std::uint32_t index : {0x175u, 0x176u, 0xc0000082u, 0xc0000100u, 0xc0000102u}) {
+    expect_refused(index, kWide);
+    EXPECT_TRUE(write_msr(state, wide, index, kWide)) << "CR4.LA57 does not matter";
+    EXPECT_EQ(read_msr(state, wide, index).value_or(0), kWide);
+    EXPECT_TRUE(faults_with(write_msr(state, wide, index, kNotCanonical), kGp0));
+  }
+}
+
 TEST_F(MsrTest, LongModeMsrsNeedLongMode) {
   SystemPort without("baseline,-lm");
   for (const std::uint32_t index : {0xc0000082u, 0xc0000100u, 0xc0000102u})
@@ -240,6 +252,9 @@ TEST_F(MsrTest, EachVendorHasItsOwn) {
   EXPECT_EQ(read_msr(state, amd, 0xc0011029).value(), 2u);
   EXPECT_EQ(read_msr(state, amd, 0xc001102f).value(), 0u);
   EXPECT_TRUE(write_msr(state, amd, 0xc0010015, 0));
+  EXPECT_TRUE(write_msr(state, amd, 0xc0010007, 99));
+  EXPECT_EQ(read_msr(state, amd, 0xc0010007).value(), 0u) << "no counter counts";
+  EXPECT_TRUE(faults_with(read_msr(state, amd, 0xc0010008), kGp0));
   EXPECT_TRUE(faults_with(read_msr(state, amd, 0xce), kGp0));
   ASSERT_TRUE(write_msr(state, amd, 0xc0000103, 1ull << 32 | 5));  // AMD drops the upper half
   EXPECT_EQ(state.msr.tsc_aux, 5u);
