@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <utility>
 
 #include "base/assert.h"
@@ -39,7 +40,10 @@ Result<x86::CpuState> Machine::power_on() {
   const std::uint64_t rsdp =
       TRY(put_firmware_tables(*memory_, {config_.cpus, config_.memory_bytes}));
   const auto map = memory_map(config_.memory_bytes);
-  return load_kernel(boot_image_, {*memory_, map, rsdp});
+  const auto port_write = [this](std::uint16_t port, std::uint8_t value) {
+    board_->pio().write(port, std::as_bytes(std::span(&value, 1)));
+  };
+  return load_kernel(boot_image_, {*memory_, map, rsdp, port_write});
 }
 
 Ending Machine::run() {

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "machine/boot/bios_environment.h"
 #include "machine/boot/boot_image.h"
 #include "machine/boot/free_memory.h"
 #include "machine/memory_layout.h"
@@ -16,6 +17,7 @@ struct BootContext {
   memory::GuestMemory& memory;
   std::span<const MemoryRange> map;
   std::uint64_t rsdp = 0;  ///< physical address of the ACPI root pointer; 0 if there is none
+  PortWrite port_write;    ///< to the board, for what a BIOS sets up; empty if there is none
 };
 
 /// Puts the kernel and what it is told into guest memory and answers with the state in which the

@@ -129,6 +129,7 @@ Result<> put_memory_map(const BootContext& context, FreeMemory& free, Info& info
 Result<x86::CpuState> load_multiboot(const BootImage& image, const BootContext& context) {
   const auto header = find_multiboot_header(image.kernel);
   if (!header) return usage_error("{} has no multiboot header", image.kernel_name);
+  if (context.port_write) put_bios_environment(context.memory, context.port_write);
   FreeMemory free(context.map);
   const LoadedKernel kernel = TRY(load_image(*header, image, context, free));
 

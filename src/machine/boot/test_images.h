@@ -93,7 +93,7 @@ struct Host {
   explicit Host(std::uint64_t mib = 16)
       : memory(std::move(*memory::GuestMemory::create(ram_regions(mib << 20)))),
         map(memory_map(mib << 20)) {}
-  BootContext context() { return {*memory, map, 0xe1234}; }
+  BootContext context() { return {*memory, map, 0xe1234, {}}; }
   template <class T>
   T at(std::uint64_t address) {
     T result{};
