@@ -28,5 +28,5 @@ build() {
   local preset=$1
   shift
   if [ ! -f "build/$preset/build.ninja" ]; then quietly cmake --preset "$preset" || return; fi
-  quietly cmake --build "build/$preset" --target "$@"
+  quietly cmake --build "build/$preset" --target "$@" -- --quiet
 }
