@@ -1,5 +1,6 @@
 #include "x86/semantics/fpu_state.h"
 
+#include <algorithm>
 #include <array>
 
 #include "x86/semantics/operands.h"
@@ -58,7 +59,15 @@ std::uint16_t loaded_status(std::uint16_t control, std::uint16_t status) {
   return static_cast<std::uint16_t>(pending ? status | summary : status & ~summary);
 }
 
+void move_top(FpuState& fpu, unsigned top) {
+  const unsigned old = (fpu.status >> x87_status::kTopShift) & 7;
+  std::rotate(fpu.st.begin(), fpu.st.begin() + ((top - old) & 7), fpu.st.end());
+  const unsigned others = fpu.status & ~(7u << x87_status::kTopShift);
+  fpu.status = static_cast<std::uint16_t>(others | (top & 7) << x87_status::kTopShift);
+}
+
 void initialize_x87(FpuState& fpu) {
+  move_top(fpu, 0);
   fpu.control = 0x37f;
   fpu.status = 0;
   fpu.tag = 0;

@@ -44,7 +44,9 @@ OrFault<> check_avx(const CpuState& state);
 /// make them: what loading any words leaves in the unit.
 std::uint16_t loaded_control(std::uint16_t control);
 std::uint16_t loaded_status(std::uint16_t control, std::uint16_t status);
-/// What FNINIT leaves; the registers' contents stay. SDM vol. 2A, FINIT.
+/// Makes physical register `top` (0-7) ST(0); the registers stay what they are, ST(i) changes.
+void move_top(FpuState& fpu, unsigned top);
+/// What FNINIT leaves; the physical registers' contents stay. SDM vol. 2A, FINIT.
 void initialize_x87(FpuState& fpu);
 
 OrFault<> fwait(CpuState& state, CpuPort& port, const Insn& insn);

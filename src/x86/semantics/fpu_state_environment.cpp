@@ -76,6 +76,7 @@ void load_environment(CpuState& state, const Insn& insn, const Environment& envi
   const auto& word = environment.word;
   FpuState& fpu = state.fpu;
   fpu.control = loaded_control(static_cast<std::uint16_t>(word[0]));
+  move_top(fpu, (word[1] >> x87_status::kTopShift) & 7);
   fpu.status = loaded_status(fpu.control, static_cast<std::uint16_t>(word[1]));
   fpu.tag = abridged_tag(word[2]);
   fpu.instruction_pointer = word[3];
