@@ -7,15 +7,22 @@
 
 #include "base/assert.h"
 #include "machine/boot/loader.h"
+#include "machine/boot/memory_types.h"
 #include "machine/firmware_tables.h"
 #include "machine/memory_layout.h"
 
 namespace vireo::machine {
 namespace {
 
-/// The boot CPU begins with the kernel; the others wait for it to start them.
+/// The boot CPU begins with the kernel; the others wait for it to start them, with the memory types
+/// that firmware would have given them.
 x86::CpuState state_of(std::size_t index, const x86::CpuState& boot_cpu, std::uint32_t signature) {
-  return index == 0 ? boot_cpu : after_init(x86::CpuState{}, false, signature);
+  if (index == 0) return boot_cpu;
+  x86::CpuState state = after_init(x86::CpuState{}, false, signature);
+  state.msr.mtrr_def_type = boot_cpu.msr.mtrr_def_type;
+  state.msr.mtrr_fixed = boot_cpu.msr.mtrr_fixed;
+  state.msr.mtrr_variable = boot_cpu.msr.mtrr_variable;
+  return state;
 }
 
 using Seconds = std::chrono::duration<double>;
@@ -43,7 +50,9 @@ Result<x86::CpuState> Machine::power_on() {
   const auto port_write = [this](std::uint16_t port, std::uint8_t value) {
     board_->pio().write(port, std::as_bytes(std::span(&value, 1)));
   };
-  return load_kernel(boot_image_, {*memory_, map, rsdp, port_write});
+  x86::CpuState state = TRY(load_kernel(boot_image_, {*memory_, map, rsdp, port_write}));
+  set_memory_types(state.msr, cpuid_->physical_address_bits());
+  return state;
 }
 
 Ending Machine::run() {
