@@ -72,15 +72,42 @@ x86::OrFault<> check_mmx_stub(const x86::CpuState& state, const x86::Insn& insn)
   return x86::check_mmx(state);
 }
 
+/// A store that may end in an unmasked exception: then nothing is stored, and whether it could be
+/// has not been looked at.
+x86::OrFault<> execute_unmasked_store(const HostStub& stub, x86::CpuState& state,
+                                      x86::CpuPort& port, const x86::Insn& insn) {
+  HostX87::sync(state);
+  const x86::FpuState saved = state.fpu;
+  std::array<std::byte, 16> buffer;
+  const auto operand = std::span(buffer).first(stub.memory_size);
+  run_x87(stub, state, operand.data(), insn);
+  if (!wrote_memory(stub, state)) return Unit{};
+  const auto store = [&]() -> x86::OrFault<> {
+    const auto address = TRY(x86::memory_address(state, insn, operand.size(), x86::Use::kWrite));
+    return port.write(address, operand, x86::Privilege::kCurrent);
+  };
+  const auto status = store();
+  if (!status) {
+    HostX87::discard();
+    state.fpu = saved;
+  }
+  return status;
+}
+
 x86::OrFault<> execute_with_memory(const HostStub& stub, x86::CpuState& state, x86::CpuPort& port,
                                    const x86::Insn& insn) {
+  const bool unmasked = (state.fpu.control & x86::fp_exception::kAll) != x86::fp_exception::kAll;
+  if (stub.records_pointers && stub.memory_use == MemoryUse::kWrite && unmasked)
+    return execute_unmasked_store(stub, state, port, insn);
   alignas(64) std::array<std::byte, 64> buffer;
   const auto operand = std::span(buffer).first(stub.memory_size);
   const bool written = stub.memory_use != MemoryUse::kRead;
   const auto use = written ? x86::Use::kWrite : x86::Use::kRead;
   const LinearAddr address = TRY(x86::memory_address(state, insn, operand.size(), use));
   if (value(address) & (stub.alignment - 1u)) return x86::general_protection();
-  if (written && stub.writes_state_too())
+  // A conversion has set its flags in MXCSR before its store faults.
+  const bool flags_first = stub.unit == VectorUnit::kAvx && stub.floating_point;
+  if (written && stub.writes_state_too() && !flags_first)
     TRY(port.check_write(address, operand.size(), x86::Privilege::kCurrent));
   if (stub.memory_use != MemoryUse::kWrite)
     TRY(port.read(address, operand, x86::Privilege::kCurrent));

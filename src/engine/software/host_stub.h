@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 
+#include "engine/software/lane_arithmetic.h"
 #include "x86/cpu_port.h"
 #include "x86/cpu_state.h"
 #include "x86/decode/insn.h"
@@ -36,6 +37,7 @@ struct HostStub {
   std::uint8_t result_register = 0;
   std::uint8_t result_lane_bits = 0;
   std::uint8_t result_lanes = 0;
+  LaneArithmetic arithmetic;
 
   /// Running it changes guest state besides memory: the operand must be known to be writable first.
   bool writes_state_too() const {

@@ -1,5 +1,6 @@
 #include "engine/software/host_stub_masked.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -117,6 +118,42 @@ OrFault<> store_selected(CpuState& state, CpuPort& port, const Insn& insn, std::
   return Unit{};
 }
 
+void clear_from(Vector& vector, std::size_t size) {
+  std::fill(vector.bytes.begin() + static_cast<std::ptrdiff_t>(size), vector.bytes.end(),
+            std::byte{0});
+}
+
+/// Makes each element of the mask all ones or all zeros by its sign, also those that no element is
+/// gathered for, and clears what is above the vector.
+void spread_signs(Vector& mask, std::size_t length, std::size_t size) {
+  for (std::size_t lane = 0; lane < mask.bytes.size() / size; ++lane)
+    mask.set(lane, size, lane * size < length && mask.selects(lane, size) ? ~0ull : 0);
+}
+
+/// The address of a page fault as silicon has it, when the byte `lane` at `address` cannot be
+/// written: that of the upper half, selected or not, if the half begins in the same page.
+std::uint64_t reported_address(std::uint64_t address, std::size_t lane, std::size_t size) {
+  const std::uint64_t page = address & ~kPageMask, start = address - lane;
+  const std::uint64_t upper = start + size - 8;
+  return (upper & ~kPageMask) == page ? upper : std::max(start, page);
+}
+
+/// MASKMOVDQU and MASKMOVQ: `size` bytes. The upper half is looked at first.
+OrFault<> store_bytes(CpuState& state, CpuPort& port, const Insn& insn, std::uint64_t start,
+                      const Vector& source, const Vector& mask, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::size_t lane = i ^ (size - 8);
+    if (!mask.selects(lane, 1)) continue;
+    const auto address = TRY(element_address(state, insn, start, lane, 1, Use::kWrite));
+    auto status = port.check_write(address, 1, Privilege::kCurrent);
+    if (status) continue;
+    if (status.error().vector == x86::Vector::kPF)
+      status.error().address = reported_address(value(address), lane, size);
+    return status;
+  }
+  return store_selected(state, port, insn, start, source, mask, size, 1);
+}
+
 Vector mmx_vector(CpuState& state, unsigned number) {
   Vector result;
   result.set(0, 8, HostX87::read_mmx(state, number));
@@ -141,8 +178,8 @@ OrFault<> gather(CpuState& state, CpuPort& port, const Insn& insn) {
 
   Vector result = read_vector(state, target), mask = read_vector(state, mask_number);
   const Vector indices = read_vector(state, index_number);
-  for (std::size_t lane = 0; lane < lanes; ++lane)
-    mask.set(lane, size, mask.selects(lane, size) ? ~0ull : 0);
+  spread_signs(mask, insn.vector_length, size);
+  bool any = false;  // what lies above the result is cleared with the first element
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     if (!mask.selects(lane, size)) continue;
     const auto load = [&]() -> OrFault<> {
@@ -151,14 +188,15 @@ OrFault<> gather(CpuState& state, CpuPort& port, const Insn& insn) {
                        Privilege::kCurrent);
     };
     if (const auto status = load(); !status) {
+      if (any) clear_from(result, lanes * size);
       write_vector(state, target, result);
       write_vector(state, mask_number, mask);
       return tl::unexpected(status.error());
     }
     mask.set(lane, size, 0);
+    any = true;
   }
-  std::fill(result.bytes.begin() + static_cast<std::ptrdiff_t>(lanes * size), result.bytes.end(),
-            std::byte{0});
+  clear_from(result, lanes * size);
   write_vector(state, target, result);
   write_vector(state, mask_number, Vector{});
   return Unit{};
@@ -183,11 +221,11 @@ OrFault<> masked_store_bytes(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned source_number = insn.operands[0].number, mask_number = insn.operands[1].number;
   const std::uint64_t start = state.gpr[x86::kRdi] & x86::width_mask(insn.address_width);
   if (!mmx)
-    return store_selected(state, port, insn, start, read_vector(state, source_number),
-                          read_vector(state, mask_number), 16, 1);
+    return store_bytes(state, port, insn, start, read_vector(state, source_number),
+                       read_vector(state, mask_number), 16);
   // A fault may leave the x87 registers in MMX state; what is in them stays.
   const Vector source = mmx_vector(state, source_number), mask = mmx_vector(state, mask_number);
-  return store_selected(state, port, insn, start, source, mask, 8, 1);
+  return store_bytes(state, port, insn, start, source, mask, 8);
 }
 
 OrFault<> vzeroupper(CpuState& state, CpuPort&, const Insn&) {

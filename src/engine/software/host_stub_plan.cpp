@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "engine/software/lane_arithmetic_plan.h"
+
 namespace vireo::engine {
 namespace {
 
@@ -288,6 +290,23 @@ void plan_result_lanes(StubPlan& plan, const Decoded& decoded) {
       static_cast<std::uint8_t>(is_scalar_class(decoded.insn) ? 1 : whole / bits);
 }
 
+/// Whether VEX.W selects the size of a general register or of what stands for it in memory: it
+/// means nothing outside 64-bit mode then.
+bool w_is_general_size(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VPINSRD:
+    case ZYDIS_MNEMONIC_VPEXTRD:
+    case ZYDIS_MNEMONIC_VCVTSI2SS:
+    case ZYDIS_MNEMONIC_VCVTSI2SD:
+    case ZYDIS_MNEMONIC_VPCMPESTRI:
+    case ZYDIS_MNEMONIC_VPCMPESTRM:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /// Writes the host's form of the instruction, field by field.
 class Rewriter {
  public:
@@ -348,8 +367,8 @@ class Rewriter {
   }
 
   void write_vex() {
-    // Outside 64-bit mode W does not widen a general register.
-    const bool w = insn_.raw.vex.W != 0 && (long_mode() || !has_gpr_);
+    const bool general_size = has_gpr_ || w_is_general_size(insn_.mnemonic);
+    const bool w = insn_.raw.vex.W != 0 && (long_mode() || !general_size);
     put(0xc4);
     put((~reg_ & 8) << 4 | 0x40u | (~rm_ & 8) << 2 | insn_.raw.vex.m_mmmm);
     put((w ? 0x80u : 0) | (~vvvv_ & 15) << 3 | (insn_.raw.vex.L ? 4u : 0) | insn_.raw.vex.pp);
@@ -401,6 +420,9 @@ std::optional<StubPlan> plan_stub(const x86::Insn& insn) {
       return std::nullopt;
   }
   plan_result_lanes(plan, decoded);
+  if (plan.stub.result_lane_bits != 0)
+    plan.stub.arithmetic =
+        plan_lanes(decoded.insn, decoded.all(), plan.stub.result_lane_bits, plan.stub.result_lanes);
   if (!Rewriter(plan, decoded, insn).write()) return std::nullopt;
   return plan;
 }

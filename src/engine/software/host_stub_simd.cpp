@@ -43,6 +43,19 @@ unsigned noticed(unsigned raised, unsigned unmasked) {
   return before ? raised & fp::kBeforeComputation : raised;
 }
 
+/// Whether the result's being inexact has to be judged apart from its being stored in its format.
+bool precision_is_apart(const HostStub& stub, unsigned raised, unsigned unmasked) {
+  if (stub.arithmetic.kind == LaneArithmetic::Kind::kNone) return false;
+  if ((raised & fp::kPrecision) == 0) return false;
+  return (raised & unmasked & (fp::kOverflow | fp::kUnderflow)) != 0;
+}
+
+/// #XM comes after the MMX registers have become accessible. SDM vol. 1, 9.5.1.
+void become_mmx(x86::FpuState& fpu) {
+  x86::move_top(fpu, 0);
+  fpu.tag = 0xff;
+}
+
 }  // namespace
 
 x86::OrFault<> run_unmasked(const HostStub& stub, x86::CpuState& state, std::byte* memory) {
@@ -71,7 +84,12 @@ x86::OrFault<> run_unmasked(const HostStub& stub, x86::CpuState& state, std::byt
   state.fpu = saved_fpu;
   state.gpr = saved_gpr;
   state.rflags = saved_flags;
+  if (precision_is_apart(stub, raised, unmasked)) {
+    HostX87::sync(state);  // computing with wider numbers may leave flags in the host's unit
+    if (!raises_precision(stub.arithmetic, saved_fpu, memory)) raised &= ~fp::kPrecision;
+  }
   state.fpu.mxcsr = guest | raised;
+  if (stub.unit == VectorUnit::kMmx) become_mmx(state.fpu);
   if (!(state.cr4 & x86::cr4::kOsxmmexcpt)) return x86::undefined_opcode();
   return x86::fault(x86::Vector::kXM);
 }

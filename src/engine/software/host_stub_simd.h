@@ -7,9 +7,8 @@ namespace vireo::engine {
 /// CR4.OSXMMEXCPT is clear) if one of them occurs, with the flags set in MXCSR and all else as
 /// before.
 ///
-/// What may differ from silicon: whether the flag of an inexact result comes with an unmasked
-/// overflow or underflow, which silicon decides on the result with an unbounded exponent; and which
-/// exceptions of their intermediate results the dot products report.
+/// What may differ from silicon: which exceptions of their intermediate results the dot products
+/// report.
 x86::OrFault<> run_unmasked(const HostStub& stub, x86::CpuState& state, std::byte* memory);
 
 }  // namespace vireo::engine
