@@ -136,3 +136,60 @@
 ; in: rbp=0xfffffffe
 ; expect: fault=#PF, rip=case_start
     mov eax, [ebp]
+
+; case: maskmovdqu of {M} to an absent page names its upper half
+; mode: long-user, compat
+; columns: M H L A
+; row: both halves | 0x8000000000000000 | 0x80 | HOLE+8
+; row: the lower half | 0 | 0x8000000000000000 | HOLE+8
+; row: the upper half | 0x800000 | 0 | HOLE+8
+; in: rdi=HOLE, xmm0=1, xmm1=({H}<<64)+{L}
+; expect: fault=#PF, error=6, cr2={A}, rip=case_start
+    maskmovdqu xmm0, xmm1
+
+; case: maskmovdqu of bytes {M} with pages absent from {WHERE} on
+; columns: M H L WHERE RDI A
+; row: of the lower half | 0 | 0x8080808080808080 | byte 4 | HOLE-4 | HOLE+4
+; row: of both halves | 0x8080808080808080 | 0x8080808080808080 | byte 8 | HOLE-8 | HOLE
+; in: rdi={RDI}, xmm0=1, xmm1=({H}<<64)+{L}
+; expect: fault=#PF, error=6, cr2={A}, rip=case_start
+    maskmovdqu xmm0, xmm1
+
+; case: a conversion to halves that cannot be stored has set its flags
+; in: cr4|=0x40000, xcr0=7, rdi=RO, xmm0=ps(0x33333333, 0, 0, 0), mxcsr=0x1f80
+; expect: fault=#PF, error=7, cr2=RO, rip=case_start, mxcsr=0x1fb0
+    vcvtps2ph [rdi], xmm0, 4
+
+; case: a conversion to halves raises #XM before it stores
+; in: cr4|=0x40000, xcr0=7, rdi=RO, xmm0=ps(0x33333333, 0, 0, 0), mxcsr=0x0f80
+; expect: fault=#XM, rip=case_start, mxcsr=0x0fb0
+    vcvtps2ph [rdi], xmm0, 4
+
+; case: a gather of 128 bits that faults at its {WHICH} element has {HIGH} above its result
+; columns: WHICH I HIGH
+; row: first | ps(HOLE-DATA, 0, 0, 0) | 0x77
+; row: second | ps(0, HOLE-DATA, 0, 0) | 0
+; in: cr4|=0x40000, xcr0=7, rdi=DATA, xmm1={I}, xmm2=ps(0x80000000, 0x80000000, 0x80000000, 0x80000000), ymm0=0x77<<128
+; expect: fault=#PF, error=4, cr2=HOLE, rip=case_start, ymm0={HIGH}<<128
+    vpgatherdd xmm0, [rdi+xmm1], xmm2
+
+; case: an x87 store that does not happen does not ask for a writable segment
+; mode: compat
+; in: rdi=DATA, fpu.control=0x37e
+; expect: fpu.tag=0, mxcsr=0x1f80
+    fst dword [cs:edi]
+
+; case: an x87 store of an inexact number does happen, and faults
+; in: rdi=RO, fpu.control=0x35f, fpu.tag=1, fpu.st.0.0=0x8000000000000001, fpu.st.0.1=0x3fff
+; expect: fault=#PF, error=7, cr2=RO, rip=case_start, fpu.status=0, fpu.tag=1
+    fst dword [rdi]
+
+; case: an overflow that divides without a remainder is exact
+; in: xmm0=0x7f000000, xmm1=0x00800000, mxcsr=0x1b80
+; expect: fault=#XM, mxcsr=0x1b88, xmm0=0x7f000000
+    divss xmm0, xmm1
+
+; case: fldenv moves the top of the stack under the registers
+; in: rdi=DATA, fpu.st.0.0=0x1111, fpu.st.0.1=1, [DATA].4=0x37f, [DATA+4].4=0x1800, [DATA+8].4=0xffff
+; expect: fpu.status=0x1800, fpu.st.5.0=0x1111, fpu.tag=0
+    fldenv [rdi]
