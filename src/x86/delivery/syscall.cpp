@@ -59,6 +59,8 @@ OrFault<> sysret(CpuState& state, CpuPort& port, const Insn& insn) {
     state.rflags = (state.gpr[kR11] & kSysretFlags & rflags::kAll) | rflags::kFixed1;
   else
     state.rflags |= rflags::kIf;
+  // Unlike other instructions it traps behind itself if it has set TF, before the program goes on.
+  if (state.rflags & rflags::kTf) state.pending_debug |= dr6::kBs;
   const unsigned base = star_selector(state, 48);
   return enter_flat(state, port, to_64bit ? base + 16 : base, base + 8, 3, to_64bit);
 }

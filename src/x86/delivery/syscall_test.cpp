@@ -76,6 +76,20 @@ TEST(Sysret, ToCompatibilityCode) {
   EXPECT_EQ(world.state.segment[kSs].selector, 0x2b);
 }
 
+TEST(Sysret, TrapsBehindItselfWhereItSetsTf) {
+  DeliveryWorld world = syscall_world(0);
+  world.state.gpr[kRcx] = 0x1234;
+  world.state.gpr[kR11] = rflags::kTf;
+  EXPECT_OK(world.run({0x0f, 0x07}));
+  EXPECT_EQ(world.state.rip, 0x1234u);
+  EXPECT_EQ(world.state.pending_debug, dr6::kBs);
+  DeliveryWorld quiet = syscall_world(0);
+  quiet.state.gpr[kRcx] = 0x1234;
+  quiet.state.gpr[kR11] = rflags::kIf;
+  EXPECT_OK(quiet.run({0x0f, 0x07}));
+  EXPECT_EQ(quiet.state.pending_debug, 0u);
+}
+
 TEST(Sysret, NeedsLevel0AndACanonicalTarget) {
   DeliveryWorld user = syscall_world(3);
   EXPECT_FAULT(user.run({0x48, 0x0f, 0x07}), Vector::kGP, 0);
