@@ -75,20 +75,27 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
     if (moves || stores) registers.advance_destination(0);
     return Unit{};
   }
+  // Until CMPS or SCAS is finished its comparisons show in no flag. SDM vol. 2B, REP.
+  const HostFlags before = to_host_flags(state.rflags);
   // Traps come between elements.
   const bool traps = (state.rflags & rflags::kTf) != 0 || (state.dr7 & 0xff) != 0;
   std::uint64_t budget = traps ? 1 : kMaxElements;
   while (registers.count() != 0) {
     if (budget == 0) {
-      // On after whatever is waiting, without another instruction breakpoint. SDM vol.
-      // 3B, 17.3.1.1.
+      // On after whatever is waiting, without another instruction breakpoint. SDM vol. 3B,
+      // 17.3.1.1.
       state.rip -= insn.length;
-      state.rflags |= rflags::kRf;
+      if (!state.code64()) state.rip &= 0xffffffff;
+      state.rflags = merge_flags(state.rflags, before) | rflags::kRf;
       return Unit{};
     }
-    const std::uint64_t done = TRY(step(std::min(registers.count(), budget)));
-    registers.count_down(done);
-    budget -= done;
+    const auto done = step(std::min(registers.count(), budget));
+    if (!done) {
+      state.rflags = merge_flags(state.rflags, before);
+      return tl::unexpected(done.error());
+    }
+    registers.count_down(*done);
+    budget -= *done;
     if (stop()) return Unit{};
   }
   return Unit{};
