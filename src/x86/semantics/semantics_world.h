@@ -82,16 +82,14 @@ struct SemanticsWorld {
   }
 };
 
-/// Another processor: changes a word right before the first compare-and-exchange looks at it.
-class RacingPort final : public CpuPort {
+/// Passes everything on; tests override what they are about.
+class ForwardingPort : public CpuPort {
  public:
-  RacingPort(FakeCpuPort& memory, std::uint64_t address, std::uint32_t word)
-      : memory_(memory), address_(address), word_(word) {}
+  explicit ForwardingPort(FakeCpuPort& memory) : memory_(memory) {}
   OrFault<> read(LinearAddr a, std::span<std::byte> data, Privilege p) override {
     return memory_.read(a, data, p);
   }
   OrFault<> write(LinearAddr a, std::span<const std::byte> data, Privilege p) override {
-    ++writes;
     return memory_.write(a, data, p);
   }
   OrFault<> check_write(LinearAddr a, std::size_t size, Privilege p) override {
@@ -99,10 +97,8 @@ class RacingPort final : public CpuPort {
   }
   OrFault<bool> compare_exchange(LinearAddr a, std::span<std::byte> expected,
                                  std::span<const std::byte> desired, Privilege p) override {
-    if (exchanges++ == 0) memory_.poke(address_, word_);
     return memory_.compare_exchange(a, expected, desired, p);
   }
-  bool is_device(LinearAddr) override { return device; }
   std::uint64_t read_physical(PhysAddr a, std::size_t size) override {
     return memory_.read_physical(a, size);
   }
@@ -118,11 +114,30 @@ class RacingPort final : public CpuPort {
   void invalidate_page(LinearAddr) override {}
   void mode_changed() override {}
 
+ protected:
+  FakeCpuPort& memory_;
+};
+
+/// Another processor: changes a word right before the first compare-and-exchange looks at it.
+class RacingPort final : public ForwardingPort {
+ public:
+  RacingPort(FakeCpuPort& memory, std::uint64_t address, std::uint32_t word)
+      : ForwardingPort(memory), address_(address), word_(word) {}
+  OrFault<> write(LinearAddr a, std::span<const std::byte> data, Privilege p) override {
+    ++writes;
+    return memory_.write(a, data, p);
+  }
+  OrFault<bool> compare_exchange(LinearAddr a, std::span<std::byte> expected,
+                                 std::span<const std::byte> desired, Privilege p) override {
+    if (exchanges++ == 0) memory_.poke(address_, word_);
+    return memory_.compare_exchange(a, expected, desired, p);
+  }
+  bool is_device(LinearAddr) override { return device; }
+
   bool device = false;
   unsigned exchanges = 0, writes = 0;
 
  private:
-  FakeCpuPort& memory_;
   std::uint64_t address_;
   std::uint32_t word_;
 };
