@@ -92,10 +92,10 @@ OrFault<> bound(CpuState& state, CpuPort& port, const Insn& insn) {
   return Unit{};
 }
 
-/// CLFLUSH, CLFLUSHOPT, CLWB: nothing to write back, but the address is accessed as by a byte load.
+/// CLFLUSH, CLFLUSHOPT, CLWB: nothing to write back, but the address is checked as by a byte load.
 OrFault<> flush_line(CpuState& state, CpuPort& port, const Insn& insn) {
   const auto address = TRY(memory_address(state, insn, 1, Use::kRead));
-  TRY(port.read<std::uint8_t>(address, Privilege::kCurrent));
+  if (!port.is_device(address)) TRY(port.read<std::uint8_t>(address, Privilege::kCurrent));
   return Unit{};
 }
 
