@@ -179,7 +179,7 @@ OrFault<> gather(CpuState& state, CpuPort& port, const Insn& insn) {
   Vector result = read_vector(state, target), mask = read_vector(state, mask_number);
   const Vector indices = read_vector(state, index_number);
   spread_signs(mask, insn.vector_length, size);
-  bool any = false;  // what lies above the result is cleared with the first element
+  bool any = false;  // what lies above the vector is cleared with the first element
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     if (!mask.selects(lane, size)) continue;
     const auto load = [&]() -> OrFault<> {
@@ -188,7 +188,7 @@ OrFault<> gather(CpuState& state, CpuPort& port, const Insn& insn) {
                        Privilege::kCurrent);
     };
     if (const auto status = load(); !status) {
-      if (any) clear_from(result, lanes * size);
+      if (any) clear_from(result, insn.vector_length);
       write_vector(state, target, result);
       write_vector(state, mask_number, mask);
       return tl::unexpected(status.error());

@@ -4,6 +4,7 @@
 #include <csetjmp>
 #include <csignal>
 #include <cstddef>
+#include <cstring>
 #include <span>
 
 #include "x86/cpu_state.h"
@@ -37,8 +38,8 @@ class Oracle : Xbyak::CodeGenerator {
     ready();
   }
 
-  /// False if the instruction raised an unmasked SIMD exception: then of the state only MXCSR has
-  /// changed, as the silicon left it.
+  /// False if the instruction raised an unmasked SIMD exception: then of the state only MXCSR and
+  /// the x87's may have changed, as the silicon left them.
   bool run(x86::CpuState& state) {
     trapped_ = &state;
     x86::CpuState working = state;
@@ -92,7 +93,11 @@ class Oracle : Xbyak::CodeGenerator {
   }
   static void on_sigfpe(int, siginfo_t*, void* context) {
     const auto* user = static_cast<const ucontext_t*>(context);
-    trapped_->fpu.mxcsr = user->uc_mcontext.fpregs->mxcsr;
+    const auto& image = *user->uc_mcontext.fpregs;
+    trapped_->fpu.mxcsr = image.mxcsr;
+    trapped_->fpu.status = image.swd;
+    trapped_->fpu.tag = static_cast<std::uint8_t>(image.ftw);
+    std::memcpy(trapped_->fpu.st.data(), image._st, sizeof trapped_->fpu.st);
     siglongjmp(jump_, 1);
   }
 

@@ -138,6 +138,8 @@ class Lanes {
 
   /// The largest half is 65504 and the smallest 2^-24; flushing to zero is not for them.
   bool half_is_inexact(Quad value) const {
+    // Silicon calls the conversion of any denormal number inexact.
+    if (value != 0 && magnitude(value) < Quad{std::numeric_limits<float>::min()}) return true;
     constexpr double kLargest = 65504, kSmallestNormal = 0x1p-14, kUnits = 0x1p24;
     if (magnitude(value) > kLargest) return masked(x86::fp_exception::kOverflow);
     if (magnitude(value) >= kSmallestNormal) return false;
