@@ -165,6 +165,16 @@
 ; expect: fault=#XM, rip=case_start, mxcsr=0x0fb0
     vcvtps2ph [rdi], xmm0, 4
 
+; case: a denormal number makes an inexact half
+; in: cr4|=0x40000, xcr0=7, xmm0=ps(0x00400000, 0, 0, 0), mxcsr=0x1780
+; expect: fault=#XM, rip=case_start, mxcsr=0x17b2
+    vcvtps2ph xmm1, xmm0, 4
+
+; case: a tiny number of few bits makes an exact half
+; in: cr4|=0x40000, xcr0=7, xmm0=ps(0x00800000, 0, 0, 0), mxcsr=0x1780
+; expect: fault=#XM, rip=case_start, mxcsr=0x1790
+    vcvtps2ph xmm1, xmm0, 4
+
 ; case: a gather of 128 bits that faults at its {WHICH} element has {HIGH} above its result
 ; columns: WHICH I HIGH
 ; row: first | ps(HOLE-DATA, 0, 0, 0) | 0x77
@@ -172,6 +182,11 @@
 ; in: cr4|=0x40000, xcr0=7, rdi=DATA, xmm1={I}, xmm2=ps(0x80000000, 0x80000000, 0x80000000, 0x80000000), ymm0=0x77<<128
 ; expect: fault=#PF, error=4, cr2=HOLE, rip=case_start, ymm0={HIGH}<<128
     vpgatherdd xmm0, [rdi+xmm1], xmm2
+
+; case: a gather of halves that faults keeps the rest of its vector
+; in: cr4|=0x40000, xcr0=7, rdi=DATA, xmm1=(HOLE-DATA)<<64, xmm2=ps(0x80000000, 0x80000000, 0x80000000, 0x80000000), ymm0=0x77<<64
+; expect: fault=#PF, error=4, cr2=HOLE, rip=case_start, ymm0=0x77<<64, xmm2=ps(0, 0xffffffff, 0xffffffff, 0xffffffff)
+    vpgatherqd xmm0, [rdi+xmm1], xmm2
 
 ; case: an x87 store that does not happen does not ask for a writable segment
 ; mode: compat
