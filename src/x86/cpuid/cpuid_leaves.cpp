@@ -5,6 +5,7 @@
 
 #include "x86/cpuid/clock_ratio.h"
 #include "x86/cpuid/cpuid_model.h"
+#include "x86/cpuid/host_features.h"
 #include "x86/cpuid/xsave_layout.h"
 
 namespace vireo::x86 {
@@ -78,8 +79,9 @@ CpuidLeaf CpuidModel::basic_leaf(const CpuState& state, std::uint32_t apic_id, s
     case 7: {
       if (subleaf != 0) return {};
       const bool os_uses_keys = (state.cr4 & cr4::kPke) != 0;
-      return {0, feature_bits(7, 0, 1), feature_bits(7, 0, 2) | (os_uses_keys ? 1u << 4 : 0u),
-              feature_bits(7, 0, 3)};
+      const std::uint32_t no_fpu_selectors = host_deprecates_fpu_selectors() ? 1u << 13 : 0u;
+      return {0, feature_bits(7, 0, 1) | no_fpu_selectors,
+              feature_bits(7, 0, 2) | (os_uses_keys ? 1u << 4 : 0u), feature_bits(7, 0, 3)};
     }
     case 0xb:
       return topology_leaf(apic_id, subleaf);

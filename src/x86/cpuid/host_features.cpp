@@ -87,6 +87,11 @@ FeatureSet host_features() {
   return set;
 }
 
+bool host_deprecates_fpu_selectors() {
+  static const bool kDeprecated = ((host_leaf(7, 0)[1] >> 13) & 1) != 0;
+  return kDeprecated;
+}
+
 Vendor host_vendor() {
   const unsigned ebx = host_leaf(0, 0)[1];
   constexpr unsigned kAuth = 0x68747541, kHygo = 0x6f677948;  // "Auth", "Hygo"

@@ -10,6 +10,10 @@ bool needs_host(Feature feature);
 /// What the host's own CPUID reports, whether or not Vireo would need it.
 FeatureSet reported_by_host();
 
+/// Whether the x87 keeps no selectors of its last instruction and operand: leaf 7 EBX bit 13. Not a
+/// feature that one can have or not: guests are told what all engines do on this host.
+bool host_deprecates_fpu_selectors();
+
 /// Whose conventions the host's CPU follows; clones are sorted to the original.
 Vendor host_vendor();
 
