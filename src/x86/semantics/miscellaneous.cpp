@@ -1,3 +1,5 @@
+#include <thread>
+
 #include "x86/semantics/flags_transfer.h"
 #include "x86/semantics/host_flags.h"
 #include "x86/semantics/integer.h"
@@ -7,6 +9,13 @@ namespace vireo::x86 {
 namespace {
 
 OrFault<> nop(CpuState&, CpuPort&, const Insn&) { return Unit{}; }
+
+/// The guest waits for another of its CPUs, which may itself wait for a CPU of the host.
+OrFault<> pause(CpuState&, CpuPort&, const Insn&) {
+  std::this_thread::yield();
+  return Unit{};
+}
+
 OrFault<> undefined(CpuState&, CpuPort&, const Insn&) { return undefined_opcode(); }
 
 OrFault<> in(CpuState& state, CpuPort& port, const Insn& insn) {
@@ -101,7 +110,7 @@ OrFault<> flush_line(CpuState& state, CpuPort& port, const Insn& insn) {
 
 constexpr HandlerRow kRows[] = {
     {ZYDIS_MNEMONIC_NOP, nop},
-    {ZYDIS_MNEMONIC_PAUSE, nop},
+    {ZYDIS_MNEMONIC_PAUSE, pause},
     {ZYDIS_MNEMONIC_LFENCE, nop},
     {ZYDIS_MNEMONIC_SFENCE, nop},
     {ZYDIS_MNEMONIC_MFENCE, nop},
