@@ -141,10 +141,10 @@
 ; expect: fault=#PF, error=4, cr2=DATA-1, rcx=12, rsi=DATA-1, rdi=DATA+0x1fc, rip=case_start
     rep movsb
 
-; case: repe cmpsb faults with the flags of the last comparison
+; case: repe cmpsb faults with the flags from before it, as silicon does
 ; native: no
 ; in: page[DATA+0x1000]=0, rsi=DATA+0x100, rdi=DATA+0xffe, rcx=16, flags=cf
-; expect: fault=#PF, error=4, cr2=DATA+0x1000, rcx=14, rdi=DATA+0x1000, zf=1, cf=0
+; expect: fault=#PF, error=4, cr2=DATA+0x1000, rcx=14, rdi=DATA+0x1000, zf=0, cf=1
     repe cmpsb
 
 ; case: a 32-bit address size uses ECX, ESI and EDI
