@@ -8,6 +8,5 @@ namespace vireo {
 }  // namespace vireo
 
 /// For our own bugs only: stays on in release. Never for what a guest or the host can cause.
-#define VIREO_ASSERT(expression)  \
-  ((expression) ? static_cast<void>(0) \
-                : ::vireo::assertion_failed(#expression, __FILE__, __LINE__))
+#define VIREO_ASSERT(expression) \
+  ((expression) ? static_cast<void>(0) : ::vireo::assertion_failed(#expression, __FILE__, __LINE__))

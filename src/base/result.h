@@ -41,12 +41,12 @@ template <class... Args>
 #define TRY(expression) VIREO_TRY_NUMBERED(expression, __COUNTER__)
 #define VIREO_TRY_NUMBERED(expression, number) VIREO_TRY_PASTED(expression, number)
 #define VIREO_TRY_PASTED(expression, number) VIREO_TRY_NAMED(expression, try_result_##number)
-#define VIREO_TRY_NAMED(expression, name)                                     \
-  ({                                                                          \
-    auto name = (expression);                                                 \
-    if (!name) [[unlikely]]                                                   \
-      return ::tl::unexpected(std::move(name).error());                       \
-    std::move(*name);                                                         \
+#define VIREO_TRY_NAMED(expression, name)               \
+  ({                                                    \
+    auto name = (expression);                           \
+    if (!name) [[unlikely]]                             \
+      return ::tl::unexpected(std::move(name).error()); \
+    std::move(*name);                                   \
   })
 
 }  // namespace vireo

@@ -22,10 +22,8 @@ class Writer {
     for (const T& value : values) (*this)(name, value);
   }
   template <class T>
-    requires requires(const T& value, Writer& writer) { T::fields(value, writer); }
-  void operator()(std::string_view, const T& component) {
-    T::fields(component, *this);
-  }
+  requires requires(const T& value, Writer& writer) { T::fields(value, writer); }
+  void operator()(std::string_view, const T& component) { T::fields(component, *this); }
   std::span<const std::uint8_t> bytes() const { return bytes_; }
 
  private:
@@ -52,10 +50,8 @@ class Reader {
     for (T& value : values) (*this)(name, value);
   }
   template <class T>
-    requires requires(T& value, Reader& reader) { T::fields(value, reader); }
-  void operator()(std::string_view, T& component) {
-    T::fields(component, *this);
-  }
+  requires requires(T& value, Reader& reader) { T::fields(value, reader); }
+  void operator()(std::string_view, T& component) { T::fields(component, *this); }
   /// Everything was there and nothing was left over.
   bool ok() const { return !failed_ && bytes_.empty(); }
 

@@ -146,7 +146,7 @@ struct CpuState {
   std::uint8_t sti_shadow = 0;     ///< interrupts wait for one more instruction
   std::uint8_t mov_ss_shadow = 0;  ///< interrupts and debug exceptions wait for one more
   std::uint8_t nmi_blocked = 0;    ///< until IRET
-  std::uint8_t nmi_pending = 0;  ///< how many wait: 0, 1 or 2
+  std::uint8_t nmi_pending = 0;    ///< how many wait: 0, 1 or 2
   std::uint8_t activity = static_cast<std::uint8_t>(Activity::kRunning);
   /// DR6 bits of debug traps held back by the MOV SS shadow. SDM vol. 3C, 24.4.2.
   std::uint64_t pending_debug = 0;

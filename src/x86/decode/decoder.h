@@ -12,9 +12,9 @@ inline constexpr std::size_t kMaxInsnLength = 15;
 
 enum class DecodeStatus : std::uint8_t {
   kOk,
-  kNeedMoreBytes,   ///< the instruction goes on behind the end of `bytes`
-  kUndefined,       ///< #UD: no such instruction, or one that the CPU model masks
-  kTooLong,         ///< #GP(0): more than 15 bytes
+  kNeedMoreBytes,  ///< the instruction goes on behind the end of `bytes`
+  kUndefined,      ///< #UD: no such instruction, or one that the CPU model masks
+  kTooLong,        ///< #GP(0): more than 15 bytes
 };
 
 /// Decodes the first instruction of `bytes` (at most 15 are looked at). Never reads elsewhere.
