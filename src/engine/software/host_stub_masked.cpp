@@ -141,6 +141,7 @@ std::uint64_t reported_address(std::uint64_t address, std::size_t lane, std::siz
 /// MASKMOVDQU and MASKMOVQ: `size` bytes. The upper half is looked at first.
 OrFault<> store_bytes(CpuState& state, CpuPort& port, const Insn& insn, std::uint64_t start,
                       const Vector& source, const Vector& mask, std::size_t size) {
+  TRY(element_address(state, insn, start, 0, 1, Use::kWrite));  // even if nothing is selected
   for (std::size_t i = 0; i < size; ++i) {
     const std::size_t lane = i ^ (size - 8);
     if (!mask.selects(lane, 1)) continue;

@@ -69,7 +69,23 @@ class Lanes {
     return bounds_make_inexact(result.value);
   }
 
+  /// Whether the product of finite numbers raises an unmasked overflow or underflow.
+  bool product_is_out_of_range(unsigned lane) const {
+    const double a = read_operand(0, lane), b = read_operand(1, lane);
+    if (!std::isfinite(a) || !std::isfinite(b) || a == 0 || b == 0) return false;
+    const Quad size = magnitude(Quad{a} * Quad{b});
+    if (size < smallest_normal()) return !masked(x86::fp_exception::kUnderflow);
+    const bool over = arithmetic_.result_bits == 64 ? std::isinf(static_cast<double>(size))
+                                                    : std::isinf(static_cast<float>(size));
+    return over && !masked(x86::fp_exception::kOverflow);
+  }
+
  private:
+  Quad smallest_normal() const {
+    return arithmetic_.result_bits == 64 ? Quad{std::numeric_limits<double>::min()}
+                                         : Quad{std::numeric_limits<float>::min()};
+  }
+
   unsigned precision() const {
     return arithmetic_.result_bits == 64 ? 53 : arithmetic_.result_bits == 32 ? 24 : 11;
   }
@@ -108,6 +124,7 @@ class Lanes {
       case Kind::kHorizontalAdd:
         return sum(a, minus ? -b : b);
       case Kind::kMultiply:
+      case Kind::kDotProduct:
         return {a * b};
       case Kind::kDivide:
         return quotient(a, b);
@@ -127,11 +144,9 @@ class Lanes {
   bool bounds_make_inexact(Quad value) const {
     if (arithmetic_.result_bits == 16) return half_is_inexact(value);
     const bool wide = arithmetic_.result_bits == 64;
-    const Quad smallest =
-        wide ? Quad{std::numeric_limits<double>::min()} : Quad{std::numeric_limits<float>::min()};
     const bool fits =
         wide ? Quad{static_cast<double>(value)} == value : Quad{static_cast<float>(value)} == value;
-    if (magnitude(value) >= smallest) return !fits && masked(x86::fp_exception::kOverflow);
+    if (magnitude(value) >= smallest_normal()) return !fits && masked(x86::fp_exception::kOverflow);
     if (value == 0 || !masked(x86::fp_exception::kUnderflow)) return false;
     return !fits || (before_.mxcsr & x86::mxcsr::kFlushToZero) != 0;
   }
@@ -157,9 +172,15 @@ class Lanes {
 bool raises_precision(const LaneArithmetic& arithmetic, const x86::FpuState& before,
                       const std::byte* memory) {
   const Lanes lanes(arithmetic, before, memory);
-  for (unsigned lane = 0; lane < arithmetic.lanes; ++lane)
-    if (lanes.lane_raises_precision(lane)) return true;
-  return false;
+  const bool dot_product = arithmetic.kind == Kind::kDotProduct;
+  bool precision = false, out_of_range = false;
+  for (unsigned lane = 0; lane < arithmetic.lanes; ++lane) {
+    if (((arithmetic.selected >> lane) & 1) == 0) continue;
+    precision |= lanes.lane_raises_precision(lane);
+    out_of_range |= dot_product && lanes.product_is_out_of_range(lane);
+  }
+  // The sums of a dot product are not begun if a product raises an exception.
+  return precision || (dot_product && !out_of_range);
 }
 
 }  // namespace vireo::engine

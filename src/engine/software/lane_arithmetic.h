@@ -19,6 +19,7 @@ struct LaneArithmetic {
     kDivide,
     kMultiplyAdd,  ///< source 0 * source 1 + source 2
     kNarrow,       ///< source 0 in a format of fewer bits
+    kDotProduct,   ///< products of `selected` lanes, then their sums
   };
   static constexpr std::uint8_t kMemory = 0xff;
 
@@ -27,6 +28,7 @@ struct LaneArithmetic {
   std::uint8_t lanes = 0;
   bool minus_even = false, minus_odd = false;  ///< the addend counts negative in these lanes
   std::array<std::uint8_t, 3> source{};        ///< vector registers, or kMemory
+  std::uint8_t selected = 0xff;                ///< bit n: lane n is computed
 };
 
 /// Whether the precision exception comes with the other ones of this computation. `before` has the

@@ -67,6 +67,18 @@ Sources find_sources(std::span<const ZydisDecodedOperand> operands) {
   return result;
 }
 
+/// Bits 4 to 7 of the immediate select the products, of each half of 16 bytes alike.
+void plan_dot_product(LaneArithmetic& arithmetic, const ZydisDecodedInstruction& insn) {
+  const bool wide = arithmetic.result_bits == 64;
+  const auto selected = static_cast<unsigned>(insn.raw.imm[0].value.u >> 4) & (wide ? 3u : 15u);
+  arithmetic.kind = LaneArithmetic::Kind::kDotProduct;
+  arithmetic.selected = static_cast<std::uint8_t>(wide ? selected : selected | selected << 4);
+}
+
+bool is_dot_product(const ZydisDecodedInstruction& insn) {
+  return insn.opcode_map == ZYDIS_OPCODE_MAP_0F3A && (insn.opcode & 0xfe) == 0x40;
+}
+
 bool is_multiply_add(const ZydisDecodedInstruction& insn) {
   return insn.opcode_map == ZYDIS_OPCODE_MAP_0F38 && insn.opcode >= 0x96 && insn.opcode <= 0xbf;
 }
@@ -89,7 +101,9 @@ LaneArithmetic plan_lanes(const ZydisDecodedInstruction& insn,
     plan_multiply_add(result, insn.opcode, sources.number);
     return result;
   }
-  if (insn.opcode_map == ZYDIS_OPCODE_MAP_0F)
+  if (is_dot_product(insn))
+    plan_dot_product(result, insn);
+  else if (insn.opcode_map == ZYDIS_OPCODE_MAP_0F)
     plan_operation(result, insn);
   else if (insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH)
     result.kind = LaneArithmetic::Kind::kNarrow;

@@ -8,7 +8,7 @@
 namespace vireo::engine {
 
 /// The arithmetic of an instruction whose result has `lanes` floating-point lanes of `result_bits`;
-/// of no kind where a lane cannot overflow or underflow, and for the dot products.
+/// of no kind where a lane cannot overflow or underflow.
 LaneArithmetic plan_lanes(const ZydisDecodedInstruction& insn,
                           std::span<const ZydisDecodedOperand> operands, unsigned result_bits,
                           unsigned lanes);
