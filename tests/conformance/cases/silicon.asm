@@ -155,6 +155,17 @@
 ; expect: fault=#PF, error=6, cr2={A}, rip=case_start
     maskmovdqu xmm0, xmm1
 
+; case: maskmovdqu of nothing asks for a writable segment all the same
+; mode: compat
+; in: rdi=DATA, xmm1=0
+; expect: fault=#GP, error=0, rip=case_start
+    cs maskmovdqu xmm0, xmm1
+
+; case: a dot product whose products underflow exactly is exact
+; in: xmm0=ps(0x0b800000, 0x3f800001, 0, 0), xmm1=ps(0x20000000, 0x3f800000, 0, 0), mxcsr=0x1780
+; expect: fault=#XM, rip=case_start, mxcsr=0x1790
+    dpps xmm0, xmm1, 0xff
+
 ; case: a conversion to halves that cannot be stored has set its flags
 ; in: cr4|=0x40000, xcr0=7, rdi=RO, xmm0=ps(0x33333333, 0, 0, 0), mxcsr=0x1f80
 ; expect: fault=#PF, error=7, cr2=RO, rip=case_start, mxcsr=0x1fb0
