@@ -7,6 +7,7 @@
 
 #include "engine/interpreter/handlers.h"
 #include "x86/decode/decoder.h"
+#include "x86/semantics/operands.h"
 
 namespace vireo::engine::interpreter {
 namespace {
@@ -169,14 +170,19 @@ struct BlockBuilder::Draft {
   PhysAddr second_page{};
 };
 
+x86::OrFault<PhysAddr> translate_next_page(Cpu& cpu, LinearAddr linear) {
+  std::uint64_t next = (value(linear) | kPageMask) + 1;
+  if (!cpu.state.code64()) next &= 0xffffffff;
+  if (cpu.state.code64() && !x86::canonical(cpu.state, next)) return x86::general_protection();
+  return cpu.mmu->translate_code(LinearAddr{next});
+}
+
 x86::OrFault<PhysAddr> BlockBuilder::fetch_across(Draft& draft, LinearAddr linear,
                                                   std::span<std::uint8_t, 15> bytes) {
   const std::size_t first = kPageSize - draft.page_offset;
   std::copy_n(draft.page.begin() + static_cast<std::ptrdiff_t>(draft.page_offset), first,
               bytes.begin());
-  std::uint64_t next = value(linear) + first;
-  if (!cpu_.state.long_mode()) next &= 0xffffffff;
-  const PhysAddr second = TRY(cpu_.mmu->translate_code(LinearAddr{next}));
+  const PhysAddr second = TRY(translate_next_page(cpu_, linear));
   cache_.watch(second);
   const auto rest = std::as_writable_bytes(bytes.subspan(first));
   if (!memory_.read(second, rest)) std::fill(rest.begin(), rest.end(), std::byte{0xff});
@@ -286,6 +292,7 @@ Block* BlockBuilder::finish(Draft& draft) {
   for (std::size_t i = 0; i < draft.count; ++i)
     if (i == 0 || i + 1 == draft.count || draft.branches[i]) block->ops[i].block = block.get();
   ++cpu_.counters.blocks_decoded;
+  if (cache_.full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
   return cache_.insert(std::move(block));
 }
 

@@ -37,6 +37,10 @@ class BlockBuilder {
   const x86::CpuidModel& model_;
 };
 
+/// Where an instruction goes on that leaves the page of `linear`. #GP(0) if it leaves canonical
+/// addresses there.
+x86::OrFault<PhysAddr> translate_next_page(Cpu& cpu, LinearAddr linear);
+
 /// Fills the operand fields of `op` from the instruction; exposed for tests.
 void resolve_operands(Op& op, const x86::Insn& insn);
 

@@ -22,7 +22,16 @@ constexpr std::uint16_t kRspOffset = offsetof(Cpu, state) + 8 * x86::kRsp;
   return cpu->find_linked(op, cpu);
 }
 
+bool target_is_canonical(Cpu* cpu, std::uint64_t target);
+
+/// Whether a relative branch may be taken; a block it is linked to was found there.
+[[gnu::always_inline]] inline bool may_take(const Op* op, Cpu* cpu) {
+  return op->target != nullptr || target_is_canonical(cpu, cpu->state.rip + op->immediate);
+}
+
 void op_jump(const Op* op, Cpu* cpu) {
+  if (!may_take(op, cpu)) [[unlikely]]
+    VIREO_TAIL leave_before(op, cpu);
   cpu->state.rip += op->immediate;
   const Op* next = fixed_target(op, cpu);
   if (next == nullptr) [[unlikely]]
@@ -34,6 +43,8 @@ void op_jump(const Op* op, Cpu* cpu) {
 template <unsigned cc>
 void op_jump_if(const Op* op, Cpu* cpu) {
   if (!x86::condition<cc>(cpu->flags)) VIREO_TAIL op[1].run(op + 1, cpu);
+  if (!may_take(op, cpu)) [[unlikely]]
+    VIREO_TAIL leave_before(op, cpu);
   cpu->counters.instructions -= op->remaining - 1u;
   cpu->state.rip += op->immediate;
   const Op* next = fixed_target(op, cpu);
@@ -90,7 +101,7 @@ void op_jump_m(const Op* op, Cpu* cpu) {
 
 void op_call(const Op* op, Cpu* cpu) {
   const std::uint64_t rsp = reg<std::uint64_t>(cpu, kRspOffset) - 8;
-  if (!push_return(op, cpu, rsp)) [[unlikely]]
+  if (!may_take(op, cpu) || !push_return(op, cpu, rsp)) [[unlikely]]
     VIREO_TAIL leave_before(op, cpu);
   reg<std::uint64_t>(cpu, kRspOffset) = rsp;
   cpu->state.rip += op->immediate;

@@ -245,6 +245,69 @@ TEST(Interpreter, AnInstructionWhoseSecondPageIsMissingFaultsThere) {
   EXPECT_EQ(w.pushed_rip(true), kCode + 0xffd);
 }
 
+TEST(Interpreter, ABranchLeavesAPageThatIsMappedTwiceByItsLinearAddress) {
+  World w;
+  constexpr std::uint64_t kShared = 0x80000;
+  // jmp to the next linear page, offset 0x100, where EAX is set
+  w.code(kShared, {0xe9, 0xfb, 0x10, 0x00, 0x00});
+  w.code(kShared + 0x100, {0xb8, 1, 0, 0, 0, 0xf4});
+  w.code(0x90100, {0xb8, 2, 0, 0, 0, 0xf4});
+  w.tables.map(0x100000000, kShared);
+  w.tables.map(0x100001000, kShared);
+  w.tables.map(0x100002000, kShared);
+  w.tables.map(0x100003000, 0x90000);
+  w.state.rip = 0x100000000;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.gpr[x86::kRax], 1u);
+  w.state.rip = 0x100002000;
+  w.state.activity = 0;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.gpr[x86::kRax], 2u);
+}
+
+TEST(Interpreter, AnInstructionThatLeavesCanonicalAddressesIsAProtectionFault) {
+  World w;
+  w.code(0x80ffe, {0xb8, 0x11});
+  w.tables.map(0x7ffffffff000, 0x80000);
+  w.tables.map(0xffff800000000000, 0x90000);
+  w.state.rip = 0x7ffffffffffe;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 13u);
+  EXPECT_EQ(w.pushed_rip(true), 0x7ffffffffffeu);
+}
+
+TEST(Interpreter, ACallToNowhereFaultsBeforeItPushes) {
+  World w;
+  w.code(0x80f00, {0xe8, 0x00, 0x10, 0x00, 0x00});  // call $+0x1005
+  w.tables.map(0x7ffffffff000, 0x80000);
+  w.state.rip = 0x7fffffffff00;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.vector(), 13u);
+  EXPECT_EQ(w.pushed_rip(true), 0x7fffffffff00u);
+  EXPECT_EQ(w.get<std::uint64_t>(w.state.gpr[x86::kRsp] + 32), kStack);
+}
+
+TEST(Interpreter, ABlockForEveryByteOfCodeDoesNotGrowWithoutBound) {
+  World w;
+  std::uint64_t flushes = 0;  // before the last port was written
+  w.machine.on_out = [&](std::uint16_t) { flushes = w.counter("code_flushes"); };
+  // Lines of 62 CLD and JMP RSI; the loop jumps to every byte of them, whatever it means.
+  constexpr std::uint64_t kLines = 0x80000, kSize = 0x10000, kLoop = 0xa0000;
+  std::vector<std::uint8_t> lines(kSize, 0xfc);
+  for (std::size_t end = 64; end <= kSize; end += 64) lines[end - 2] = 0xff, lines[end - 1] = 0xe6;
+  w.code(kLines, lines);
+  w.code(kLines + kSize, {0x90, 0xff, 0xe6});
+  // inc ecx; cmp ecx, kSize; jb +3; out 0x80, al; hlt; lea rdx, [rbx + rcx]; jmp rdx
+  w.code(kLoop, {0xff, 0xc1, 0x81, 0xf9, 0x00, 0x00, 0x01, 0x00, 0x72, 0x03,
+                 0xe6, 0x80, 0xf4, 0x48, 0x8d, 0x14, 0x0b, 0xff, 0xe2});
+  w.state.gpr[x86::kRbx] = kLines;
+  w.state.gpr[x86::kRsi] = kLoop;
+  w.state.rip = kLines;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.rip, kLoop + 13);
+  EXPECT_GE(flushes, 1u);
+}
+
 TEST(Interpreter, EqualInputsGiveEqualRuns) {
   const auto run = [] {
     World w;

@@ -76,7 +76,7 @@ x86::OrFault<Block*> InterpreterVcpu::find(BlockMode mode) {
   if (Block* block = blocks_.find(physical, mode.key())) {
     if (!block->straddles) return block;
     // Its second page may be mapped elsewhere by now.
-    const PhysAddr second = TRY(mmu_.translate_code(LinearAddr{(linear | kPageMask) + 1}));
+    const PhysAddr second = TRY(translate_next_page(*cpu_, LinearAddr{linear}));
     if (second == block->second_page) return block;
     blocks_.retire(*block);
   }
@@ -113,13 +113,19 @@ const Op* InterpreterVcpu::find_block(Cpu* cpu) {
   return (*block)->ops;
 }
 
-/// Within a page a branch always leads to the same physical place, whatever the mapping.
+/// From the start of the block to where the operation leads.
+static std::uint64_t branch_distance(const Op& branch) {
+  return branch.run == op_fall_through ? branch.offset : branch.immediate;
+}
+
+/// Within a linear page a branch always leads to the same physical place, whatever the mapping.
 const Op* InterpreterVcpu::find_linked(const Op* branch, Cpu* cpu) {
   const Op* entry = find_block(cpu);
   if (entry == nullptr) return nullptr;
   const Block& from = *branch->block;
   Block& to = *entry->block;
-  const bool same_page = value(from.start) >> kPageShift == value(to.start) >> kPageShift;
+  const std::uint64_t target = (value(from.start) & kPageMask) + branch_distance(*branch);
+  const bool same_page = target < kPageSize;
   const bool same_mode = from.mode == to.mode && (from.mode & 0xc) == 0;
   if (same_page && same_mode && !from.straddles && !to.straddles && from.valid && to.valid) {
     Op* own = from.ops + (branch - from.ops);

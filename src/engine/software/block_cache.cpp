@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "base/assert.h"
+#include "engine/software/host_stub.h"
 #include "engine/software/soft_mmu.h"
 
 namespace vireo::engine {
@@ -11,6 +13,8 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t{1} << 20;
 constexpr std::size_t kMaxChunks = 192;
+/// What others ask for is listed up to this: a vCPU that sleeps serves nobody.
+constexpr std::size_t kMaxRemote = 4096;
 
 /// The vCPU whose code this thread runs: while it waits for another, that one may wait for it.
 thread_local BlockCache* own_cache = nullptr;
@@ -61,8 +65,13 @@ x86::Insn* BlockCache::allocate_insn(const x86::Insn& insn) {
 
 Block* BlockCache::insert(std::unique_ptr<Block> block) {
   Block* result = block.get();
+  // Setting an accessed bit in the page may have retired its last block, and with it the watch.
+  watch(block->start);
   pages_[value(block->start) >> kPageShift].push_back(result);
-  if (block->straddles) pages_[value(block->second_page) >> kPageShift].push_back(result);
+  if (block->straddles) {
+    watch(block->second_page);
+    pages_[value(block->second_page) >> kPageShift].push_back(result);
+  }
   const auto [place, fresh] =
       blocks_.insert_or_assign(key(block->start, block->mode), std::move(block));
   VIREO_ASSERT(fresh);
@@ -74,8 +83,12 @@ void BlockCache::link(Op* branch, Block& target) {
   target.incoming.push_back(branch);
 }
 
+bool BlockCache::full() const {
+  return arena_.size() >= kMaxChunks || (cpu_.stubs != nullptr && cpu_.stubs->nearly_full());
+}
+
 void BlockCache::trim() {
-  if (arena_.size() >= kMaxChunks) flush();
+  if (full()) flush();
 }
 
 void BlockCache::flush() {
@@ -85,6 +98,7 @@ void BlockCache::flush() {
   retired_.clear();
   pages_.clear();
   arena_.clear();
+  if (cpu_.stubs != nullptr) cpu_.stubs->clear();
   cpu_.jump_tag += 0x100;
 }
 
@@ -94,7 +108,10 @@ void BlockCache::enter_guest() {
   in_guest_.store(true);
 }
 
-void BlockCache::leave_guest() { in_guest_.store(false); }
+void BlockCache::leave_guest() {
+  in_guest_.store(false);
+  own_cache = nullptr;
+}
 
 void BlockCache::watch(PhysAddr page) {
   const auto [place, fresh] = pages_.try_emplace(value(page) >> kPageShift);
@@ -104,16 +121,22 @@ void BlockCache::watch(PhysAddr page) {
 void BlockCache::serve_others() {
   serve_watches();
   std::vector<Range> writes;
+  bool overflow = false;
   {
     const std::lock_guard lock(remote_mutex_);
     writes.swap(remote_writes_);
+    overflow = std::exchange(remote_overflow_, false);
   }
+  if (overflow) flush();
   for (const Range& range : writes) invalidate(range.address, range.size);
 }
 
 void BlockCache::serve_watches() {
   const std::lock_guard lock(remote_mutex_);
-  for (const PhysAddr page : remote_watches_) protect(page);
+  if (remote_watches_.size() >= kMaxRemote)
+    for (Tlb& tlb : cpu_.tlbs) tlb.clear();
+  else
+    for (const PhysAddr page : remote_watches_) protect(page);
   remote_watches_.clear();
   watches_served_.store(watches_asked_.load());
 }
@@ -130,7 +153,7 @@ void BlockCache::on_watch(PhysAddr page) {
   std::uint64_t ticket;
   {
     const std::lock_guard lock(remote_mutex_);
-    remote_watches_.push_back(page);
+    if (remote_watches_.size() < kMaxRemote) remote_watches_.push_back(page);
     ticket = ++watches_asked_;
   }
   cpu_.events.raise(PendingEvents::kStaleCode);
@@ -148,7 +171,10 @@ void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
   }
   {
     const std::lock_guard lock(remote_mutex_);
-    remote_writes_.push_back({address, size});
+    if (remote_writes_.size() < kMaxRemote)
+      remote_writes_.push_back({address, size});
+    else
+      remote_overflow_ = true;
   }
   cpu_.events.raise(PendingEvents::kStaleCode);
 }

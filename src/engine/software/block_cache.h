@@ -35,6 +35,8 @@ class BlockCache final : public memory::PageListener {
 
   /// Takes a block out. It stays in memory until flush(), but every operation of it leaves.
   void retire(Block& block);
+  /// Whether trim() would drop everything: whoever makes blocks has to let it come soon.
+  bool full() const;
   /// Drops everything if so much has gathered that it is worth it. Only between blocks.
   void trim();
   void flush();
@@ -77,6 +79,7 @@ class BlockCache final : public memory::PageListener {
   std::mutex remote_mutex_;  // guards what follows
   std::vector<Range> remote_writes_;
   std::vector<PhysAddr> remote_watches_;
+  bool remote_overflow_ = false;                  ///< too much to list: everything may be stale
   std::atomic<std::uint64_t> watches_asked_ = 0;  // changed under the mutex
   std::atomic<std::uint64_t> watches_served_ = 0;
 };

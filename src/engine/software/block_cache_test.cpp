@@ -188,6 +188,33 @@ TEST(BlockCache, AWatchDoesNotWaitForAVcpuThatIsOutOfTheGuest) {
   EXPECT_NE(w.vcpu.cpu->tlbs[0].entry(kCode).write_tag, kCode);
 }
 
+TEST(BlockCache, MoreWritesThanCanBeListedMakeEverythingStale) {
+  World w;
+  w.vcpu.add(kCode, 8);
+  w.vcpu.add(kSecond, 8);
+  std::thread([&] {
+    for (unsigned i = 0; i < 100'000; ++i) w.write(kCode + 100);
+    w.write(kSecond);
+  }).join();
+  w.vcpu.cache.serve_others();
+  EXPECT_FALSE(w.has(kCode));
+  EXPECT_FALSE(w.has(kSecond));
+}
+
+TEST(BlockCache, ABlockKeepsItsPageWatchedThoughTheLastOneBeforeItWent) {
+  World w;
+  w.vcpu.add(kCode, 8);
+  auto block = std::make_unique<Block>();
+  block->start = PhysAddr{kCode + 64};
+  block->ops = w.vcpu.cache.allocate_ops(1);
+  block->op_count = 1;
+  block->bytes = 1;
+  w.vcpu.cache.watch(PhysAddr{kCode});
+  w.write(kCode);  // a page walk sets an accessed bit there
+  w.vcpu.cache.insert(std::move(block));
+  EXPECT_TRUE(w.memory->watched(PhysAddr{kCode}));
+}
+
 /// A thread that runs "guest code": it stores wherever its TLB allows it to, block after block.
 class Runner {
  public:

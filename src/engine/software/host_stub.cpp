@@ -134,11 +134,22 @@ const HostStub* HostStubs::find(const x86::Insn& insn) {
   if (!fresh) return entry->second;
   std::array<std::uint8_t, kMaxStubSize> buffer;
   const void* code = impl_->code.add(emit_stub(*plan, buffer));
-  if (!code) return nullptr;
+  if (!code) {
+    impl_->by_key.erase(entry);
+    return nullptr;
+  }
   HostStub& stub = impl_->stubs.emplace_back(plan->stub);
   // SAFETY: the code was made for this signature and keeps the calling convention.
   stub.code = reinterpret_cast<HostStub::Code>(const_cast<void*>(code));
   return entry->second = &stub;
+}
+
+bool HostStubs::nearly_full() const { return impl_->code.room() < 64 * kMaxStubSize; }
+
+void HostStubs::clear() {
+  impl_->by_key.clear();
+  impl_->stubs.clear();
+  impl_->code.clear();
 }
 
 void HostStubs::sync(x86::CpuState& state) { HostX87::sync(state); }

@@ -62,6 +62,11 @@ class HostStubs {
   /// or cannot be made into a stub (then another handler must exist).
   const HostStub* find(const x86::Insn& insn);
 
+  /// Whether there may be no room for the stubs of another block of code.
+  bool nearly_full() const;
+  /// Forgets all stubs: none of them may be in use any more.
+  void clear();
+
   /// Makes all of `state.fpu` true, and frees the host's x87 registers if they were the state's.
   /// To be called on the thread that ran the stubs, before anyone else reads, writes, replaces,
   /// moves or destroys the state, and before the thread stops running it. Cheap if there is nothing

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/unique_fd.h"
@@ -37,10 +38,22 @@ bool StubCode::grow() {
   return true;
 }
 
+std::size_t StubCode::room() const {
+  const std::size_t whole = kMaxBlocks - std::min(kMaxBlocks, current_ + 1);
+  const std::size_t used = current_ < blocks_.size() ? blocks_[current_].used : 0;
+  return whole * kBlockSize + (kBlockSize - std::min(kBlockSize, used));
+}
+
+void StubCode::clear() {
+  for (Block& block : blocks_) block.used = 0;
+  current_ = 0;
+}
+
 const void* StubCode::add(std::span<const std::uint8_t> code) {
-  if (blocks_.empty() || blocks_.back().used + code.size() > kBlockSize)
-    if (code.size() > kBlockSize || !grow()) return nullptr;
-  Block& block = blocks_.back();
+  if (code.size() > kBlockSize) return nullptr;
+  if (current_ < blocks_.size() && blocks_[current_].used + code.size() > kBlockSize) ++current_;
+  if (current_ == blocks_.size() && !grow()) return nullptr;
+  Block& block = blocks_[current_];
   std::memcpy(block.writable + block.used, code.data(), code.size());
   const void* result = block.executable + block.used;
   block.used = (block.used + code.size() + kAlignment - 1) & ~(kAlignment - 1);

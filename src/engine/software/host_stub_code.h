@@ -7,7 +7,7 @@
 namespace vireo::engine {
 
 /// Executable memory that is never writable where it is executable: one memfd mapped twice. Code
-/// only gets added. Grows in blocks up to a limit, so that a guest cannot exhaust the host with it.
+/// gets added, and goes all at once. Grows in blocks up to a limit, so that a guest cannot exhaust the host with it.
 class StubCode {
  public:
   StubCode() = default;
@@ -17,6 +17,10 @@ class StubCode {
 
   /// Where the copy of `code` can be called; null if the limit is reached or the host refuses.
   const void* add(std::span<const std::uint8_t> code);
+  /// How many bytes can surely be added, as far as the limit goes.
+  std::size_t room() const;
+  /// Forgets all code. The memory is kept and used again.
+  void clear();
 
  private:
   struct Block {
@@ -27,6 +31,7 @@ class StubCode {
   bool grow();
 
   std::vector<Block> blocks_;
+  std::size_t current_ = 0;  ///< the block that is being filled; those behind it are empty
 };
 
 }  // namespace vireo::engine

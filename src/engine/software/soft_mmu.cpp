@@ -141,6 +141,10 @@ void SoftMmu::remember(LinearAddr address, const x86::Translation& translation, 
   entry.delta = reinterpret_cast<std::uint64_t>(host) - linear;
   entry.physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
                    (allowed && !directly ? TlbEntry::kWritableSlowly : 0);
+  if (translation.page_shift > kPageShift) {
+    entry.physical |= translation.page_shift > 22 ? TlbEntry::kHuge : TlbEntry::kLarge;
+    tlb.mark_large();
+  }
   tlb.entry(linear) = entry;
   tlb.mark_used();
 }
@@ -284,8 +288,7 @@ OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte>
   std::byte* host = memory_.host_page(physical);
   const bool aligned16 = expected.size() != 16 || (value(physical) & 15) == 0;
   if (parts.count == 1 && host != nullptr && aligned16) {
-    const bool rom = !memory_.view(physical).writable && !memory_.watched(physical);
-    if (!rom) {
+    if (!is_rom(physical)) {
       const bool done = exchange(host + (value(physical) & kPageMask), expected, desired);
       if (done && memory_.watched(physical)) memory_.note_write(physical, expected.size());
       return done;
@@ -301,6 +304,15 @@ OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte>
   }
   TRY(write(address, desired, who));
   return true;
+}
+
+/// A watched page does not say what it is.
+bool SoftMmu::is_rom(PhysAddr address) const {
+  if (memory_.view(address).writable) return false;
+  for (const memory::Region& region : memory_.regions())
+    if (value(address) - value(region.base) < region.size)
+      return region.kind == memory::RegionKind::kRom;
+  return false;
 }
 
 OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
@@ -363,7 +375,7 @@ std::uint64_t SoftMmu::read(PhysAddr address, std::size_t size) {
 bool SoftMmu::compare_exchange(PhysAddr address, std::size_t size, std::uint64_t expected,
                                std::uint64_t desired) {
   std::byte* host = memory_.host_page(address);
-  if (host == nullptr) return true;
+  if (host == nullptr || is_rom(address)) return true;
   const auto old = std::as_writable_bytes(std::span(&expected, 1)).first(size);
   const auto fresh = std::as_bytes(std::span(&desired, 1)).first(size);
   const bool done = exchange(host + (value(address) & kPageMask), old, fresh);

@@ -68,6 +68,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   void read_physical(PhysAddr address, std::span<std::byte> data);
   void write_physical(PhysAddr address, std::span<const std::byte> data);
   TlbIndex find_current() const;
+  bool is_rom(PhysAddr address) const;
   void note_data_access(std::uint64_t linear, std::size_t size, bool write);
 
   Cpu& cpu_;

@@ -65,6 +65,16 @@ TEST(SoftMmu, KeepsAWalkUntilThePageIsInvalidated) {
   EXPECT_EQ(w.physical<std::uint32_t>(0x201000), 3u);
 }
 
+TEST(SoftMmu, InvalidatingOnePageOfALargeOneDropsAllOfIt) {
+  World w;  // SDM vol. 3A, 4.10.2.3: as if there were a single translation
+  w.tables.map_large(kPage, 0x200000);
+  w.memory->write_value(PhysAddr{0x405000}, std::uint32_t{4});
+  ASSERT_TRUE(w.read<std::uint32_t>(kPage + 0x5000));
+  w.tables.map_large(kPage, 0x400000);
+  w.mmu.invalidate_page(LinearAddr{kPage});
+  EXPECT_EQ(w.read<std::uint32_t>(kPage + 0x5000).value(), 4u);
+}
+
 TEST(SoftMmu, SetsAccessedAndDirtyOnce) {
   World w;
   w.tables.map(kPage, 0x200000);
@@ -79,6 +89,16 @@ TEST(SoftMmu, SetsAccessedAndDirtyOnce) {
   EXPECT_EQ(w.tables.get(entry) & (Tables::kA | Tables::kD), Tables::kA | Tables::kD);
   EXPECT_TRUE(w.write<std::uint8_t>(kPage + 100, 1));
   EXPECT_EQ(counter.writes, 2u);
+}
+
+TEST(SoftMmu, PageTablesInRomAreNotWritten) {
+  World w;
+  const std::uint64_t entry = 0x200000 | Tables::kP | Tables::kW;
+  w.tables.put(w.tables.entry(kPage, 21), kRom | Tables::kP | Tables::kW);
+  w.memory->write_rom(PhysAddr{kRom}, bytes_of(entry));
+  EXPECT_TRUE(w.write<std::uint8_t>(kPage, 9));
+  EXPECT_EQ(w.physical<std::uint64_t>(kRom), entry);
+  EXPECT_EQ(w.physical<std::uint8_t>(0x200000), 9u);
 }
 
 TEST(SoftMmu, AnAccessAcrossPagesHappensWhollyOrNotAtAll) {
@@ -352,6 +372,15 @@ TEST(SoftMmu, CompareExchangeInRomAndDevicesReadsComparesAndWrites) {
   EXPECT_EQ(expected, 0x03020100u);
   EXPECT_TRUE(w.exchange<std::uint32_t>(kPage + 4096, expected, 5).value());
   EXPECT_EQ(w.machine.log.back(), "write4 0x3000000 0x5");
+}
+
+TEST(SoftMmu, CompareExchangeDoesNotWriteRomThatIsWatched) {
+  World w;
+  w.tables.map(kPage, kRom);
+  w.memory->watch(PhysAddr{kRom});
+  std::uint32_t expected = 0;
+  EXPECT_TRUE(w.exchange<std::uint32_t>(kPage, expected, 5).value());
+  EXPECT_EQ(w.physical<std::uint32_t>(kRom), 0u);
 }
 
 TEST(SoftMmu, CompareExchangeAcrossPagesIsWholeOrNothing) {

@@ -19,6 +19,8 @@ struct TlbEntry {
   static constexpr std::uint64_t kGlobal = 1;
   /// A write is allowed but must take the slow path: the page is watched or ROM.
   static constexpr std::uint64_t kWritableSlowly = 2;
+  /// Part of a page of up to 4 MiB, or of 1 GiB, all of which becomes stale at once.
+  static constexpr std::uint64_t kLarge = 4, kHuge = 8;
 };
 
 /// A direct-mapped translation cache for one kind of access (user, supervisor, ...). It holds only
@@ -38,14 +40,24 @@ class Tlb {
   void clear() {
     for (std::size_t i = 0; i < kEntries; ++i) invalidate(i);
     used_ = false;
+    has_large_ = false;
   }
   void clear_non_global() {
     if (!used_) return;
     for (std::size_t i = 0; i < kEntries; ++i)
       if ((entries_[i].physical & TlbEntry::kGlobal) == 0) invalidate(i);
   }
+  /// The page that holds the address, and all that is cached of a larger one.
+  /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {
     invalidate((linear >> kPageShift) & (kEntries - 1));
+    if (!has_large_) return;
+    for (std::size_t i = 0; i < kEntries; ++i) {
+      const TlbEntry& entry = entries_[i];
+      if ((entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge)) == 0) continue;
+      const unsigned shift = (entry.physical & TlbEntry::kHuge) ? 30 : 22;
+      if ((entry.read_tag ^ linear) >> shift == 0) invalidate(i);
+    }
   }
   /// Takes away the permission to write a physical page directly.
   void protect(PhysAddr page) {
@@ -60,6 +72,7 @@ class Tlb {
       }
   }
   void mark_used() { used_ = true; }
+  void mark_large() { has_large_ = true; }
   bool used() const { return used_; }
 
  private:
@@ -70,6 +83,7 @@ class Tlb {
 
   std::array<TlbEntry, kEntries> entries_;
   bool used_ = false;
+  bool has_large_ = false;
 };
 
 }  // namespace vireo::engine
