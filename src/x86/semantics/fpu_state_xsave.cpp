@@ -186,10 +186,8 @@ void commit(CpuState& state, const Restored& from, std::uint64_t components, std
   }
   if (components & xcr0::kSse)
     ((loaded & xcr0::kSse) ? from.legacy : empty).load_xmm(fpu, registers);
-  if (components & xcr0::kAvx)
-    std::copy_n(from.ymm_high.begin(), registers, fpu.ymm_high.begin());
-  if (components & xcr0::kPkru)
-    state.pkru = static_cast<std::uint32_t>(from.pkru);
+  if (components & xcr0::kAvx) std::copy_n(from.ymm_high.begin(), registers, fpu.ymm_high.begin());
+  if (components & xcr0::kPkru) state.pkru = static_cast<std::uint32_t>(from.pkru);
 }
 
 OrFault<> restore(CpuState& state, CpuPort& port, const Insn& insn, std::uint64_t enabled,
