@@ -59,7 +59,7 @@ void load(std::span<const std::uint8_t> bytes) {
   BootImage image{*kind, "kernel", {kernel.begin(), kernel.end()}, "console=ttyS0", {}};
   image.modules.push_back({"initrd", std::vector<std::byte>(5000, std::byte{0x5a})});
   static const auto map = memory_map(kMemory);
-  const auto state = load_kernel(image, {guest_memory(), map, 0xe0000});
+  const auto state = load_kernel(image, {guest_memory(), map, 0xe0000, {}});
   if (!state) VIREO_ASSERT(!state.error().message.empty());
 }
 

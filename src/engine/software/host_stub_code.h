@@ -7,7 +7,8 @@
 namespace vireo::engine {
 
 /// Executable memory that is never writable where it is executable: one memfd mapped twice. Code
-/// gets added, and goes all at once. Grows in blocks up to a limit, so that a guest cannot exhaust the host with it.
+/// gets added, and goes all at once. Grows in blocks up to a limit, so that a guest cannot exhaust
+/// the host with it.
 class StubCode {
  public:
   StubCode() = default;

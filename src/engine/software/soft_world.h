@@ -1,4 +1,7 @@
 #pragma once
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -6,9 +9,6 @@
 #include <span>
 #include <string>
 #include <vector>
-
-#include <fmt/format.h>
-#include <gtest/gtest.h>
 
 #include "engine/engine.h"
 #include "engine/software/cpu.h"
@@ -108,9 +108,8 @@ class PageTables {
 constexpr std::uint64_t kRamSize = 0x1000000, kRom = 0x2000000, kDevice = 0x3000000;
 
 inline std::unique_ptr<memory::GuestMemory> make_memory() {
-  return memory::GuestMemory::create(
-             {{PhysAddr{0}, kRamSize, memory::RegionKind::kRam, "ram"},
-              {PhysAddr{kRom}, 0x10000, memory::RegionKind::kRom, "rom"}})
+  return memory::GuestMemory::create({{PhysAddr{0}, kRamSize, memory::RegionKind::kRam, "ram"},
+                                      {PhysAddr{kRom}, 0x10000, memory::RegionKind::kRom, "rom"}})
       .value();
 }
 

@@ -33,7 +33,9 @@ Result<LinuxHeader> LinuxHeader::parse(std::span<const std::byte> file) {
   const std::uint64_t payload_at = (std::uint64_t{header.setup_sectors} + 1) * 512;
   // The jump at 0x200 spans the header: its displacement says where it ends.
   const std::uint64_t end = std::clamp<std::uint64_t>(0x202 + u8(0x201), 0x230, kEndOfHeader);
-  if (payload_at >= file.size() || end > file.size()) {
+  const std::uint64_t payload_size = std::uint64_t{u32(0x1f4)} * 16;  // rounded up
+  if (payload_at >= file.size() || end > file.size() ||
+      payload_size > file.size() - payload_at + 15) {
     return usage_error("the kernel file is cut off");
   }
   header.raw = file.subspan(kOffset, end - kOffset);

@@ -175,7 +175,7 @@ bool mend_missing_base(const ZydisDecodedInstruction& source, std::span<const st
     return false;
   const bool rex = (source.attributes & ZYDIS_ATTRIB_HAS_REX) && source.raw.rex.B;
   const bool vex = source.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && source.raw.vex.size == 3 &&
-                   source.raw.vex.B;
+                   source.raw.vex.B == 0;  // kept as it is encoded: inverted
   if (!rex && !vex) return false;
   std::copy_n(bytes.begin(), std::min(bytes.size(), mended.size()), mended.begin());
   if (rex) mended[source.raw.rex.offset] &= 0xfe;

@@ -17,7 +17,8 @@ tl::unexpected<Fault> segment_fault(SegmentIndex segment) {
 /// Offset and size against the limit. SDM vol. 3A, 5.3.
 bool within_limit(const Segment& segment, std::uint64_t offset, std::size_t size) {
   const std::uint64_t last = offset + (size ? size - 1 : 0);
-  if (!segment.expand_down()) return last <= segment.limit;
+  // A segment of 4 GiB has no end: addresses wrap.
+  if (!segment.expand_down()) return last <= segment.limit || segment.limit == 0xffffffff;
   const std::uint64_t top = segment.big() ? 0xffffffff : 0xffff;
   return offset > segment.limit && last <= top;
 }
