@@ -100,11 +100,11 @@ class Lanes {
 
   double read(std::uint8_t source, unsigned lane) const {
     const std::size_t size = arithmetic_.source_bits / 8u, offset = lane * size;
-    const std::byte* from = memory_ + offset;
-    if (source != LaneArithmetic::kMemory)
-      from = offset < 16
-                 ? reinterpret_cast<const std::byte*>(&before_.xmm[source & 15]) + offset
-                 : reinterpret_cast<const std::byte*>(&before_.ymm_high[source & 15]) + offset - 16;
+    const std::byte* from =
+        source == LaneArithmetic::kMemory ? memory_ + offset
+        : offset < 16
+            ? reinterpret_cast<const std::byte*>(&before_.xmm[source & 15]) + offset
+            : reinterpret_cast<const std::byte*>(&before_.ymm_high[source & 15]) + offset - 16;
     return size == 8 ? decode<double>(from) : static_cast<double>(decode<float>(from));
   }
 
