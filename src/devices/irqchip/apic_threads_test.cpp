@@ -52,8 +52,8 @@ struct Machine {
       if (!vector) return;
       if (*vector == kIpiVector) ++ipis[cpu];
       if (*vector == kLevelVector) {
+        io_apic.input(20).set_level(false);  // before the device may raise it again
         ++levels;
-        io_apic.input(20).set_level(false);
       }
       write(cpu, 0xb0, 0);
     }
