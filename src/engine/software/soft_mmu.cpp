@@ -1,6 +1,7 @@
 #include "engine/software/soft_mmu.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "x86/semantics/operands.h"
@@ -334,16 +335,23 @@ std::byte* SoftMmu::direct(LinearAddr address, std::size_t size, bool write) {
   return reinterpret_cast<std::byte*>(linear + entry.delta);
 }
 
+namespace {
+
+/// Devices take 1, 2, 4 or 8 bytes at a time.
+std::size_t device_chunk(std::size_t left) {
+  return std::bit_floor(std::min<std::size_t>(left, 8));
+}
+
+}  // namespace
+
 void SoftMmu::read_physical(PhysAddr address, std::span<std::byte> data) {
   if (const std::byte* host = memory_.host_page(address)) {
     std::memcpy(data.data(), host + (value(address) & kPageMask), data.size());
     return;
   }
   ++cpu_.counters.mmio_accesses;
-  // Devices take 1, 2, 4 or 8 bytes at a time.
   while (!data.empty()) {
-    const std::size_t chunk = std::size_t{1}
-                              << (63 - __builtin_clzll(std::min<std::size_t>(data.size(), 8)));
+    const std::size_t chunk = device_chunk(data.size());
     port_.mmio_read(address, data.first(chunk));
     data = data.subspan(chunk);
     address = address + chunk;
@@ -357,8 +365,7 @@ void SoftMmu::write_physical(PhysAddr address, std::span<const std::byte> data) 
   }
   ++cpu_.counters.mmio_accesses;
   while (!data.empty()) {
-    const std::size_t chunk = std::size_t{1}
-                              << (63 - __builtin_clzll(std::min<std::size_t>(data.size(), 8)));
+    const std::size_t chunk = device_chunk(data.size());
     port_.mmio_write(address, data.first(chunk));
     data = data.subspan(chunk);
     address = address + chunk;
