@@ -10,13 +10,6 @@ std::uint64_t stack_mask(const Segment& segment, StackMode mode) {
   return segment.big() ? 0xffffffff : 0xffff;
 }
 
-/// SDM vol. 3A, 5.3.
-bool within_limit(const Segment& segment, std::uint64_t offset, std::uint64_t size) {
-  const std::uint64_t last = offset + size - 1;
-  if (!segment.expand_down()) return last <= segment.limit || segment.limit == 0xffffffff;
-  return offset > segment.limit && last <= (segment.big() ? 0xffffffff : 0xffff);
-}
-
 }  // namespace
 
 StackAccess::StackAccess(const CpuState& state, CpuPort& port)

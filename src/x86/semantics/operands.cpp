@@ -14,7 +14,8 @@ tl::unexpected<Fault> segment_fault(SegmentIndex segment) {
   return fault(segment == kSs ? Vector::kSS : Vector::kGP, 0);
 }
 
-/// Offset and size against the limit. SDM vol. 3A, 5.3.
+}  // namespace
+
 bool within_limit(const Segment& segment, std::uint64_t offset, std::size_t size) {
   const std::uint64_t last = offset + (size ? size - 1 : 0);
   // A segment of 4 GiB has no end: addresses wrap.
@@ -22,8 +23,6 @@ bool within_limit(const Segment& segment, std::uint64_t offset, std::size_t size
   const std::uint64_t top = segment.big() ? 0xffffffff : 0xffff;
   return offset > segment.limit && last <= top;
 }
-
-}  // namespace
 
 bool canonical(const CpuState& state, std::uint64_t address) {
   const unsigned bits = (state.cr4 & cr4::kLa57) ? 57 : 48;

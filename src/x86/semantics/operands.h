@@ -12,6 +12,9 @@ enum class Use : std::uint8_t { kRead, kWrite, kExecute };
 /// The offset part of the memory operand, cut to the address size.
 std::uint64_t effective_address(const CpuState& state, const Insn& insn);
 
+/// Whether `size` bytes at the offset lie in the segment, up or down. SDM vol. 3A, 5.3.
+bool within_limit(const Segment& segment, std::uint64_t offset, std::size_t size);
+
 /// Segment base + offset after the limit, type and canonical checks for `size` bytes. The fault is
 /// #SS(0) for the stack segment, else #GP(0).
 OrFault<LinearAddr> linear_address(const CpuState& state, SegmentIndex segment,
