@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "x86/cpuid/isa_feature.h"
+#include "x86/decode/effects.h"
 
 namespace vireo::x86 {
 namespace {
@@ -225,11 +226,13 @@ DecodeStatus decode(std::span<const std::uint8_t> bytes, CodeSize code_size,
   insn.far = source.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
   if (insn.vex) insn.vector_length = source.raw.vex.L ? 32 : 16;
   std::copy_n(bytes.begin(), source.length, insn.bytes.begin());
+  insn.layout = layout_of(source);
 
   if (rule.kind == IsaRule::Kind::kNop) {
     insn.mnemonic = ZYDIS_MNEMONIC_NOP;
     return DecodeStatus::kOk;
   }
+  insn.effects = effects_of(source, operands);
   bool have_immediate = false, have_memory = false;
   for (std::size_t i = 0; i < source.operand_count && insn.operand_count < 4; ++i)
     if (i < source.operand_count_visible || is_addressed_implicitly(source, operands[i]))

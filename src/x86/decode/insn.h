@@ -51,6 +51,32 @@ struct MemoryOperand {
   bool vsib = false;  ///< `index` is a vector register (gathers)
 };
 
+/// What an instruction does to the general registers and the arithmetic flags; masks. What the
+/// operating system does after a fault or a transfer to it is not here.
+struct Effects {
+  /// Bit n: GPR n, implicit operands and address registers included. A register that is written in
+  /// part (8 or 16 bits) or conditionally counts as read too.
+  std::uint16_t gpr_read = 0;
+  /// May be written, in whole or in part, implicit ones included (RSP of PUSH, RCX of REP).
+  std::uint16_t gpr_written = 0;
+  std::uint16_t flags_read = 0;     ///< bits of rflags::kArithmetic; POPF and INT n read them all
+  std::uint16_t flags_written = 0;  ///< may change or become undefined
+  /// Surely overwritten, or undefined and never what they were before, whatever the operands: a
+  /// subset of `flags_written`. Nothing where the count of a shift is not known to be other than 0.
+  std::uint16_t flags_killed = 0;
+  bool operator==(const Effects&) const = default;
+};
+
+/// Where the parts of the encoding stand in Insn::bytes; 0: not there.
+struct Layout {
+  std::uint8_t opcode = 0;  ///< offset of the last opcode byte; 0 where that is the first byte
+  std::uint8_t modrm = 0, sib = 0, displacement = 0, immediate = 0;
+  std::uint8_t displacement_size = 0;  ///< in bytes
+  std::uint8_t immediate_size = 0;     ///< of all immediates together, in bytes
+  std::uint8_t vex = 0;                ///< offset of C4 or C5, plus 1
+  std::uint8_t rex = 0;                ///< offset of REX, plus 1
+};
+
 /// One decoded instruction, independent of where it stands. SDM vol. 2A, chapter 2.
 /// `operands` holds the explicit ones in Intel order.
 struct Insn {
@@ -74,6 +100,8 @@ struct Insn {
   std::uint64_t immediate = 0;
   std::uint64_t immediate2 = 0;
   std::array<std::uint8_t, 15> bytes{};
+  Effects effects;
+  Layout layout;
 };
 
 }  // namespace vireo::x86
