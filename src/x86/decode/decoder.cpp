@@ -12,7 +12,7 @@
 namespace vireo::x86 {
 namespace {
 
-ZydisDecoder make_decoder(CodeSize code_size, const FeatureSet& features) {
+ZydisDecoder make_decoder(CodeSize code_size, bool tzcnt, bool lzcnt) {
   ZydisDecoder decoder;
   switch (code_size) {
     case CodeSize::k16:
@@ -30,9 +30,27 @@ ZydisDecoder make_decoder(CodeSize code_size, const FeatureSet& features) {
   for (auto mode : {ZYDIS_DECODER_MODE_MPX, ZYDIS_DECODER_MODE_CET, ZYDIS_DECODER_MODE_CLDEMOTE,
                     ZYDIS_DECODER_MODE_WBNOINVD})
     ZydisDecoderEnableMode(&decoder, mode, ZYAN_FALSE);
-  ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_TZCNT, features.has(Feature::kBmi1));
-  ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_LZCNT, features.has(Feature::kAbm));
+  ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_TZCNT, tzcnt);
+  ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_LZCNT, lzcnt);
   return decoder;
+}
+
+constexpr std::size_t decoder_index(CodeSize code_size, bool tzcnt, bool lzcnt) {
+  return static_cast<std::size_t>(code_size) * 4 + (tzcnt ? 2 : 0) + (lzcnt ? 1 : 0);
+}
+
+/// Made once: setting one up costs nearly a tenth of what decoding does.
+const ZydisDecoder& decoder_for(CodeSize code_size, const FeatureSet& features) {
+  static const std::array<ZydisDecoder, 12> kDecoders = [] {
+    std::array<ZydisDecoder, 12> made;
+    for (auto size : {CodeSize::k16, CodeSize::k32, CodeSize::k64})
+      for (bool tzcnt : {false, true})
+        for (bool lzcnt : {false, true})
+          made[decoder_index(size, tzcnt, lzcnt)] = make_decoder(size, tzcnt, lzcnt);
+    return made;
+  }();
+  return kDecoders[decoder_index(code_size, features.has(Feature::kBmi1),
+                                 features.has(Feature::kAbm))];
 }
 
 /// The general register's number and width; false for any other register.
@@ -197,7 +215,7 @@ DecodeStatus decode(std::span<const std::uint8_t> bytes, CodeSize code_size,
                     const FeatureSet& features, Insn& insn) {
   const std::size_t available = std::min(bytes.size(), kMaxInsnLength);
   if (available == 0) return DecodeStatus::kNeedMoreBytes;
-  const ZydisDecoder decoder = make_decoder(code_size, features);
+  const ZydisDecoder& decoder = decoder_for(code_size, features);
   ZydisDecodedInstruction source;
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
   ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes.data(), available, &source, operands);
