@@ -1,11 +1,13 @@
 #include "engine/engines.h"
 
 #include "engine/interpreter/interpreter.h"
+#include "engine/translator/translator.h"
 
 namespace vireo::engine {
 
 std::vector<EngineInfo> engines() {
-  return {{"interpreter", "executes every instruction in software; runs on any host", true, ""}};
+  return {{"translator", "translates guest code to host code; several times faster", true, ""},
+          {"interpreter", "executes every instruction in software; runs on any host", true, ""}};
 }
 
 Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::GuestMemory& memory) {
@@ -16,7 +18,10 @@ Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::Gue
       known += info.name;
       continue;
     }
-    if (info.available) return make_interpreter(memory);
+    if (info.available) {
+      if (info.name == "translator") return make_translator(memory);
+      return make_interpreter(memory);
+    }
     if (name == info.name) return host_error("engine {} cannot run here: {}", name, info.reason);
   }
   return usage_error("there is no engine named '{}'; choose auto or one of: {}", name, known);

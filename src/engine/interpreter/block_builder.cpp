@@ -274,7 +274,7 @@ Block* BlockBuilder::finish(Draft& draft) {
   exit.offset = static_cast<std::uint16_t>(draft.bytes);
   Op& entry = draft.ops[0];
   entry = {};
-  entry.run = op_enter;
+  entry.run = enter_;
   const std::size_t instructions = draft.count - 2;
   entry.immediate = instructions;
   for (std::size_t i = 1; i < draft.count; ++i)

@@ -10,9 +10,10 @@ namespace vireo::engine::interpreter {
 /// resolves its operands.
 class BlockBuilder {
  public:
+  /// `enter` becomes the first operation of every block.
   BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs, memory::GuestMemory& memory,
-               const x86::CpuidModel& model)
-      : cpu_(cpu), cache_(cache), stubs_(stubs), memory_(memory), model_(model) {}
+               const x86::CpuidModel& model, OpHandler enter)
+      : cpu_(cpu), cache_(cache), stubs_(stubs), memory_(memory), model_(model), enter_(enter) {}
 
   /// The block that starts at `linear`, whose first byte is at `physical`. A fault if its first
   /// instruction cannot be fetched. An instruction that does not exist becomes an operation that
@@ -35,6 +36,7 @@ class BlockBuilder {
   HostStubs& stubs_;
   memory::GuestMemory& memory_;
   const x86::CpuidModel& model_;
+  const OpHandler enter_;
 };
 
 /// Where an instruction goes on that leaves the page of `linear`. #GP(0) if it leaves canonical

@@ -1,6 +1,7 @@
 #include <bit>
 
 #include "engine/interpreter/handlers.h"
+#include "engine/software/attention.h"
 #include "engine/software/host_stub.h"
 #include "x86/semantics/operands.h"
 
@@ -13,21 +14,6 @@ void op_enter(const Op* op, Cpu* cpu) {
 }
 
 void op_nop(const Op* op, Cpu* cpu) { VIREO_TAIL op[1].run(op + 1, cpu); }
-
-namespace {
-
-/// Whether the run loop has to look at the state before the next instruction.
-bool needs_attention(const Cpu* cpu, std::uint64_t flags_before) {
-  const x86::CpuState& state = cpu->state;
-  const std::uint64_t set = state.rflags & ~flags_before;
-  return cpu->leave_block || cpu->events.any() ||
-         (state.sti_shadow | state.mov_ss_shadow | state.activity) != 0 ||
-         ((state.rflags & x86::rflags::kTf) | (set & x86::rflags::kIf)) != 0 ||
-         (state.rflags & x86::rflags::kRf) != 0 || state.pending_debug != 0 ||
-         (state.nmi_pending && !state.nmi_blocked) || (state.dr7 & 0xff) != 0;
-}
-
-}  // namespace
 
 void op_call_handler(const Op* op, Cpu* cpu) {
   ++cpu->counters.handler_calls;
@@ -47,7 +33,7 @@ void op_call_handler(const Op* op, Cpu* cpu) {
     cpu->raise(done.error());
     VIREO_TAIL leave_before(op, cpu);
   }
-  if (needs_attention(cpu, flags_before)) {
+  if (needs_attention(*cpu, flags_before)) {
     cpu->counters.instructions -= op->remaining - 1u;
     return;
   }

@@ -20,12 +20,16 @@ bool is(const x86::CpuState& state, Activity activity) {
 }  // namespace
 
 InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory)
+    : InterpreterVcpu(context, memory, std::make_shared<Cpu>(), op_enter) {}
+
+InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory,
+                                 std::shared_ptr<Cpu> cpu, OpHandler enter)
     : context_(context),
-      cpu_(std::make_unique<Cpu>()),
+      cpu_(std::move(cpu)),
       mmu_(*cpu_, memory, context.port, context.cpuid),
       port_(*cpu_, mmu_, context),
       blocks_(*cpu_, memory, leave_before, leave_at_entry),
-      builder_(*cpu_, blocks_, stubs_, memory, context.cpuid) {
+      builder_(*cpu_, blocks_, stubs_, memory, context.cpuid, enter) {
   cpu_->mmu = &mmu_;
   cpu_->blocks = &blocks_;
   cpu_->port = &port_;
@@ -275,6 +279,10 @@ std::optional<ExitReason> InterpreterVcpu::step() {
   return {};
 }
 
+void InterpreterVcpu::execute() {
+  if (const Op* entry = find_block(cpu_.get())) entry->run(entry, cpu_.get());
+}
+
 Result<ExitReason> InterpreterVcpu::run() {
   blocks_.enter_guest();
   cpu_->fault_pending = false;
@@ -289,7 +297,7 @@ Result<ExitReason> InterpreterVcpu::run() {
       continue;
     }
     cpu_->state.rflags &= ~rflags::kRf;
-    if (const Op* entry = find_block(cpu_.get())) entry->run(entry, cpu_.get());
+    execute();
     if (cpu_->fault_pending) exit = deliver_pending_fault();
   }
   HostStubs::sync(cpu_->state);

@@ -13,9 +13,14 @@
 
 namespace vireo::engine::interpreter {
 
-class InterpreterVcpu final : public EngineVcpu {
+/// The run loop of a software engine and, by itself, the interpreter. An engine that executes some
+/// code by other means derives from it, brings a larger Cpu and puts its own operation in front of
+/// every block.
+class InterpreterVcpu : public EngineVcpu {
  public:
   InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory);
+  InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory, std::shared_ptr<Cpu> cpu,
+                  OpHandler enter);
   ~InterpreterVcpu() override;
 
   Result<ExitReason> run() override;
@@ -26,13 +31,23 @@ class InterpreterVcpu final : public EngineVcpu {
   void store(x86::CpuState& state) const override;
   std::vector<Counter> counters() const override;
 
- private:
+ protected:
+  /// Runs code from state.rip on until there is something to look at, or a fault is pending.
+  virtual void execute();
   static const Op* find_block(Cpu* cpu);
   static const Op* find_linked(const Op* branch, Cpu* cpu);
   x86::OrFault<Block*> find(BlockMode mode);
   x86::OrFault<Block*> find_within_limit(std::uint64_t limit);
   BlockMode mode() const;
 
+  VcpuContext context_;
+  std::shared_ptr<Cpu> cpu_;
+  SoftMmu mmu_;
+  SoftPort port_;
+  HostStubs stubs_;
+  BlockCache blocks_;
+
+ private:
   /// Everything that can happen between two instructions. An answer ends run().
   std::optional<ExitReason> between_instructions();
   bool take_events();
@@ -45,12 +60,6 @@ class InterpreterVcpu final : public EngineVcpu {
   std::optional<ExitReason> deliver(const x86::Event& event);
   std::uint64_t instruction_breakpoints() const;
 
-  VcpuContext context_;
-  std::unique_ptr<Cpu> cpu_;
-  SoftMmu mmu_;
-  SoftPort port_;
-  HostStubs stubs_;
-  BlockCache blocks_;
   BlockBuilder builder_;
   bool interrupt_hint_ = false;  ///< the irqchip may have a vector for us
 };

@@ -84,7 +84,8 @@ void BlockCache::link(Op* branch, Block& target) {
 }
 
 bool BlockCache::full() const {
-  return arena_.size() >= kMaxChunks || (cpu_.stubs != nullptr && cpu_.stubs->nearly_full());
+  return arena_.size() >= kMaxChunks || (cpu_.stubs != nullptr && cpu_.stubs->nearly_full()) ||
+         (derived_ != nullptr && derived_->nearly_full());
 }
 
 void BlockCache::trim() {
@@ -98,6 +99,7 @@ void BlockCache::flush() {
   retired_.clear();
   pages_.clear();
   arena_.clear();
+  if (derived_ != nullptr) derived_->flush();
   if (cpu_.stubs != nullptr) cpu_.stubs->clear();
   cpu_.jump_tag += 0x100;
 }
@@ -134,7 +136,7 @@ void BlockCache::serve_others() {
 void BlockCache::serve_watches() {
   const std::lock_guard lock(remote_mutex_);
   if (remote_watches_.size() >= kMaxRemote)
-    for (Tlb& tlb : cpu_.tlbs) tlb.clear();
+    for (Tlb& tlb : cpu_.tlbs) tlb.clear(), cpu_.stack_window = Cpu::kNoWindow;
   else
     for (const PhysAddr page : remote_watches_) protect(page);
   remote_watches_.clear();
@@ -143,6 +145,7 @@ void BlockCache::serve_watches() {
 
 void BlockCache::protect(PhysAddr page) {
   for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
+  cpu_.stack_window = Cpu::kNoWindow;
 }
 
 void BlockCache::on_watch(PhysAddr page) {
@@ -182,6 +185,7 @@ void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
 void BlockCache::invalidate(PhysAddr address, std::size_t size) {
   if (size == 0) return;
   const std::uint64_t first = value(address), last = first + size - 1;
+  if (derived_ != nullptr) derived_->invalidate(first, last);
   for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;
@@ -211,7 +215,7 @@ void BlockCache::forget_in_page(std::uint64_t page, const Block* block) {
   const auto found = pages_.find(page);
   if (found == pages_.end()) return;
   std::erase(found->second, block);
-  if (!found->second.empty()) return;
+  if (!found->second.empty() || (derived_ != nullptr && derived_->uses_page(page))) return;
   pages_.erase(found);
   memory_.unwatch(PhysAddr{page << kPageShift});
 }

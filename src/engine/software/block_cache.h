@@ -14,6 +14,18 @@
 
 namespace vireo::engine {
 
+/// What else was made from the bytes of guest code and goes with the blocks. Called on the vCPU's
+/// thread, between blocks or inside a write.
+class DerivedCode {
+ public:
+  virtual ~DerivedCode() = default;
+  virtual bool uses_page(std::uint64_t page_number) const = 0;
+  /// Guest-physical bytes `first` to `last` are about to be or have been written.
+  virtual void invalidate(std::uint64_t first, std::uint64_t last) = 0;
+  virtual void flush() = 0;
+  virtual bool nearly_full() const = 0;
+};
+
 /// Decoded guest code, keyed by guest-physical address and mode. Pages that code was decoded from
 /// are watched; a write that touches a block makes every one of its operations leave the block, the
 /// next one included when the block is running. Belongs to one vCPU. Other threads only tell it
@@ -23,6 +35,9 @@ class BlockCache final : public memory::PageListener {
  public:
   BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale);
   ~BlockCache() override;
+
+  /// Before the first block is made. Null: there is none.
+  void set_derived(DerivedCode* derived) { derived_ = derived; }
 
   Block* find(PhysAddr start, std::uint32_t mode) const;
   /// Memory for a block's operations; lives until flush().
@@ -66,6 +81,7 @@ class BlockCache final : public memory::PageListener {
 
   Cpu& cpu_;
   memory::GuestMemory& memory_;
+  DerivedCode* derived_ = nullptr;
   const OpHandler leave_;  ///< put in place of the operations of a block that is gone
   const OpHandler stale_;  ///< and of its entry
   std::atomic<std::thread::id> owner_ = std::this_thread::get_id();

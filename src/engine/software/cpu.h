@@ -36,6 +36,14 @@ struct JumpCacheEntry {
   const Op* entry = nullptr;
 };
 
+/// Told when linear addresses may lead elsewhere than before.
+class MappingListener {
+ public:
+  virtual ~MappingListener() = default;
+  virtual void mappings_flushed(x86::TlbFlush kind) = 0;
+  virtual void page_invalidated(std::uint64_t linear) = 0;
+};
+
 /// Counted by cause; shown by `--stats`.
 struct CpuCounters {
   std::uint64_t instructions = 0;
@@ -77,7 +85,12 @@ struct alignas(64) Cpu {
   BlockCache* blocks = nullptr;
   x86::CpuPort* port = nullptr;
   HostStubs* stubs = nullptr;
-  EngineVcpu* vcpu = nullptr;  ///< whose state this is
+  EngineVcpu* vcpu = nullptr;                   ///< whose state this is
+  MappingListener* mapping_listener = nullptr;  ///< null: nobody asks
+  /// Host address of a page that generated code may use as stack without asking the TLB, as long as
+  /// the TLB would let it; kNoWindow is far from every host address.
+  static constexpr std::uint64_t kNoWindow = 1ull << 63;
+  std::uint64_t stack_window = kNoWindow;
   /// Finds or makes the block at state.rip; null if there is a fault to deliver instead.
   const Op* (*find_block)(Cpu* cpu) = nullptr;
   /// The same for a branch whose target is fixed: links the branch to it where that is allowed.

@@ -56,7 +56,10 @@ void SoftMmu::refresh_mode() {
     mode_ = mode;
     flush(only_tables ? x86::TlbFlush::kNonGlobal : x86::TlbFlush::kAll);
   }
-  current_ = find_current();
+  if (const TlbIndex current = find_current(); current != current_) {
+    current_ = current;
+    cpu_.stack_window = Cpu::kNoWindow;
+  }
   watching_ = has_data_breakpoint(state.dr7);
   // Under watch nothing may hit: the table that is never filled is used.
   const TlbIndex table = watching_ ? TlbIndex::kAlignmentChecked : current_;
@@ -87,12 +90,16 @@ void SoftMmu::flush(x86::TlbFlush kind) {
     else
       tlb.clear_non_global();
   }
+  cpu_.stack_window = Cpu::kNoWindow;
+  if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->mappings_flushed(kind);
   cpu_.jump_tag += 0x100;
   cpu_.leave_block = true;
 }
 
 void SoftMmu::invalidate_page(LinearAddr address) {
   for (Tlb& tlb : cpu_.tlbs) tlb.invalidate_page(value(address));
+  cpu_.stack_window = Cpu::kNoWindow;
+  if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_invalidated(value(address));
   cpu_.jump_tag += 0x100;
   cpu_.leave_block = true;
 }
@@ -319,6 +326,19 @@ bool SoftMmu::is_rom(PhysAddr address) const {
 OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
   const TlbIndex who = cpu_.state.cpl() == 3 ? TlbIndex::kUser : TlbIndex::kSupervisor;
   return translate_page(address, Access::kExecute, who);
+}
+
+x86::OrFault<x86::Translation> SoftMmu::walk_code(LinearAddr address) {
+  x86::WalkRequest request;
+  request.address = address;
+  request.access = Access::kExecute;
+  request.user = cpu_.state.cpl() == 3;
+  return x86::walk_pages(mode_, *this, request);
+}
+
+bool SoftMmu::fill(LinearAddr address, bool write, TlbIndex who) {
+  if (!x86::canonical(cpu_.state, value(address))) return false;
+  return translate_page(address, write ? Access::kWrite : Access::kRead, who).has_value();
 }
 
 bool SoftMmu::is_device(LinearAddr address) {

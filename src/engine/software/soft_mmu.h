@@ -31,6 +31,11 @@ class SoftMmu final : public x86::PhysicalMemory {
                                       std::span<const std::byte> desired, TlbIndex who);
   /// The physical address of the instruction byte at a canonical linear address.
   x86::OrFault<PhysAddr> translate_code(LinearAddr address);
+  /// The page of the instruction byte, and whether it is global.
+  x86::OrFault<x86::Translation> walk_code(LinearAddr address);
+  /// Enters the page into a translation cache as an access would, if the access is allowed and to
+  /// memory. False: there is a fault to be had, in 64-bit mode.
+  bool fill(LinearAddr address, bool write, TlbIndex who);
   /// The host address of `size` bytes of RAM that lie in one page and may be accessed directly;
   /// null if the slow path has to be taken. Faults are left to the slow path too.
   std::byte* direct(LinearAddr address, std::size_t size, bool write);

@@ -133,6 +133,23 @@ MemoryOperand memory_operand(const ZydisDecodedOperand& source) {
   return memory;
 }
 
+OperandPlace place_of(ZydisOperandEncoding encoding) {
+  switch (encoding) {
+    case ZYDIS_OPERAND_ENCODING_NONE:
+      return OperandPlace::kImplicit;
+    case ZYDIS_OPERAND_ENCODING_MODRM_REG:
+      return OperandPlace::kReg;
+    case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+      return OperandPlace::kRm;
+    case ZYDIS_OPERAND_ENCODING_OPCODE:
+      return OperandPlace::kOpcode;
+    case ZYDIS_OPERAND_ENCODING_NDSNDD:
+      return OperandPlace::kVvvv;
+    default:
+      return OperandPlace::kOther;
+  }
+}
+
 void convert_operand(const ZydisDecodedOperand& source, Insn& insn, bool& have_immediate,
                      bool& have_memory) {
   Operand& operand = insn.operands[insn.operand_count];
@@ -140,6 +157,7 @@ void convert_operand(const ZydisDecodedOperand& source, Insn& insn, bool& have_i
   switch (source.type) {
     case ZYDIS_OPERAND_TYPE_REGISTER:
       operand = register_operand(source);
+      operand.place = place_of(source.encoding);
       break;
     case ZYDIS_OPERAND_TYPE_MEMORY: {
       operand.kind = OperandKind::kMemory;

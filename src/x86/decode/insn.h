@@ -32,10 +32,21 @@ enum class OperandKind : std::uint8_t {
   kFar,         ///< ptr16:16 or ptr16:32: offset in Insn::immediate, selector in Insn::immediate2
 };
 
+/// Which field of the encoding names an operand.
+enum class OperandPlace : std::uint8_t {
+  kImplicit,  ///< none: the opcode implies it
+  kReg,       ///< ModRM.reg
+  kRm,        ///< ModRM.rm, as a register
+  kOpcode,    ///< the low three bits of the opcode
+  kVvvv,      ///< VEX.vvvv
+  kOther,     ///< the top of an immediate byte
+};
+
 struct Operand {
   OperandKind kind = OperandKind::kNone;
   std::uint8_t number = 0;
   std::uint16_t width = 0;  ///< in bytes; 0 where it has no meaning (LEA's memory, INVLPG)
+  OperandPlace place = OperandPlace::kImplicit;  ///< of a register
 };
 
 inline constexpr std::uint8_t kNoRegister = 0xff;

@@ -1,0 +1,48 @@
+#include "engine/translator/code_memory.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/unique_fd.h"
+
+namespace vireo::engine::translator {
+
+Result<CodeMemory> CodeMemory::create() {
+  const UniqueFd fd(memfd_create("vireo-code", MFD_CLOEXEC));
+  if (!fd || ftruncate(fd.get(), kSize) != 0)
+    return host_error("no memory for translated code: {}", std::strerror(errno));
+  CodeMemory memory;
+  // SAFETY: fresh mappings of our own file.
+  void* writable = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  if (writable == MAP_FAILED)
+    return host_error("no memory for translated code: {}", std::strerror(errno));
+  memory.writable_ = static_cast<std::uint8_t*>(writable);
+  void* executable = mmap(nullptr, kSize, PROT_READ | PROT_EXEC, MAP_SHARED, fd.get(), 0);
+  if (executable == MAP_FAILED)
+    return host_error("the host forbids executable memory: {}", std::strerror(errno));
+  memory.executable_ = static_cast<std::uint8_t*>(executable);
+  return memory;
+}
+
+CodeMemory::CodeMemory(CodeMemory&& other) noexcept
+    : writable_(std::exchange(other.writable_, nullptr)),
+      executable_(std::exchange(other.executable_, nullptr)),
+      used_(other.used_),
+      kept_(other.kept_) {}
+
+CodeMemory::~CodeMemory() {
+  if (writable_ != nullptr) munmap(writable_, kSize);
+  if (executable_ != nullptr) munmap(executable_, kSize);
+}
+
+void CodeMemory::commit(std::size_t bytes) {
+  constexpr std::size_t kAlignment = 32;
+  used_ = std::min(kSize, (used_ + bytes + kAlignment - 1) & ~(kAlignment - 1));
+}
+
+}  // namespace vireo::engine::translator

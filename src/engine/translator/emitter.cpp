@@ -1,0 +1,361 @@
+#include "engine/translator/emitter.h"
+
+#include <array>
+
+#include "engine/interpreter/handlers.h"
+#include "x86/cpu_state.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
+
+/// The displaced registers among the operands that are not addresses.
+struct DisplacedOperands {
+  std::array<std::uint8_t, 4> gpr{};
+  unsigned count = 0;
+
+  explicit DisplacedOperands(const x86::Insn& insn) {
+    for (unsigned i = 0; i < insn.operand_count; ++i) {
+      const x86::Operand& operand = insn.operands[i];
+      if (operand.kind != x86::OperandKind::kGpr || !displaced(operand.number)) continue;
+      bool known = false;
+      for (unsigned j = 0; j < count; ++j) known = known || gpr[j] == operand.number;
+      if (!known) gpr[count++] = operand.number;
+    }
+  }
+};
+
+/// Puts `host` wherever the instruction's encoding names `guest` outside of an address.
+bool replace(const x86::Insn& insn, unsigned guest, std::uint8_t host, Placement& placement) {
+  for (unsigned i = 0; i < insn.operand_count; ++i) {
+    const x86::Operand& operand = insn.operands[i];
+    if (operand.kind != x86::OperandKind::kGpr || operand.number != guest) continue;
+    switch (operand.place) {
+      case x86::OperandPlace::kReg:
+        placement.reg = host;
+        break;
+      case x86::OperandPlace::kRm:
+      case x86::OperandPlace::kOpcode:
+        placement.rm = host;
+        break;
+      case x86::OperandPlace::kVvvv:
+        placement.vvvv = host;
+        break;
+      default:
+        return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::uint64_t Emitter::tag_at(std::int64_t page_offset) const {
+  return (translation_->tag & ~kPageMask) + static_cast<std::uint64_t>(page_offset);
+}
+
+void Emitter::bytes(const std::uint8_t* code, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) db(code[i]);
+}
+
+std::uint32_t Emitter::add_site(const Step& step) {
+  Site site;
+  site.from = translation_;
+  site.tag = tag_of(step);
+  site.insn = step.insn;
+  site.handler = interpreter::find_handler(step.insn);
+  tables_.sites.push_back(site);
+  const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
+  step_sites_.push_back(number);
+  return number;
+}
+
+void Emitter::emit_poll(bool flags_live, Xbyak::Label& leave) {
+  putSeg(gs);
+  if (!flags_live) {
+    cmp(dword_at(at::kEvents), 0);
+    jne(leave, T_NEAR);
+    return;
+  }
+  Xbyak::Label& none = new_label();
+  store(at::kScratch, rcx);
+  putSeg(gs);
+  mov(ecx, dword_at(at::kEvents));
+  jrcxz(none);
+  load(rcx, at::kScratch);
+  jmp(leave, T_NEAR);
+  L(none);
+  load(rcx, at::kScratch);
+}
+
+/// Whether R10 is this translation's address, without touching the flags. Spoils R11.
+void Emitter::compare_keeping_flags(Xbyak::Label& other) {
+  Xbyak::Label& same = new_label();
+  store(at::kScratch, rcx);
+  if (translation_->relative) {
+    load(rcx, at::kCodeBase);
+    lea(rcx, ptr[rcx + translation_->tag]);
+  } else {
+    mov(rcx, translation_->tag);
+  }
+  not_(rcx);
+  lea(rcx, ptr[rcx + r10 + 1]);
+  jrcxz(same);
+  load(rcx, at::kScratch);
+  jmp(other, T_NEAR);
+  L(same);
+  load(rcx, at::kScratch);
+}
+
+void Emitter::emit_heads(const Superblock& block) {
+  Xbyak::Label& other = new_label();
+  Xbyak::Label& leave = new_label();
+  Xbyak::Label& indirect = new_label();
+  Xbyak::Label& polling = new_label();
+  Xbyak::Label& entry = new_label();
+  const bool live = block.flags_live_at_entry;
+  const std::uint64_t tag = translation_->tag;
+  L(indirect);
+  if (translation_->relative) {
+    putSeg(gs);
+    mov(r11, ptr[r11 * 8 + (at::kBranchBase + at::branch_half(translation_->mode.user))]);
+    store(at::kCodeBase, r11);
+  }
+  if (live) {
+    compare_keeping_flags(other);
+  } else if (translation_->relative) {
+    lea(r11, ptr[r11 + tag]);
+    cmp(r10, r11);
+    jne(other, T_NEAR);
+  } else {
+    cmp(r10, static_cast<std::uint32_t>(tag));
+    jne(other, T_NEAR);
+  }
+  L(polling);
+  emit_poll(live, leave);
+  align(32);
+  L(entry);
+  const std::uint32_t self = add_exit(translation_->tag);
+  cold_.push_back([this, &other, &leave, self] {
+    L(other);
+    jump_to(glue_.indirect);
+    L(leave);
+    mov(r11d, self);
+    jump_to(glue_.exit);
+  });
+  after_.push_back([this, &indirect, &polling, &entry] {
+    translation_->entry = executable(entry);
+    translation_->entry_polling = executable(polling);
+    translation_->entry_indirect = executable(indirect);
+  });
+  if (block.stack_low != block.stack_high) emit_stack_check(entry);
+}
+
+/// The span that the block uses of the stack is within the window; otherwise C++ moves the window,
+/// or names code that does without.
+void Emitter::emit_stack_check(Xbyak::Label& entry) {
+  Xbyak::Label& cold = new_label();
+  const int span = block_->stack_high - block_->stack_low;
+  lea(r10, ptr[rsp + disp(block_->stack_low)]);
+  putSeg(gs);
+  sub(r10, qword_at(at::kWindow));
+  cmp(r10, static_cast<std::uint32_t>(static_cast<int>(TranslatorCpu::kWindowSize) - span));
+  ja(cold, T_NEAR);
+  Site site;
+  site.from = translation_;
+  site.tag = translation_->tag;
+  site.stack_low = block_->stack_low;
+  site.stack_high = block_->stack_high;
+  tables_.sites.push_back(site);
+  const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
+  cold_.push_back([this, &cold, number] {
+    L(cold);
+    mov(r11d, number);
+    jump_to(glue_.call_saved);
+  });
+  after_.push_back([this, number, &entry] { tables_.sites[number].resume = executable(entry); });
+  flags_ = Flags::kDead;
+}
+
+void Emitter::ensure_vectors(std::size_t index) {
+  if (vectors_known_) return;
+  vectors_known_ = true;
+  spoil_flags(index);
+  Xbyak::Label& cold = new_label();
+  Xbyak::Label& loaded = new_label();
+  putSeg(gs);
+  cmp(byte_at(at::kVectorsLoaded), 0);
+  je(cold, T_NEAR);
+  L(loaded);
+  cold_.push_back([this, &cold, &loaded] {
+    L(cold);
+    lea(r11, ptr[rip + loaded]);
+    store(at::kResume, r11);
+    jump_to(glue_.load_vectors);
+  });
+}
+
+/// The instruction itself, with what is displaced brought to where it can be named.
+void Emitter::copy(std::size_t index) {
+  const Step& now = step(index);
+  const x86::Insn& insn = now.insn;
+  const DisplacedOperands operands(insn);
+  // What the scratch registers hold when the instruction runs.
+  const bool native = now.on_stack;
+  const bool simple = now.has_memory && !native && (is_simple(now) || constant_address(now));
+  const unsigned available = !now.has_memory || native ? 2 : 1;
+  if (operands.count > available) return interpret(index);
+  const std::array<std::uint8_t, 2> scratch =
+      !now.has_memory || native || simple ? std::array<std::uint8_t, 2>{x86::kR10, x86::kR11}
+                                          : std::array<std::uint8_t, 2>{x86::kR11, x86::kR10};
+  Placement placement;
+  for (unsigned i = 0; i < operands.count; ++i)
+    if (!replace(insn, operands.gpr[i], scratch[i], placement)) return interpret(index);
+  placement.to_memory = now.has_memory;
+  // Whether it can be encoded does not depend on the displacement.
+  placement.memory.base = x86::kR10;
+  placement.memory.index = x86::kR11;
+  std::array<std::uint8_t, kMaxEncoding> code;
+  if (reencode(insn, placement, code.data()) == 0) return interpret(index);
+
+  if (now.kind == Kind::kVector) ensure_vectors(index);
+  if (now.has_memory) placement.memory = access(index, operands.count).memory;
+  need_flags(index);
+  for (unsigned i = 0; i < operands.count; ++i)
+    load_guest(Xbyak::Reg64(scratch[i]), operands.gpr[i]);
+  bytes(code.data(), reencode(insn, placement, code.data()));
+  for (unsigned i = 0; i < operands.count; ++i)
+    if (insn.effects.gpr_written >> operands.gpr[i] & 1)
+      store_guest(operands.gpr[i], Xbyak::Reg64(scratch[i]));
+}
+
+void Emitter::address_to_register(const Step& now) {
+  const x86::Insn& insn = now.insn;
+  const x86::MemoryOperand& memory = insn.memory;
+  const unsigned to = insn.operands[0].number;
+  const bool wide = insn.operands[0].width == 8;
+  const auto in_place = [](unsigned gpr) { return gpr == x86::kNoRegister || !displaced(gpr); };
+  if (memory.base != x86::kRipBase && in_place(memory.base) && in_place(memory.index) &&
+      !displaced(to)) {
+    bytes(insn.bytes.data(), insn.length);
+    return;
+  }
+  if (memory.base == x86::kRipBase) {
+    const std::uint64_t tag =
+        tag_of(now) + insn.length + static_cast<std::uint64_t>(memory.displacement);
+    rip_to(r10, tag);
+  } else {
+    Step address = now;
+    address.insn.memory.segment = x86::kDs;
+    effective_address(address);
+  }
+  if (!wide) mov(r10d, r10d);
+  if (displaced(to))
+    store_guest(to, r10);
+  else
+    mov(Xbyak::Reg64(static_cast<int>(to)), r10);
+}
+
+/// ADD, SUB or LEA of a constant to RSP. The host's sum has the guest's flags only by chance.
+void Emitter::adjust_stack(std::size_t index) {
+  const Step& now = step(index);
+  const x86::Insn& insn = now.insn;
+  const bool lea_form = insn.mnemonic == ZYDIS_MNEMONIC_LEA;
+  const auto amount = static_cast<std::int32_t>(
+      lea_form ? insn.memory.displacement : static_cast<std::int64_t>(insn.immediate));
+  if (!lea_form && now.flags_live != 0) {
+    load_guest(r10, x86::kRsp);
+    if (insn.mnemonic == ZYDIS_MNEMONIC_ADD)
+      add(r10, imm(amount));
+    else
+      sub(r10, imm(amount));
+  }
+  lea(rsp, ptr[rsp + disp(insn.mnemonic == ZYDIS_MNEMONIC_SUB ? -amount : amount)]);
+}
+
+/// C++ executes the instruction, unless it has to leave.
+void Emitter::interpret(std::size_t index) {
+  const Step& now = step(index);
+  const std::uint32_t site = add_site(now);
+  if (flags_ == Flags::kRecipe || (flags_ == Flags::kDead && recipe_intact(producer_, index))) {
+    emit_recipe(producer_);
+    flags_ = Flags::kHost;
+  }
+  mov(r11d, site);
+  jump_to(flags_ == Flags::kHost ? glue_.call : glue_.call_saved);
+  if (flags_ == Flags::kSaved) flags_ = Flags::kHost;
+  if (!translation_->mode.user && now.insn.mnemonic == ZYDIS_MNEMONIC_STAC)
+    tlb_ = TlbIndex::kSmapSuspended;
+  if (!translation_->mode.user && now.insn.mnemonic == ZYDIS_MNEMONIC_CLAC)
+    tlb_ = TlbIndex::kSupervisor;
+}
+
+void Emitter::emit_step(std::size_t index) {
+  const Step& now = step(index);
+  step_sites_.clear();
+  switch (now.kind) {
+    case Kind::kCopy:
+    case Kind::kVector:
+      copy(index);
+      break;
+    case Kind::kNothing:
+      break;
+    case Kind::kLea:
+      address_to_register(now);
+      break;
+    case Kind::kPush:
+      push(index);
+      break;
+    case Kind::kPop:
+      pop(index);
+      break;
+    case Kind::kAdjustStack:
+      adjust_stack(index);
+      break;
+    case Kind::kLeave:
+      leave(index);
+      break;
+    case Kind::kCall:
+    case Kind::kJump:
+      call_or_jump(index);
+      break;
+    case Kind::kBranch:
+      branch(index);
+      break;
+    case Kind::kReturn:
+      return_near(index);
+      break;
+    case Kind::kInterpret:
+      interpret(index);
+      break;
+  }
+  after_step(index);
+  if (step_sites_.empty()) return;
+  Xbyak::Label& behind = new_label();
+  L(behind);
+  after_.push_back([this, sites = step_sites_, &behind] {
+    for (const std::uint32_t site : sites) tables_.sites[site].resume = executable(behind);
+  });
+}
+
+void Emitter::emit(const Superblock& block, Translation& translation) {
+  block_ = &block;
+  translation_ = &translation;
+  flags_ = Flags::kHost;
+  producer_ = kNobody;
+  vectors_known_ = false;
+  tlb_ = translation.mode.user ? TlbIndex::kUser : TlbIndex::kSupervisor;
+  emit_heads(block);
+  for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);
+  if (block.falls_through) fall_through();
+  for (std::size_t i = 0; i < cold_.size(); ++i) cold_[i]();
+  ready();
+  for (const Cold& action : after_) action();
+  translation.first = block.first;
+  translation.last = block.last;
+  translation.code_bytes = getSize();
+  memory_.commit(getSize());
+}
+
+}  // namespace vireo::engine::translator

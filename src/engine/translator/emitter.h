@@ -1,0 +1,138 @@
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/assert.h"
+#include "engine/translator/assembler.h"
+#include "engine/translator/code_memory.h"
+#include "engine/translator/glue.h"
+#include "engine/translator/reencode.h"
+#include "engine/translator/superblock.h"
+#include "engine/translator/translation.h"
+
+namespace vireo::engine::translator {
+
+/// Numbers of sites and exits are what generated code holds; the lists only grow between flushes.
+struct CodeTables {
+  std::deque<Site> sites;
+  std::deque<Exit> exits;
+};
+
+/// Writes the host code of one superblock.
+///
+/// R10 and R11 are the scratch registers; the guest's R10 and R11 are in CpuState. A register that
+/// is not where the instruction names it (these two, and RSP, which is kept in host form) is
+/// "displaced": it is brought to a scratch register and taken back.
+class Emitter : Assembler {
+ public:
+  Emitter(CodeMemory& memory, const Glue& glue, CodeTables& tables)
+      : Assembler(memory.writable(), memory.room()),
+        memory_(memory),
+        glue_(glue),
+        tables_(tables) {}
+
+  /// Fills in entries and exits of `translation`, whose start, tag and mode are set.
+  void emit(const Superblock& block, Translation& translation);
+
+ private:
+  /// Where the guest's arithmetic flags are.
+  enum class Flags : std::uint8_t {
+    kHost,    ///< in the host's
+    kSaved,   ///< in Cpu::flags
+    kRecipe,  ///< to be had again by what set them, at `producer_`
+    kDead,    ///< nobody asks for them before they are set again
+  };
+  /// A memory operand that has passed its check.
+  struct Placed {
+    HostMemory memory;
+    bool r10_free = false;
+    bool r11_free = false;
+  };
+  /// Code that runs seldom, behind the rest.
+  using Cold = std::function<void()>;
+
+  // emitter.cpp
+  void emit_heads(const Superblock& block);
+  void emit_step(std::size_t index);
+  void emit_poll(bool flags_live, Xbyak::Label& leave);
+  void emit_stack_check(Xbyak::Label& entry);
+  void compare_keeping_flags(Xbyak::Label& other);
+  void copy(std::size_t index);
+  void adjust_stack(std::size_t index);
+  void interpret(std::size_t index);
+  void ensure_vectors(std::size_t index);
+  void address_to_register(const Step& step);
+  void bytes(const std::uint8_t* code, std::size_t size);
+  std::uint32_t add_site(const Step& step);
+  std::uint64_t tag_of(const Step& step) const { return tag_at(step.offset); }
+  std::uint64_t tag_at(std::int64_t page_offset) const;
+
+  // emitter_memory.cpp
+  void load_guest(const Xbyak::Reg64& to, unsigned gpr);
+  void store_guest(unsigned gpr, const Xbyak::Reg64& from);
+  void rip_to(const Xbyak::Reg64& to, std::uint64_t tag);
+  void effective_address(const Step& step);
+  bool is_simple(const Step& step) const;
+  std::optional<std::int32_t> constant_address(const Step& step) const;
+  Placed native_stack(const Step& step) const;
+  Placed access(std::size_t index, unsigned scratch_wanted);
+  void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
+  Placed stack_slot(std::size_t index, std::int32_t displacement, bool write);
+  void load_from_tlb();
+  void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
+  void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
+
+  // emitter_flags.cpp
+  void spoil_flags(std::size_t index);
+  void need_flags(std::size_t index);
+  void after_step(std::size_t index);
+  bool recipe_lasts(std::size_t producer, std::size_t index) const;
+  bool recipe_intact(std::size_t producer, std::size_t index) const;
+  void emit_recipe(std::size_t producer);
+  void emit_restore();
+
+  // emitter_branch.cpp
+  void push(std::size_t index);
+  void pop(std::size_t index);
+  void leave(std::size_t index);
+  void push_return_address(std::size_t index);
+  void call_or_jump(std::size_t index);
+  void branch(std::size_t index);
+  void return_near(std::size_t index);
+  void go_to(std::int64_t page_offset, std::uint16_t from);
+  void go_to_other_page(std::int64_t page_offset);
+  void fall_through();
+  void jump_indirect();
+  void link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8_t* patch,
+                 Xbyak::Label& stub);
+  std::uint32_t add_exit(std::uint64_t tag);
+
+  const std::uint8_t* executable(const Xbyak::Label& label) const {
+    VIREO_ASSERT(label.getAddress() != nullptr);
+    return memory_.executable(label.getAddress());
+  }
+  void jump_to(const std::uint8_t* executable) { jmp(memory_.writable(executable), T_NEAR); }
+  const Step& step(std::size_t index) const { return block_->steps[index]; }
+
+  CodeMemory& memory_;
+  const Glue& glue_;
+  CodeTables& tables_;
+  const Superblock* block_ = nullptr;
+  Translation* translation_ = nullptr;
+  Xbyak::Label& new_label() { return labels_.emplace_back(); }
+
+  std::deque<Xbyak::Label> labels_;  ///< Xbyak's labels must not be copied before they stand
+  std::vector<Cold> cold_;
+  std::vector<Cold> after_;                ///< once all labels are known
+  std::vector<std::uint32_t> step_sites_;  ///< of the step that is being written
+  Flags flags_ = Flags::kHost;
+  static constexpr std::size_t kNobody = ~std::size_t{0};
+  std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again
+  TlbIndex tlb_ = TlbIndex::kSupervisor;
+  bool vectors_known_ = false;  ///< they are loaded from here on
+};
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,251 @@
+#include <limits>
+
+#include "engine/translator/emitter.h"
+#include "x86/cpu_state.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
+
+Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
+
+bool fits32(std::uint64_t number) {
+  const auto signed_number = static_cast<std::int64_t>(number);
+  return signed_number >= std::numeric_limits<std::int32_t>::min() &&
+         signed_number <= std::numeric_limits<std::int32_t>::max();
+}
+
+}  // namespace
+
+void Emitter::push(std::size_t index) {
+  const Step& now = step(index);
+  const x86::Operand& operand = now.insn.operands[0];
+  const bool immediate = operand.kind == x86::OperandKind::kImmediate;
+  if (now.on_stack) {
+    if (immediate) {
+      Xbyak::CodeGenerator::push(qword, static_cast<std::uint32_t>(now.insn.immediate));
+    } else if (operand.number == x86::kRsp) {
+      load_guest(r10, x86::kRsp);
+      Xbyak::CodeGenerator::push(r10);
+    } else if (displaced(operand.number)) {
+      putSeg(gs);
+      Xbyak::CodeGenerator::push(qword_at(at::gpr(operand.number)));
+    } else {
+      Xbyak::CodeGenerator::push(host(operand.number));
+    }
+    return;
+  }
+  stack_slot(index, -8, true);
+  if (immediate) {
+    mov(qword[r10], now.insn.immediate);
+  } else if (displaced(operand.number)) {
+    load_guest(r11, operand.number);
+    mov(ptr[r10], r11);
+  } else {
+    mov(ptr[r10], host(operand.number));
+  }
+  lea(rsp, ptr[rsp - 8]);
+}
+
+void Emitter::pop(std::size_t index) {
+  const Step& now = step(index);
+  const unsigned to = now.insn.operands[0].number;
+  if (now.on_stack) {
+    if (displaced(to)) {
+      putSeg(gs);
+      Xbyak::CodeGenerator::pop(qword_at(at::gpr(to)));
+    } else {
+      Xbyak::CodeGenerator::pop(host(to));
+    }
+    return;
+  }
+  stack_slot(index, 0, false);
+  if (displaced(to)) {
+    mov(r10, ptr[r10]);
+    store(at::gpr(to), r10);
+  } else {
+    mov(host(to), ptr[r10]);
+  }
+  lea(rsp, ptr[rsp + 8]);
+}
+
+/// RSP = RBP; POP RBP.
+void Emitter::leave(std::size_t index) {
+  spoil_flags(index);
+  const std::uint32_t site = add_site(step(index));
+  Xbyak::Label& retry = new_label();
+  L(retry);
+  after_.push_back([this, site, &retry] { tables_.sites[site].retry = executable(retry); });
+  mov(r10, rbp);
+  check(index, site, 8, false, 1);
+  load_from_tlb();
+  mov(r10, ptr[rbp + r11]);
+  load(rsp, at::kStackDelta);
+  lea(rsp, ptr[rsp + rbp + 8]);
+  mov(rbp, r10);
+}
+
+/// The address of the next instruction. Spoils the scratch registers, but keeps
+/// TranslatorCpu::target.
+void Emitter::push_return_address(std::size_t index) {
+  const Step& now = step(index);
+  const std::uint64_t tag = tag_of(now) + now.insn.length;
+  const bool constant = !translation_->relative && fits32(tag);
+  if (now.on_stack) {
+    if (constant) {
+      Xbyak::CodeGenerator::push(qword, static_cast<std::uint32_t>(tag));
+    } else {
+      rip_to(r10, tag);
+      Xbyak::CodeGenerator::push(r10);
+    }
+    return;
+  }
+  stack_slot(index, -8, true);
+  if (constant) {
+    mov(qword[r10], tag);
+  } else {
+    rip_to(r11, tag);
+    mov(ptr[r10], r11);
+  }
+  lea(rsp, ptr[rsp - 8]);
+}
+
+/// R10 is the target. Keeps the flags.
+void Emitter::jump_indirect() {
+  movzx(r11d, r10w);
+  putSeg(gs);
+  jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
+}
+
+void Emitter::call_or_jump(std::size_t index) {
+  const Step& now = step(index);
+  const bool call = now.kind == Kind::kCall;
+  if (is_direct(now)) {
+    if (call) push_return_address(index);
+    need_flags(index);
+    go_to(branch_target(now), now.offset);
+    return;
+  }
+  const x86::Operand& operand = now.insn.operands[0];
+  if (now.has_memory) {
+    const Placed placed = access(index, 0);
+    Xbyak::RegExp address = host(placed.memory.base);
+    if (placed.memory.index != HostMemory::kNone) address = address + host(placed.memory.index) * 1;
+    mov(r10, ptr[address + disp(placed.memory.displacement)]);
+    if (call) {
+      store(at::kTarget, r10);
+      push_return_address(index);
+    }
+  } else if (call) {
+    // PUSH may change what RSP or the scratch registers hold, but no operand.
+    push_return_address(index);
+  }
+  need_flags(index);
+  if (now.has_memory) {
+    if (call) load(r10, at::kTarget);
+  } else if (displaced(operand.number)) {
+    load_guest(r10, operand.number);
+  } else {
+    mov(r10, host(operand.number));
+  }
+  jump_indirect();
+}
+
+void Emitter::return_near(std::size_t index) {
+  const Step& now = step(index);
+  const auto released = static_cast<int>(
+      now.insn.operands[0].kind == x86::OperandKind::kImmediate ? now.insn.immediate : 0);
+  if (now.on_stack) {
+    need_flags(index);
+    Xbyak::CodeGenerator::pop(r10);
+    if (released != 0) lea(rsp, ptr[rsp + disp(released)]);
+  } else {
+    stack_slot(index, 0, false);
+    mov(r10, ptr[r10]);
+    lea(rsp, ptr[rsp + disp(8 + released)]);
+    need_flags(index);
+  }
+  jump_indirect();
+}
+
+std::uint32_t Emitter::add_exit(std::uint64_t tag) {
+  Exit exit;
+  exit.from = translation_;
+  exit.tag = tag;
+  tables_.exits.push_back(exit);
+  const auto number = static_cast<std::uint32_t>(tables_.exits.size() - 1);
+  translation_->exits.push_back(number);
+  return number;
+}
+
+/// The jump whose displacement stands at `patch` goes to the code at the page offset once that is
+/// known, and to `stub` until then.
+void Emitter::link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8_t* patch,
+                        Xbyak::Label& stub) {
+  const std::uint32_t number = add_exit(tag_at(page_offset));
+  Exit& exit = tables_.exits[number];
+  exit.patch = patch;
+  exit.backward = page_offset <= from;
+  cold_.push_back([this, &stub, number] {
+    L(stub);
+    mov(r11d, number);
+    jump_to(glue_.exit);
+  });
+  after_.push_back([this, &stub, number] { tables_.exits[number].stub = executable(stub); });
+}
+
+/// To code of another page: where that is must be looked up, for the mapping may change.
+void Emitter::go_to_other_page(std::int64_t page_offset) {
+  const std::uint64_t tag = tag_at(page_offset);
+  rip_to(r10, tag);
+  if (translation_->relative) return jump_indirect();
+  mov(r11d, static_cast<std::uint32_t>(tag & (TranslatorCpu::kBranchEntries - 1)));
+  putSeg(gs);
+  jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
+}
+
+void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
+  if (!in_page(page_offset)) return go_to_other_page(page_offset);
+  Xbyak::Label& stub = new_label();
+  jmp(stub, T_NEAR);
+  link_exit(page_offset, from, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+}
+
+void Emitter::fall_through() {
+  const std::size_t last = block_->steps.size() - 1;
+  if (flags_ == Flags::kRecipe) emit_recipe(producer_);
+  if (flags_ == Flags::kSaved) emit_restore();
+  go_to(block_->next, step(last).offset);
+}
+
+void Emitter::branch(std::size_t index) {
+  const Step& now = step(index);
+  need_flags(index);
+  Xbyak::Label& stub = new_label();
+  // 0f 8x rel32 for 7x rel8 and 0f 8x rel32 alike.
+  const auto condition = static_cast<std::uint8_t>(now.insn.opcode & 15);
+  const auto jump_if = [&](Xbyak::Label& label) {
+    using Jump = void (Xbyak::CodeGenerator::*)(const Xbyak::Label&, LabelType);
+    static constexpr Jump kJumps[16] = {
+        &Xbyak::CodeGenerator::jo,  &Xbyak::CodeGenerator::jno,  &Xbyak::CodeGenerator::jb,
+        &Xbyak::CodeGenerator::jnb, &Xbyak::CodeGenerator::jz,   &Xbyak::CodeGenerator::jnz,
+        &Xbyak::CodeGenerator::jbe, &Xbyak::CodeGenerator::jnbe, &Xbyak::CodeGenerator::js,
+        &Xbyak::CodeGenerator::jns, &Xbyak::CodeGenerator::jp,   &Xbyak::CodeGenerator::jnp,
+        &Xbyak::CodeGenerator::jl,  &Xbyak::CodeGenerator::jnl,  &Xbyak::CodeGenerator::jle,
+        &Xbyak::CodeGenerator::jnle};
+    (this->*kJumps[condition])(label, T_NEAR);
+  };
+  jump_if(stub);
+  const std::int64_t target = branch_target(now);
+  if (in_page(target)) {
+    link_exit(target, now.offset, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+    return;
+  }
+  cold_.push_back([this, &stub, target] {
+    L(stub);
+    go_to_other_page(target);
+  });
+}
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,122 @@
+#include "engine/translator/emitter.h"
+#include "x86/cpu_state.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
+
+/// General registers that a recipe for the step's flags reads; empty if there is none.
+std::optional<std::uint16_t> recipe_registers(const Step& step) {
+  const x86::Insn& insn = step.insn;
+  const auto &a = insn.operands[0], &b = insn.operands[1];
+  if (step.kind != Kind::kCopy || step.has_memory || a.kind != x86::OperandKind::kGpr ||
+      displaced(a.number))
+    return {};
+  const bool with_register = b.kind == x86::OperandKind::kGpr;
+  const auto first = static_cast<std::uint16_t>(1u << a.number);
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_TEST:
+      if (b.kind == x86::OperandKind::kImmediate) return first;
+      if (!with_register || displaced(b.number)) return {};
+      return static_cast<std::uint16_t>(first | 1u << b.number);
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_XOR:
+      return first;
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+/// Nothing between the producer and the step has changed what the recipe reads.
+bool Emitter::recipe_intact(std::size_t producer, std::size_t index) const {
+  if (producer == kNobody) return false;
+  const auto registers = recipe_registers(step(producer));
+  if (!registers) return false;
+  for (std::size_t i = producer + 1; i < index; ++i)
+    if (step(i).insn.effects.gpr_written & *registers) return false;
+  return true;
+}
+
+/// And nothing will as long as somebody may ask for the flags.
+bool Emitter::recipe_lasts(std::size_t producer, std::size_t index) const {
+  if (!recipe_intact(producer, index)) return false;
+  const std::uint16_t registers = *recipe_registers(step(producer));
+  bool broken = false;
+  for (std::size_t i = index; i < block_->steps.size(); ++i) {
+    const Step& use = step(i);
+    if (use.flags_used != 0 && broken) return false;
+    if (use.flags_live == 0 || (use.insn.effects.flags_killed & use.flags_live) == use.flags_live)
+      return true;
+    broken = broken || (use.insn.effects.gpr_written & registers) != 0;
+  }
+  return !broken;
+}
+
+/// The host's flags are about to be overwritten in front of the step itself.
+void Emitter::spoil_flags(std::size_t index) {
+  if (flags_ != Flags::kHost) return;
+  const Step& next = step(index);
+  const auto kept = next.flags_live & ~next.insn.effects.flags_killed;
+  if ((next.flags_used | kept) == 0) {
+    flags_ = Flags::kDead;
+  } else if (recipe_lasts(producer_, index)) {
+    flags_ = Flags::kRecipe;
+  } else {
+    store(at::kScratch, rax);
+    take_flags();
+    load(rax, at::kScratch);
+    flags_ = Flags::kSaved;
+  }
+}
+
+/// The guest's flags become the host's. Touches no other register.
+void Emitter::need_flags(std::size_t index) {
+  if (step(index).flags_used == 0) return;
+  if (flags_ == Flags::kRecipe) emit_recipe(producer_);
+  if (flags_ == Flags::kSaved) emit_restore();
+  flags_ = Flags::kHost;
+}
+
+void Emitter::after_step(std::size_t index) {
+  if (!step(index).defines_flags()) return;
+  flags_ = Flags::kHost;
+  producer_ = recipe_registers(step(index)) ? index : kNobody;
+}
+
+/// CMP and TEST once more; for AND, OR and XOR a TEST of the result, which sets all flags alike.
+void Emitter::emit_recipe(std::size_t producer) {
+  const x86::Insn& insn = step(producer).insn;
+  const auto mnemonic = insn.mnemonic;
+  if (mnemonic == ZYDIS_MNEMONIC_CMP || mnemonic == ZYDIS_MNEMONIC_TEST) {
+    bytes(insn.bytes.data(), insn.length);
+    return;
+  }
+  const int number = insn.operands[0].number;
+  switch (insn.operands[0].width) {
+    case 1:
+      test(Xbyak::Reg8(number, number >= 4), Xbyak::Reg8(number, number >= 4));
+      break;
+    case 2:
+      test(Xbyak::Reg16(number), Xbyak::Reg16(number));
+      break;
+    case 4:
+      test(Xbyak::Reg32(number), Xbyak::Reg32(number));
+      break;
+    default:
+      test(Xbyak::Reg64(number), Xbyak::Reg64(number));
+      break;
+  }
+}
+
+void Emitter::emit_restore() {
+  store(at::kScratch, rax);
+  bring_flags();
+  load(rax, at::kScratch);
+}
+
+}  // namespace vireo::engine::translator

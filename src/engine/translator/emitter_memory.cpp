@@ -1,0 +1,248 @@
+#include <limits>
+
+#include "engine/translator/emitter.h"
+#include "x86/cpu_state.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+using x86::kNoRegister;
+using x86::kRipBase;
+
+bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
+
+bool fits32(std::int64_t number) {
+  return number >= std::numeric_limits<std::int32_t>::min() &&
+         number <= std::numeric_limits<std::int32_t>::max();
+}
+
+Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
+
+std::size_t tag_member(bool write) {
+  return write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag);
+}
+
+}  // namespace
+
+void Emitter::load_guest(const Xbyak::Reg64& to, unsigned gpr) {
+  if (gpr == x86::kRsp) {
+    load(to, at::kNegativeDelta);
+    lea(to, ptr[to + rsp]);
+  } else {
+    load(to, at::gpr(gpr));
+  }
+}
+
+void Emitter::store_guest(unsigned gpr, const Xbyak::Reg64& from) {
+  if (gpr == x86::kRsp) {
+    load(rsp, at::kStackDelta);
+    lea(rsp, ptr[rsp + from]);
+  } else {
+    store(at::gpr(gpr), from);
+  }
+}
+
+/// The address that the tag stands for.
+void Emitter::rip_to(const Xbyak::Reg64& to, std::uint64_t tag) {
+  const auto number = static_cast<std::int64_t>(tag);
+  if (!translation_->relative) {
+    mov(to, tag);
+  } else if (fits32(number)) {
+    load(to, at::kCodeBase);
+    lea(to, ptr[to + disp(number)]);
+  } else {
+    const Xbyak::Reg64& other = to.getIdx() == r10.getIdx() ? r11 : r10;
+    mov(to, tag);
+    store(at::kScratch, other);
+    load(other, at::kCodeBase);
+    lea(to, ptr[to + other]);
+    load(other, at::kScratch);
+  }
+}
+
+/// Into R10, the segment's base included. Spoils R11 and, with FS and GS, the flags.
+void Emitter::effective_address(const Step& step) {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  if (memory.base == kRipBase) {
+    rip_to(r10, tag_of(step) + step.insn.length + static_cast<std::uint64_t>(memory.displacement));
+  } else if (memory.base == kNoRegister && memory.index == kNoRegister) {
+    mov(r10, static_cast<std::uint64_t>(memory.displacement));
+  } else {
+    Xbyak::RegExp address;
+    if (memory.base != kNoRegister) {
+      if (displaced(memory.base)) load_guest(r10, memory.base);
+      address = displaced(memory.base) ? r10 : host(memory.base);
+    }
+    if (memory.index != kNoRegister) {
+      if (displaced(memory.index)) load_guest(r11, memory.index);
+      const Xbyak::Reg64 index = displaced(memory.index) ? r11 : host(memory.index);
+      const Xbyak::RegExp scaled = index * (1 << memory.scale_shift);
+      address = memory.base != kNoRegister ? address + scaled : scaled;
+    }
+    lea(r10, ptr[address + disp(memory.displacement)]);
+  }
+  if (memory.segment >= x86::kFs) {
+    putSeg(gs);
+    add(r10, qword_at(at::segment_base(memory.segment)));
+  }
+}
+
+/// [base + displacement]: the operand as it is, plus the distance to the host's address.
+bool Emitter::is_simple(const Step& step) const {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  return memory.base < 16 && !displaced(memory.base) && memory.index == kNoRegister &&
+         memory.segment < x86::kFs;
+}
+
+/// An address that is known now and does not leave its page.
+std::optional<std::int32_t> Emitter::constant_address(const Step& step) const {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  if (memory.segment >= x86::kFs || memory.index != kNoRegister || step.alignment > 1) return {};
+  auto address = memory.displacement;
+  if (memory.base == kRipBase) {
+    if (translation_->relative) return {};
+    address += static_cast<std::int64_t>(tag_of(step)) + step.insn.length;
+  } else if (memory.base != kNoRegister) {
+    return {};
+  }
+  const std::uint64_t in_page = static_cast<std::uint64_t>(address) & kPageMask;
+  if (!fits32(address) || in_page + step.memory_size > kPageSize) return {};
+  return static_cast<std::int32_t>(address);
+}
+
+Emitter::Placed Emitter::native_stack(const Step& step) const {
+  HostMemory memory;
+  memory.base = x86::kRsp;
+  memory.displacement = static_cast<std::int32_t>(step.insn.memory.displacement);
+  return {memory, true, true};
+}
+
+/// From "ja cold" or "jne cold": the address is put together again, then C++ decides.
+void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant) {
+  const Flags flags = flags_;
+  const std::size_t producer = producer_;
+  const TlbIndex tlb = tlb_;
+  cold_.push_back([this, index, site, &from, constant, flags, producer, tlb] {
+    L(from);
+    const Step& missed = step(index);
+    const bool write = tables_.sites[site].write;
+    if (constant) {
+      mov(r10, static_cast<std::uint64_t>(std::int64_t{*constant_address(missed)}));
+    } else {
+      putSeg(gs);
+      add(r10, ptr[r11 + at::tlb(tlb, tag_member(write))]);
+    }
+    store(at::kMissAddress, r10);
+    const bool again =
+        flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
+    if (again) emit_recipe(producer);
+    mov(r11d, site);
+    jump_to(again || flags == Flags::kHost ? glue_.miss : glue_.miss_saved);
+  });
+}
+
+void Emitter::note_access(std::uint32_t number, unsigned size, bool write, unsigned alignment) {
+  Site& site = tables_.sites[number];
+  site.tlb = tlb_;
+  site.write = write;
+  site.size = static_cast<std::uint16_t>(size);
+  site.alignment = static_cast<std::uint16_t>(alignment);
+}
+
+/// R10 holds the linear address. Behind it R10 is the offset in the page and R11 that of the entry
+/// in the TLB.
+void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool write,
+                    unsigned alignment) {
+  Xbyak::Label& cold = new_label();
+  rorx(r11, r10, 7);
+  and_(r11d, static_cast<std::uint32_t>((Tlb::kEntries - 1) * sizeof(TlbEntry)));
+  putSeg(gs);
+  sub(r10, ptr[r11 + at::tlb(tlb_, tag_member(write))]);
+  cmp(r10, static_cast<std::uint32_t>(kPageSize - size));
+  ja(cold, T_NEAR);
+  if (alignment > 1) {
+    test(r10d, alignment - 1);
+    jnz(cold, T_NEAR);
+  }
+  note_access(site, size, write, alignment);
+  cold_miss(index, site, cold, false);
+}
+
+/// The memory operand, checked, with at least so many scratch registers left over as are wanted.
+Emitter::Placed Emitter::access(std::size_t index, unsigned scratch_wanted) {
+  const Step& now = step(index);
+  if (now.on_stack && (now.kind == Kind::kCopy || now.kind == Kind::kVector))
+    return native_stack(now);
+  spoil_flags(index);
+  const std::uint32_t site = add_site(now);
+  Xbyak::Label& retry = new_label();
+  L(retry);
+  after_.push_back([this, site, &retry] { tables_.sites[site].retry = executable(retry); });
+  Placed result;
+  if (const auto address = constant_address(now)) {
+    const auto page = static_cast<std::uint32_t>(*address) & ~static_cast<std::uint32_t>(kPageMask);
+    const std::uint64_t number = static_cast<std::uint64_t>(std::int64_t{*address}) >> kPageShift;
+    const auto entry = static_cast<std::size_t>(number & (Tlb::kEntries - 1)) * sizeof(TlbEntry);
+    Xbyak::Label& cold = new_label();
+    putSeg(gs);
+    cmp(qword_at(at::tlb(tlb_, entry + tag_member(now.memory_written))), page);
+    jne(cold, T_NEAR);
+    note_access(site, now.memory_size, now.memory_written, 1);
+    cold_miss(index, site, cold, true);
+    load(r11, at::tlb(tlb_, entry + offsetof(TlbEntry, delta)));
+    result.memory.base = x86::kR11;
+    result.memory.displacement = *address;
+    result.r10_free = true;
+    return result;
+  }
+  effective_address(now);
+  check(index, site, now.memory_size, now.memory_written, now.alignment);
+  if (is_simple(now)) {
+    load_from_tlb();
+    result.memory.base = now.insn.memory.base;
+    result.memory.index = x86::kR11;
+    result.memory.displacement = static_cast<std::int32_t>(now.insn.memory.displacement);
+    result.r10_free = true;
+    return result;
+  }
+  putSeg(gs);
+  add(r10, ptr[r11 + at::tlb(tlb_, tag_member(now.memory_written))]);
+  result.memory.base = x86::kR10;
+  if (scratch_wanted == 0) {
+    load_from_tlb();
+    result.memory.index = x86::kR11;
+  } else {
+    putSeg(gs);
+    add(r10, ptr[r11 + at::tlb(tlb_, offsetof(TlbEntry, delta))]);
+    result.r11_free = true;
+  }
+  return result;
+}
+
+/// R11: from the place of the entry to the distance between host and linear addresses.
+void Emitter::load_from_tlb() {
+  putSeg(gs);
+  mov(r11, ptr[r11 + at::tlb(tlb_, offsetof(TlbEntry, delta))]);
+}
+
+/// Eight bytes at the guest's RSP + displacement, checked: [R10], R11 is free.
+Emitter::Placed Emitter::stack_slot(std::size_t index, std::int32_t displacement, bool write) {
+  spoil_flags(index);
+  const std::uint32_t site = add_site(step(index));
+  Xbyak::Label& retry = new_label();
+  L(retry);
+  after_.push_back([this, site, &retry] { tables_.sites[site].retry = executable(retry); });
+  load_guest(r10, x86::kRsp);
+  if (displacement != 0) lea(r10, ptr[r10 + disp(displacement)]);
+  check(index, site, 8, write, 1);
+  putSeg(gs);
+  add(r10, ptr[r11 + at::tlb(tlb_, tag_member(write))]);
+  putSeg(gs);
+  add(r10, ptr[r11 + at::tlb(tlb_, offsetof(TlbEntry, delta))]);
+  Placed result;
+  result.memory.base = x86::kR10;
+  result.r11_free = true;
+  return result;
+}
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,183 @@
+#include "engine/translator/glue.h"
+
+#include <bit>
+
+#include "engine/translator/assembler.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+/// What the monitor's own code runs with.
+constexpr std::uint32_t kHostMxcsr = 0x1f80;
+
+class Writer : Assembler {
+ public:
+  explicit Writer(CodeMemory& memory)
+      : Assembler(memory.writable(), memory.room()), memory_(memory) {}
+
+  Glue write(SiteCallback on_miss, SiteCallback on_call) {
+    Glue glue;
+    glue.load_vectors = here();
+    load_vectors();
+    jump_to_field(at::kResume);
+
+    glue.enter = std::bit_cast<decltype(glue.enter)>(here());
+    enter();
+    L(leave_);
+    leave();
+
+    glue.exit = here();
+    exit(r11);
+    glue.indirect = here();
+    store(at::kTarget, r10);
+    mov(r11, TranslatorCpu::kIndirect);
+    exit(r11);
+
+    glue.miss = here();
+    call_out(on_miss, true);
+    glue.miss_saved = here();
+    call_out(on_miss, false);
+    glue.call = here();
+    call_out(on_call, true);
+    glue.call_saved = here();
+    call_out(on_call, false);
+
+    align(16);
+    L(host_mxcsr_);
+    dd(kHostMxcsr);
+    ready();
+    memory_.commit(getSize());
+    return glue;
+  }
+
+ private:
+  const std::uint8_t* here() {
+    align(16);
+    return memory_.executable(getCurr());
+  }
+
+  /// RAX is stored apart: the flags go through it.
+  template <class Each>
+  static void for_each_other_gpr(Each each) {
+    for (const unsigned n : {1u, 2u, 3u, 5u, 6u, 7u, 8u, 9u, 12u, 13u, 14u, 15u}) each(n);
+  }
+
+  void save_state(bool with_flags) {
+    store(at::gpr(0), rax);
+    if (with_flags) take_flags();
+    for_each_other_gpr([&](unsigned n) { store(at::gpr(n), Xbyak::Reg64(static_cast<int>(n))); });
+    store(at::kRsp, rsp);
+    load(rsp, at::kHostRsp);
+  }
+
+  void restore_state() {
+    load(rsp, at::kRsp);
+    for_each_other_gpr([&](unsigned n) { load(Xbyak::Reg64(static_cast<int>(n)), at::gpr(n)); });
+    bring_flags();
+    load(rax, at::gpr(0));
+  }
+
+  void load_vectors() {
+    for (unsigned n = 0; n < 16; ++n) {
+      const auto xmm = Xbyak::Xmm(static_cast<int>(n));
+      const auto ymm = Xbyak::Ymm(static_cast<int>(n));
+      putSeg(gs);
+      if (avx_) {
+        vmovaps(xmm, field(at::xmm(n), 128));
+        putSeg(gs);
+        vinsertf128(ymm, ymm, field(at::ymm_high(n), 128), 1);
+      } else {
+        movaps(xmm, field(at::xmm(n), 128));
+      }
+    }
+    putSeg(gs);
+    ldmxcsr(dword_at(at::kMxcsr));
+    putSeg(gs);
+    mov(byte_at(at::kVectorsLoaded), 1);
+  }
+
+  void save_vectors() {
+    for (unsigned n = 0; n < 16; ++n) {
+      const auto xmm = Xbyak::Xmm(static_cast<int>(n));
+      putSeg(gs);
+      if (avx_) {
+        vmovaps(field(at::xmm(n), 128), xmm);
+        putSeg(gs);
+        vextractf128(field(at::ymm_high(n), 128), Xbyak::Ymm(static_cast<int>(n)), 1);
+      } else {
+        movaps(field(at::xmm(n), 128), xmm);
+      }
+    }
+    putSeg(gs);
+    stmxcsr(dword_at(at::kMxcsr));
+    ldmxcsr(ptr[rip + host_mxcsr_]);
+    if (avx_) vzeroupper();
+    putSeg(gs);
+    mov(byte_at(at::kVectorsLoaded), 0);
+  }
+
+  void save_vectors_if_loaded() {
+    Xbyak::Label none;
+    putSeg(gs);
+    cmp(byte_at(at::kVectorsLoaded), 0);
+    je(none, T_NEAR);
+    save_vectors();
+    L(none);
+  }
+
+  void enter() {
+    for (const auto& reg : {rbx, rbp, r12, r13, r14, r15}) push(reg);
+    sub(rsp, 8);  // the stack is aligned wherever C++ is called
+    store(at::kHostRsp, rsp);
+    store(at::kResume, rsi);
+    restore_state();
+    jump_to_field(at::kResume);
+  }
+
+  /// The guest's state is saved and RSP the host's.
+  void leave() {
+    add(rsp, 8);
+    for (const auto& reg : {r15, r14, r13, r12, rbp, rbx}) pop(reg);
+    ret();
+  }
+
+  void exit(const Xbyak::Reg64& why) {
+    save_state(true);
+    store(at::kExit, why);
+    save_vectors_if_loaded();
+    jmp(leave_, T_NEAR);
+  }
+
+  void call_out(SiteCallback callback, bool with_flags) {
+    save_state(with_flags);
+    putSeg(gs);
+    movzx(ebx, byte_at(at::kVectorsLoaded));
+    save_vectors_if_loaded();
+    load(rdi, at::kSelf);
+    mov(esi, r11d);
+    mov(rax, std::bit_cast<std::uint64_t>(callback));
+    call(rax);
+    test(rax, rax);
+    jz(leave_, T_NEAR);
+    store(at::kResume, rax);
+    Xbyak::Label without;
+    test(ebx, ebx);
+    jz(without, T_NEAR);
+    load_vectors();
+    L(without);
+    restore_state();
+    jump_to_field(at::kResume);
+  }
+
+  CodeMemory& memory_;
+  Xbyak::Label leave_, host_mxcsr_;
+  const bool avx_ = __builtin_cpu_supports("avx") != 0;
+};
+
+}  // namespace
+
+Glue Glue::write(CodeMemory& memory, SiteCallback on_miss, SiteCallback on_call) {
+  return Writer(memory).write(on_miss, on_call);
+}
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,36 @@
+#pragma once
+#include <cstdint>
+
+#include "engine/translator/code_memory.h"
+#include "engine/translator/translator_cpu.h"
+
+namespace vireo::engine::translator {
+
+/// What translated code calls when it needs the monitor: a site's number and the answer where to go
+/// on; null: leave translated code. RSP is in TranslatorCpu::rsp.
+using SiteCallback = const void* (*)(TranslatorCpu* cpu, std::uint32_t site);
+
+/// The code between translated code and C++. Written once per code memory.
+///
+/// All of it keeps the guest's registers: they go to CpuState on the way out (R10 and R11 are there
+/// always) and come from there on the way in. "Flags" are the arithmetic ones: where they are not
+/// taken from the host's, they are in Cpu::flags already, or nobody will ask for them.
+struct Glue {
+  /// Runs translated code at `code` until it leaves. Every register of the guest's in `cpu->state`,
+  /// RSP in `cpu->rsp`; the vector registers are not loaded. GS points to `cpu`.
+  void (*enter)(TranslatorCpu* cpu, const void* code) = nullptr;
+
+  // To jump to. R11D: the site's number.
+  const std::uint8_t* miss = nullptr;        ///< an access missed; the flags are the host's
+  const std::uint8_t* miss_saved = nullptr;  ///< the same; they are in Cpu::flags
+  const std::uint8_t* call = nullptr;        ///< an instruction for C++; the flags are the host's
+  const std::uint8_t* call_saved = nullptr;
+
+  const std::uint8_t* exit = nullptr;      ///< leave; R11D: why, for TranslatorCpu::exit
+  const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch cache
+  const std::uint8_t* load_vectors = nullptr;  ///< and go on at TranslatorCpu::resume
+
+  static Glue write(CodeMemory& memory, SiteCallback on_miss, SiteCallback on_call);
+};
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,311 @@
+#include "engine/translator/step.h"
+
+#include <array>
+#include <initializer_list>
+
+#include "engine/software/host_stub_plan.h"
+#include "x86/cpu_state.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+using x86::Insn;
+using x86::Operand;
+using x86::OperandKind;
+
+constexpr std::size_t kMnemonics = ZYDIS_MNEMONIC_MAX_VALUE + 1;
+using MnemonicSet = std::array<bool, kMnemonics>;
+
+MnemonicSet set_of(std::initializer_list<ZydisMnemonic> mnemonics) {
+  MnemonicSet result{};
+  for (const ZydisMnemonic mnemonic : mnemonics) result[mnemonic] = true;
+  return result;
+}
+
+/// What the host does to its general registers, flags and memory as the guest asks for.
+bool copies_integer(ZydisMnemonic mnemonic) {
+  static const MnemonicSet set = set_of({
+      ZYDIS_MNEMONIC_ADC,     ZYDIS_MNEMONIC_ADCX,    ZYDIS_MNEMONIC_ADD,
+      ZYDIS_MNEMONIC_ADOX,    ZYDIS_MNEMONIC_AND,     ZYDIS_MNEMONIC_ANDN,
+      ZYDIS_MNEMONIC_BEXTR,   ZYDIS_MNEMONIC_BLSI,    ZYDIS_MNEMONIC_BLSMSK,
+      ZYDIS_MNEMONIC_BLSR,    ZYDIS_MNEMONIC_BSF,     ZYDIS_MNEMONIC_BSR,
+      ZYDIS_MNEMONIC_BSWAP,   ZYDIS_MNEMONIC_BT,      ZYDIS_MNEMONIC_BTC,
+      ZYDIS_MNEMONIC_BTR,     ZYDIS_MNEMONIC_BTS,     ZYDIS_MNEMONIC_BZHI,
+      ZYDIS_MNEMONIC_CBW,     ZYDIS_MNEMONIC_CDQ,     ZYDIS_MNEMONIC_CDQE,
+      ZYDIS_MNEMONIC_CLC,     ZYDIS_MNEMONIC_CMC,     ZYDIS_MNEMONIC_CMOVB,
+      ZYDIS_MNEMONIC_CMOVBE,  ZYDIS_MNEMONIC_CMOVL,   ZYDIS_MNEMONIC_CMOVLE,
+      ZYDIS_MNEMONIC_CMOVNB,  ZYDIS_MNEMONIC_CMOVNBE, ZYDIS_MNEMONIC_CMOVNL,
+      ZYDIS_MNEMONIC_CMOVNLE, ZYDIS_MNEMONIC_CMOVNO,  ZYDIS_MNEMONIC_CMOVNP,
+      ZYDIS_MNEMONIC_CMOVNS,  ZYDIS_MNEMONIC_CMOVNZ,  ZYDIS_MNEMONIC_CMOVO,
+      ZYDIS_MNEMONIC_CMOVP,   ZYDIS_MNEMONIC_CMOVS,   ZYDIS_MNEMONIC_CMOVZ,
+      ZYDIS_MNEMONIC_CMP,     ZYDIS_MNEMONIC_CMPXCHG, ZYDIS_MNEMONIC_CMPXCHG8B,
+      ZYDIS_MNEMONIC_CQO,     ZYDIS_MNEMONIC_CRC32,   ZYDIS_MNEMONIC_CWD,
+      ZYDIS_MNEMONIC_CWDE,    ZYDIS_MNEMONIC_DEC,     ZYDIS_MNEMONIC_IMUL,
+      ZYDIS_MNEMONIC_INC,     ZYDIS_MNEMONIC_LAHF,    ZYDIS_MNEMONIC_LFENCE,
+      ZYDIS_MNEMONIC_LZCNT,   ZYDIS_MNEMONIC_MFENCE,  ZYDIS_MNEMONIC_MOV,
+      ZYDIS_MNEMONIC_MOVBE,   ZYDIS_MNEMONIC_MOVNTI,  ZYDIS_MNEMONIC_MOVSX,
+      ZYDIS_MNEMONIC_MOVSXD,  ZYDIS_MNEMONIC_MOVZX,   ZYDIS_MNEMONIC_MUL,
+      ZYDIS_MNEMONIC_MULX,    ZYDIS_MNEMONIC_NEG,     ZYDIS_MNEMONIC_NOT,
+      ZYDIS_MNEMONIC_OR,      ZYDIS_MNEMONIC_PAUSE,   ZYDIS_MNEMONIC_PDEP,
+      ZYDIS_MNEMONIC_PEXT,    ZYDIS_MNEMONIC_POPCNT,  ZYDIS_MNEMONIC_RCL,
+      ZYDIS_MNEMONIC_RCR,     ZYDIS_MNEMONIC_RDRAND,  ZYDIS_MNEMONIC_RDSEED,
+      ZYDIS_MNEMONIC_ROL,     ZYDIS_MNEMONIC_ROR,     ZYDIS_MNEMONIC_RORX,
+      ZYDIS_MNEMONIC_SAHF,    ZYDIS_MNEMONIC_SALC,    ZYDIS_MNEMONIC_SAR,
+      ZYDIS_MNEMONIC_SARX,    ZYDIS_MNEMONIC_SBB,     ZYDIS_MNEMONIC_SETB,
+      ZYDIS_MNEMONIC_SETBE,   ZYDIS_MNEMONIC_SETL,    ZYDIS_MNEMONIC_SETLE,
+      ZYDIS_MNEMONIC_SETNB,   ZYDIS_MNEMONIC_SETNBE,  ZYDIS_MNEMONIC_SETNL,
+      ZYDIS_MNEMONIC_SETNLE,  ZYDIS_MNEMONIC_SETNO,   ZYDIS_MNEMONIC_SETNP,
+      ZYDIS_MNEMONIC_SETNS,   ZYDIS_MNEMONIC_SETNZ,   ZYDIS_MNEMONIC_SETO,
+      ZYDIS_MNEMONIC_SETP,    ZYDIS_MNEMONIC_SETS,    ZYDIS_MNEMONIC_SETZ,
+      ZYDIS_MNEMONIC_SFENCE,  ZYDIS_MNEMONIC_SHL,     ZYDIS_MNEMONIC_SHLD,
+      ZYDIS_MNEMONIC_SHLX,    ZYDIS_MNEMONIC_SHR,     ZYDIS_MNEMONIC_SHRD,
+      ZYDIS_MNEMONIC_SHRX,    ZYDIS_MNEMONIC_STC,     ZYDIS_MNEMONIC_SUB,
+      ZYDIS_MNEMONIC_TEST,    ZYDIS_MNEMONIC_TZCNT,   ZYDIS_MNEMONIC_XADD,
+      ZYDIS_MNEMONIC_XCHG,    ZYDIS_MNEMONIC_XOR,
+  });
+  return set[mnemonic];
+}
+
+bool does_nothing(ZydisMnemonic mnemonic) {
+  static const MnemonicSet set =
+      set_of({ZYDIS_MNEMONIC_NOP, ZYDIS_MNEMONIC_ENDBR32, ZYDIS_MNEMONIC_ENDBR64,
+              ZYDIS_MNEMONIC_PREFETCH, ZYDIS_MNEMONIC_PREFETCHNTA, ZYDIS_MNEMONIC_PREFETCHT0,
+              ZYDIS_MNEMONIC_PREFETCHT1, ZYDIS_MNEMONIC_PREFETCHT2, ZYDIS_MNEMONIC_PREFETCHW});
+  return set[mnemonic];
+}
+
+bool is_jcc(ZydisMnemonic mnemonic) {
+  static const MnemonicSet set =
+      set_of({ZYDIS_MNEMONIC_JB, ZYDIS_MNEMONIC_JBE, ZYDIS_MNEMONIC_JL, ZYDIS_MNEMONIC_JLE,
+              ZYDIS_MNEMONIC_JNB, ZYDIS_MNEMONIC_JNBE, ZYDIS_MNEMONIC_JNL, ZYDIS_MNEMONIC_JNLE,
+              ZYDIS_MNEMONIC_JNO, ZYDIS_MNEMONIC_JNP, ZYDIS_MNEMONIC_JNS, ZYDIS_MNEMONIC_JNZ,
+              ZYDIS_MNEMONIC_JO, ZYDIS_MNEMONIC_JP, ZYDIS_MNEMONIC_JS, ZYDIS_MNEMONIC_JZ});
+  return set[mnemonic];
+}
+
+const Operand* memory_operand(const Insn& insn) {
+  for (unsigned i = 0; i < insn.operand_count; ++i)
+    if (insn.operands[i].kind == OperandKind::kMemory) return &insn.operands[i];
+  return nullptr;
+}
+
+bool has_operand_outside_gprs(const Insn& insn) {
+  for (unsigned i = 0; i < insn.operand_count; ++i) switch (insn.operands[i].kind) {
+      case OperandKind::kNone:
+      case OperandKind::kGpr:
+      case OperandKind::kGprHigh:
+      case OperandKind::kMemory:
+      case OperandKind::kImmediate:
+      case OperandKind::kImmediate2:
+        continue;
+      default:
+        return true;
+    }
+  return false;
+}
+
+/// The first operand is only read.
+bool reads_first_operand_only(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_TEST:
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_MUL:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool writes_memory(const Insn& insn) {
+  if (insn.operands[0].kind == OperandKind::kMemory)
+    return !reads_first_operand_only(insn.mnemonic) &&
+           !(insn.mnemonic == ZYDIS_MNEMONIC_IMUL && insn.operand_count == 1);
+  return insn.mnemonic == ZYDIS_MNEMONIC_XCHG || insn.mnemonic == ZYDIS_MNEMONIC_XADD;
+}
+
+/// The address depends on more than the address registers.
+bool is_bit_string(const Insn& insn) {
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTS:
+      return insn.operands[1].kind == OperandKind::kGpr;
+    default:
+      return false;
+  }
+}
+
+bool is_constant_to_rsp(const Insn& insn) {
+  const bool rsp = insn.operands[0].kind == OperandKind::kGpr &&
+                   insn.operands[0].number == x86::kRsp && insn.operands[0].width == 8;
+  if (!rsp) return false;
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB:
+      return insn.operands[1].kind == OperandKind::kImmediate;
+    case ZYDIS_MNEMONIC_LEA:
+      return insn.memory.base == x86::kRsp && insn.memory.index == x86::kNoRegister &&
+             insn.address_width == 8;
+    default:
+      return false;
+  }
+}
+
+bool usable_address(const Insn& insn) {
+  return insn.address_width == 8 && !insn.memory.vsib && insn.layout.modrm != 0;
+}
+
+void classify_integer(Step& step) {
+  const Insn& insn = step.insn;
+  const Operand* memory = memory_operand(insn);
+  if (has_operand_outside_gprs(insn) || insn.repne) return;
+  if (memory != nullptr && (!usable_address(insn) || memory->width == 0 || memory->width > 8))
+    return;
+  if (memory != nullptr && is_bit_string(insn)) return;
+  step.kind = Kind::kCopy;
+  step.has_memory = memory != nullptr;
+  if (memory == nullptr) return;
+  step.memory_size = memory->width;
+  step.memory_written = writes_memory(insn);
+}
+
+void classify_vector(Step& step, bool sse, bool avx) {
+  const Insn& insn = step.insn;
+  const bool zeroing =
+      insn.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER || insn.mnemonic == ZYDIS_MNEMONIC_VZEROALL;
+  if (zeroing) {
+    if (avx) step.kind = Kind::kVector;
+    return;
+  }
+  for (unsigned i = 0; i < insn.operand_count; ++i) {
+    const auto kind = insn.operands[i].kind;
+    if (kind == OperandKind::kX87 || kind == OperandKind::kMmx) return;
+  }
+  if (insn.memory.vsib || insn.lock) return;
+  const auto plan = plan_stub(insn);
+  if (!plan) return;
+  const HostStub& stub = plan->stub;
+  const bool allowed =
+      (stub.unit == VectorUnit::kSse && sse) || (stub.unit == VectorUnit::kAvx && avx);
+  if (!allowed) return;
+  step.has_memory = stub.memory_use != MemoryUse::kNone;
+  if (step.has_memory && !usable_address(insn)) return;
+  step.memory_size = stub.memory_size;
+  step.memory_written = stub.memory_use != MemoryUse::kRead;
+  step.alignment = stub.alignment;
+  step.kind = Kind::kVector;
+}
+
+/// PUSH, POP, CALL, JMP and RET in their common forms.
+void classify_control(Step& step) {
+  const Insn& insn = step.insn;
+  const Operand& operand = insn.operands[0];
+  const Operand* memory = memory_operand(insn);
+  const bool plain = memory == nullptr || usable_address(insn);
+  if (insn.far || !plain || insn.operand_width == 2) return;
+  const bool rsp = operand.kind == OperandKind::kGpr && operand.number == x86::kRsp;
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH:
+      if (operand.kind == OperandKind::kSegment || memory != nullptr) return;
+      step.kind = Kind::kPush;
+      return;
+    case ZYDIS_MNEMONIC_POP:
+      if (operand.kind != OperandKind::kGpr || rsp) return;
+      step.kind = Kind::kPop;
+      return;
+    case ZYDIS_MNEMONIC_LEAVE:
+      step.kind = Kind::kLeave;
+      return;
+    case ZYDIS_MNEMONIC_RET:
+      step.kind = Kind::kReturn;
+      return;
+    case ZYDIS_MNEMONIC_CALL:
+    case ZYDIS_MNEMONIC_JMP:
+      if (rsp) return;
+      step.kind = insn.mnemonic == ZYDIS_MNEMONIC_CALL ? Kind::kCall : Kind::kJump;
+      step.has_memory = memory != nullptr;
+      step.memory_size = 8;
+      return;
+    default:
+      return;
+  }
+}
+
+bool is_control(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP:
+    case ZYDIS_MNEMONIC_LEAVE:
+    case ZYDIS_MNEMONIC_RET:
+    case ZYDIS_MNEMONIC_CALL:
+    case ZYDIS_MNEMONIC_JMP:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void classify(Step& step, bool sse, bool avx) {
+  const Insn& insn = step.insn;
+  step.kind = Kind::kInterpret;
+  if (does_nothing(insn.mnemonic)) {
+    step.kind = Kind::kNothing;
+    return;
+  }
+  if (is_jcc(insn.mnemonic)) {
+    if (insn.operand_width != 2) step.kind = Kind::kBranch;
+    return;
+  }
+  if (is_control(insn.mnemonic)) return classify_control(step);
+  if (is_constant_to_rsp(insn)) {
+    step.kind = Kind::kAdjustStack;
+    return;
+  }
+  if (insn.mnemonic == ZYDIS_MNEMONIC_LEA) {
+    if (insn.address_width == 8 && insn.operands[0].width >= 4) step.kind = Kind::kLea;
+    return;
+  }
+  if (copies_integer(insn.mnemonic)) return classify_integer(step);
+  classify_vector(step, sse, avx);
+}
+
+bool ends_block(const Step& step) {
+  switch (step.kind) {
+    case Kind::kCall:
+    case Kind::kJump:
+    case Kind::kReturn:
+      return true;
+    case Kind::kLeave:
+      return false;
+    default:
+      break;
+  }
+  switch (step.insn.mnemonic) {
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_SYSCALL:
+    case ZYDIS_MNEMONIC_SYSRET:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_SYSEXIT:
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT1:
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_HLT:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_CALL:
+    case ZYDIS_MNEMONIC_JMP:
+    case ZYDIS_MNEMONIC_RET:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,207 @@
+#include "engine/translator/superblock.h"
+
+#include <algorithm>
+
+#include "x86/cpu_state.h"
+#include "x86/decode/decoder.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+constexpr std::uint16_t kAllFlags = x86::rflags::kArithmetic;
+
+bool writes_rsp(const x86::Insn& insn) { return (insn.effects.gpr_written >> x86::kRsp & 1) != 0; }
+
+/// After it nothing is known of where RSP stands, so that what follows is another superblock.
+bool loses_stack(const Step& step) {
+  switch (step.kind) {
+    case Kind::kCopy:
+    case Kind::kVector:
+    case Kind::kLea:
+    case Kind::kInterpret:
+      return writes_rsp(step.insn);
+    case Kind::kLeave:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// How far the step moves RSP.
+std::int32_t stack_change(const Step& step) {
+  const x86::Insn& insn = step.insn;
+  switch (step.kind) {
+    case Kind::kPush:
+    case Kind::kCall:
+      return -8;
+    case Kind::kPop:
+      return 8;
+    case Kind::kAdjustStack:
+      return insn.mnemonic == ZYDIS_MNEMONIC_LEA
+                 ? static_cast<std::int32_t>(insn.memory.displacement)
+             : insn.mnemonic == ZYDIS_MNEMONIC_ADD ? static_cast<std::int32_t>(insn.immediate)
+                                                   : -static_cast<std::int32_t>(insn.immediate);
+    default:
+      return 0;
+  }
+}
+
+/// The stack access of a step, from where RSP is before it. Empty: none, or not at a known place.
+struct StackRange {
+  std::int64_t low = 0, high = 0;
+};
+StackRange stack_access(const Step& step) {
+  switch (step.kind) {
+    case Kind::kPush:
+      return {-8, 0};
+    case Kind::kCall:
+      if (!step.has_memory) return {-8, 0};
+      return {-8, 0};
+    case Kind::kPop:
+    case Kind::kReturn:
+      return {0, 8};
+    case Kind::kCopy:
+    case Kind::kVector: {
+      const x86::MemoryOperand& memory = step.insn.memory;
+      const bool fixed = step.has_memory && step.alignment == 1 && memory.base == x86::kRsp &&
+                         memory.index == x86::kNoRegister && memory.segment < x86::kFs;
+      if (!fixed) return {};
+      return {memory.displacement, memory.displacement + step.memory_size};
+    }
+    default:
+      return {};
+  }
+}
+
+void find_stack_span(Superblock& block) {
+  std::int64_t offset = 0;
+  bool any = false;
+  for (Step& step : block.steps) {
+    step.stack_offset = static_cast<std::int32_t>(offset);
+    const StackRange range = stack_access(step);
+    if (range.low != range.high) {
+      const std::int64_t low =
+          std::min<std::int64_t>(any ? block.stack_low : offset + range.low, offset + range.low);
+      const std::int64_t high =
+          std::max<std::int64_t>(any ? block.stack_high : offset + range.high, offset + range.high);
+      const bool near = low > -Superblock::kMaxStackSpan && high < Superblock::kMaxStackSpan;
+      if (near && high - low <= Superblock::kMaxStackSpan) {
+        block.stack_low = static_cast<std::int32_t>(low);
+        block.stack_high = static_cast<std::int32_t>(high);
+        step.on_stack = true;
+        any = true;
+      }
+    }
+    offset += stack_change(step);
+    if (offset > Superblock::kMaxStackSpan || offset < -Superblock::kMaxStackSpan) break;
+  }
+}
+
+}  // namespace
+
+bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) const {
+  return x86::decode(page_.subspan(offset), x86::CodeSize::k64, features_, insn) ==
+         x86::DecodeStatus::kOk;
+}
+
+void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) const {
+  block.first = block.last = offset;
+  std::uint32_t at = offset;
+  for (;;) {
+    block.falls_through = true;
+    block.next = static_cast<std::uint16_t>(at);
+    if (at >= kPageSize || block.steps.size() == Superblock::kMaxSteps) return;
+    Step step;
+    step.offset = static_cast<std::uint16_t>(at);
+    if (!decode(step.offset, step.insn)) return;
+    classify(step, mode.sse, mode.avx);
+    at += step.insn.length;
+    block.first = std::min(block.first, step.offset);
+    block.last = std::max(block.last, static_cast<std::uint16_t>(at - 1));
+    // Only forward: where control goes back, events have to be looked for.
+    const bool jump = step.kind == Kind::kJump && is_direct(step) && in_page(branch_target(step)) &&
+                      branch_target(step) >= at;
+    if (jump) {
+      at = static_cast<std::uint32_t>(branch_target(step));
+      step.kind = Kind::kNothing;
+    }
+    const bool ends = !jump && ends_block(step), loses = loses_stack(step);
+    block.steps.push_back(std::move(step));
+    block.next = static_cast<std::uint16_t>(at);
+    if (ends) {
+      block.falls_through = block.steps.back().kind == Kind::kInterpret;
+      return;
+    }
+    if (loses) return;
+  }
+}
+
+/// Which flags somebody may ask for who starts at the offset. Looks a few instructions ahead.
+std::uint16_t SuperblockReader::live_at(std::uint64_t offset) {
+  if (offset >= kPageSize) return kAllFlags;
+  if (const auto known = known_live_.find(offset); known != known_live_.end()) return known->second;
+  std::uint16_t live = 0, open = kAllFlags;  // `open`: not overwritten so far
+  std::uint64_t at = offset;
+  for (int i = 0; i < 8 && open != 0; ++i) {
+    Step step;
+    if (at >= kPageSize || !decode(static_cast<std::uint16_t>(at), step.insn)) break;
+    classify(step, true, true);
+    live |= static_cast<std::uint16_t>(step.insn.effects.flags_read & open);
+    open &= static_cast<std::uint16_t>(~step.insn.effects.flags_killed);
+    const bool goes_on = step.kind == Kind::kCopy || step.kind == Kind::kVector ||
+                         step.kind == Kind::kNothing || step.kind == Kind::kLea ||
+                         step.kind == Kind::kPush || step.kind == Kind::kPop ||
+                         step.kind == Kind::kAdjustStack || step.kind == Kind::kLeave;
+    if (!goes_on) break;
+    at += step.insn.length;
+  }
+  live |= open;
+  return known_live_[offset] = live;
+}
+
+std::uint16_t SuperblockReader::live_at_target(const Step& step) {
+  if (!is_direct(step) || !in_page(branch_target(step))) return kAllFlags;
+  return live_at(static_cast<std::uint64_t>(branch_target(step)));
+}
+
+void SuperblockReader::find_live_flags(Superblock& block) {
+  std::uint16_t live = block.falls_through ? live_at(block.next) : kAllFlags;
+  for (auto step = block.steps.rbegin(); step != block.steps.rend(); ++step) {
+    const x86::Effects& effects = step->insn.effects;
+    const auto mask = [](unsigned bits) { return static_cast<std::uint16_t>(bits); };
+    switch (step->kind) {
+      case Kind::kBranch:
+        live |= live_at_target(*step);
+        step->flags_live = live;
+        step->flags_used = mask(effects.flags_read | live);
+        break;
+      case Kind::kCall:
+      case Kind::kJump:
+        live = live_at_target(*step);
+        step->flags_live = step->flags_used = live;
+        break;
+      case Kind::kReturn:
+        step->flags_live = step->flags_used = live = kAllFlags;
+        break;
+      default: {
+        step->flags_live = live;
+        const std::uint16_t kept = mask(live & ~effects.flags_killed);
+        step->flags_used = mask(effects.flags_read | (step->defines_flags() ? kept : 0u));
+        live = mask(kept | effects.flags_read);
+        break;
+      }
+    }
+    if (step->kind == Kind::kBranch) live = mask(live | effects.flags_read);
+  }
+  block.flags_live_at_entry = live != 0;
+}
+
+Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode) {
+  Superblock block;
+  collect(block, offset, mode);
+  find_live_flags(block);
+  if (!mode.careful && !block.flags_live_at_entry) find_stack_span(block);
+  return block;
+}
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,63 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/translator/step.h"
+#include "engine/translator/translation.h"
+#include "memory/guest_memory.h"
+#include "x86/cpuid/cpuid_model.h"
+
+namespace vireo::engine::translator {
+
+/// Guest instructions of one page in the order in which they probably run: through branches that
+/// are not taken and jumps whose target is near, with what is known about flags and stack.
+struct Superblock {
+  static constexpr std::size_t kMaxSteps = 48;
+  static constexpr std::int32_t kMaxStackSpan = 1024;
+
+  std::vector<Step> steps;
+  std::uint16_t first = 0, last = 0;  ///< page offsets of all bytes in use, inclusive
+  bool falls_through = false;         ///< control reaches `next` behind the last step
+  std::uint16_t next = 0;             ///< page offset; kPageSize: the next page
+  bool flags_live_at_entry = false;
+  // The stack accesses of on_stack steps, from where RSP is at the start. Empty: low == high.
+  std::int32_t stack_low = 0, stack_high = 0;
+};
+
+/// Reads superblocks out of a copy of a guest page.
+class SuperblockReader {
+ public:
+  SuperblockReader(std::span<const std::uint8_t, kPageSize> page, const x86::FeatureSet& features)
+      : page_(page), features_(features) {}
+
+  /// No steps: the first instruction does not end in this page or is not valid.
+  Superblock read(std::uint16_t offset, const Mode& mode);
+
+ private:
+  bool decode(std::uint16_t offset, x86::Insn& insn) const;
+  void collect(Superblock& block, std::uint16_t offset, const Mode& mode) const;
+  void find_live_flags(Superblock& block);
+  std::uint16_t live_at(std::uint64_t offset);
+  std::uint16_t live_at_target(const Step& step);
+
+  std::span<const std::uint8_t, kPageSize> page_;
+  const x86::FeatureSet& features_;
+  std::unordered_map<std::uint64_t, std::uint16_t> known_live_;
+};
+
+/// The page offset that a direct branch leads to, counted from the start of the page: outside
+/// 0..kPageSize-1 it is another page.
+inline std::int64_t branch_target(const Step& step) {
+  return step.offset + step.insn.length + static_cast<std::int64_t>(step.insn.immediate);
+}
+inline bool is_direct(const Step& step) {
+  return step.insn.operands[0].kind == x86::OperandKind::kRelative;
+}
+inline bool in_page(std::int64_t offset) {
+  return offset >= 0 && offset < static_cast<std::int64_t>(kPageSize);
+}
+
+}  // namespace vireo::engine::translator

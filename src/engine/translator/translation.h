@@ -1,0 +1,76 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/address.h"
+#include "engine/software/cpu.h"
+#include "engine/software/host_stub.h"
+#include "x86/decode/insn.h"
+#include "x86/semantics/handler.h"
+
+namespace vireo::engine::translator {
+
+/// What besides the bytes decides how code is translated. Only 64-bit code is.
+struct Mode {
+  bool user = false;     ///< CPL 3
+  bool sse = false;      ///< SSE code may run as it is: enabled, no exception unmasked
+  bool avx = false;      ///< the same for AVX
+  bool careful = false;  ///< no stack window and no merged checks: every access on its own
+
+  std::uint64_t key() const {
+    return (user ? 1u : 0u) | (sse ? 2u : 0u) | (avx ? 4u : 0u) | (careful ? 8u : 0u);
+  }
+  bool operator==(const Mode&) const = default;
+};
+
+struct Translation;
+
+/// A place where translated code goes to the code at a known address of its page. Not linked it
+/// leaves with the exit's number.
+struct Exit {
+  Translation* from = nullptr;
+  std::uint64_t tag = 0;          ///< of the target
+  std::uint8_t* patch = nullptr;  ///< writable address of the displacement of a jump; null: none
+  const std::uint8_t* stub = nullptr;  ///< where the jump goes while it is not linked
+  bool backward = false;               ///< events are looked for on the way
+  Translation* to = nullptr;
+};
+
+/// A place where translated code needs C++ for one instruction.
+struct Site {
+  Translation* from = nullptr;
+  std::uint64_t tag = 0;                 ///< of the instruction
+  const std::uint8_t* retry = nullptr;   ///< the access once more
+  const std::uint8_t* resume = nullptr;  ///< behind the instruction
+  x86::Handler handler = nullptr;
+  x86::Insn insn;
+  // The access that missed:
+  TlbIndex tlb = TlbIndex::kSupervisor;
+  bool write = false;
+  std::uint16_t size = 0;
+  std::uint16_t alignment = 1;
+  // A stack check instead of an instruction: the span that has to be in the window, from RSP.
+  std::int32_t stack_low = 0, stack_high = 0;
+};
+
+/// One superblock: guest instructions of one page in the order in which they probably run. `tag` is
+/// what stands for RIP in its code: RIP itself if that fits in 32 bits signed, and otherwise RIP
+/// less TranslatorCpu::code_base, so that the code may run anywhere.
+struct Translation {
+  PhysAddr start{};
+  Mode mode;
+  std::uint64_t tag = 0;
+  bool relative = false;  ///< uses code_base
+  bool valid = true;
+  std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page
+  const std::uint8_t* entry = nullptr;          ///< from within the page, forward
+  const std::uint8_t* entry_polling = nullptr;  ///< backward: looks for events
+  const std::uint8_t* entry_indirect = nullptr;  ///< R10: the target, R11: its branch entry
+  std::size_t code_bytes = 0;
+  std::vector<std::uint32_t> exits;
+  std::vector<std::uint32_t> incoming;  ///< exits that are linked to it
+  Translation* next = nullptr;          ///< of the same start and mode
+};
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,191 @@
+#include "engine/translator/translation_cache.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "engine/translator/superblock.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+/// Room that the longest translation surely fits in.
+constexpr std::size_t kReserve = 256 << 10;
+
+bool fits32(std::uint64_t number) {
+  const auto signed_number = static_cast<std::int64_t>(number);
+  return signed_number >= std::numeric_limits<std::int32_t>::min() &&
+         signed_number <= std::numeric_limits<std::int32_t>::max();
+}
+
+}  // namespace
+
+TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
+                                   memory::GuestMemory& memory, const x86::CpuidModel& model,
+                                   CodeMemory code, SiteCallback on_miss, SiteCallback on_call)
+    : cpu_(cpu),
+      blocks_(blocks),
+      memory_(memory),
+      model_(model),
+      code_(std::move(code)),
+      glue_(Glue::write(code_, on_miss, on_call)) {
+  code_.keep();
+  cpu_.branch_code.fill(glue_.indirect);
+  blocks_.set_derived(this);
+}
+
+TranslationCache::~TranslationCache() { blocks_.set_derived(nullptr); }
+
+Translation* TranslationCache::find(PhysAddr start, Mode mode, std::uint64_t rip) const {
+  const auto found = by_key_.find(key(start, mode));
+  if (found == by_key_.end()) return nullptr;
+  const bool absolute = fits32(rip);
+  for (Translation* each = found->second; each != nullptr; each = each->next)
+    if (absolute ? !each->relative && each->tag == rip : each->relative) return each;
+  return nullptr;
+}
+
+/// Pages that follow each other where they were first seen have tags that follow each other, so
+/// that they share a code base.
+std::uint64_t TranslationCache::choose_tag(PhysAddr start, std::uint64_t rip) {
+  if (fits32(rip)) return rip;
+  constexpr std::uint64_t kTagMask = 0x3fffffff & ~kPageMask;
+  const auto [place, fresh] = page_tags_.try_emplace(value(start) >> kPageShift, rip & kTagMask);
+  return place->second + (rip & kPageMask);
+}
+
+Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_t rip) {
+  if (code_.room() < kReserve) return nullptr;
+  const auto began = std::chrono::steady_clock::now();
+  blocks_.watch(start);
+  std::array<std::uint8_t, kPageSize> page;
+  const PhysAddr base{value(start) & ~kPageMask};
+  if (!memory_.read(base, std::as_writable_bytes(std::span(page)))) return nullptr;
+  SuperblockReader reader(page, model_.features());
+  const auto block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
+  if (block.steps.empty()) return nullptr;
+
+  all_.push_back(std::make_unique<Translation>());
+  Translation& translation = *all_.back();
+  translation.start = start;
+  translation.mode = mode;
+  translation.tag = choose_tag(start, rip);
+  translation.relative = !fits32(rip);
+  Emitter(code_, glue_, tables_).emit(block, translation);
+
+  Translation*& head = by_key_[key(start, mode)];
+  translation.next = std::exchange(head, &translation);
+  pages_[value(start) >> kPageShift].push_back(&translation);
+  ++statistics_.translations;
+  statistics_.guest_instructions += block.steps.size();
+  statistics_.nanoseconds += static_cast<std::uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
+  if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
+  return &translation;
+}
+
+void TranslationCache::patch(const Exit& exit, const std::uint8_t* target) {
+  const std::uint8_t* behind = code_.executable(exit.patch + 4);
+  const auto distance = static_cast<std::int32_t>(target - behind);
+  std::memcpy(exit.patch, &distance, sizeof(distance));
+}
+
+void TranslationCache::link(std::uint32_t number, Translation& to) {
+  Exit& exit = tables_.exits[number];
+  VIREO_ASSERT(exit.patch != nullptr && exit.to == nullptr);
+  exit.to = &to;
+  to.incoming.push_back(number);
+  patch(exit, exit.backward ? to.entry_polling : to.entry);
+  ++statistics_.links;
+}
+
+void TranslationCache::unlink(std::uint32_t number) {
+  Exit& exit = tables_.exits[number];
+  patch(exit, exit.stub);
+  exit.to = nullptr;
+}
+
+void TranslationCache::retire(Translation& translation) {
+  translation.valid = false;
+  ++statistics_.retired;
+  for (const std::uint32_t number : translation.incoming) unlink(number);
+  translation.incoming.clear();
+  for (const std::uint32_t number : translation.exits) {
+    Exit& exit = tables_.exits[number];
+    if (exit.to == nullptr || exit.to == &translation) continue;
+    std::erase(exit.to->incoming, number);
+    exit.to = nullptr;
+    patch(exit, exit.stub);  // it may be running
+  }
+  Translation** place = &by_key_[key(translation.start, translation.mode)];
+  while (*place != &translation) place = &(*place)->next;
+  *place = translation.next;
+  // A branch entry for it has the page offset in its low bits, and the mode's half.
+  const std::size_t offset = value(translation.start) & kPageMask;
+  const std::size_t half = translation.mode.user ? TranslatorCpu::kBranchEntries : 0;
+  for (std::size_t i = offset; i < TranslatorCpu::kBranchEntries; i += kPageSize)
+    if (cpu_.branch_code[half + i] == translation.entry_indirect)
+      cpu_.branch_code[half + i] = glue_.indirect;
+}
+
+void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
+  for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page) {
+    const auto found = pages_.find(page);
+    if (found == pages_.end()) continue;
+    const std::uint64_t base = page << kPageShift;
+    std::erase_if(found->second, [&](Translation* each) {
+      const bool hit = base + each->first <= last && first <= base + each->last;
+      if (hit) retire(*each);
+      return hit;
+    });
+    if (found->second.empty()) pages_.erase(found);
+  }
+}
+
+void TranslationCache::flush() {
+  ++statistics_.flushes;
+  forget_branches(true);
+  by_key_.clear();
+  pages_.clear();
+  all_.clear();
+  tables_.sites.clear();
+  tables_.exits.clear();
+  code_.clear();
+}
+
+bool TranslationCache::nearly_full() const {
+  constexpr std::size_t kMaxSites = 1u << 20;
+  return code_.room() < 2 * kReserve || tables_.sites.size() > kMaxSites;
+}
+
+void TranslationCache::enter_branch(std::uint64_t rip, const Translation& to, bool global) {
+  const std::size_t half = to.mode.user ? TranslatorCpu::kBranchEntries : 0;
+  const std::size_t index = half + (rip & (TranslatorCpu::kBranchEntries - 1));
+  cpu_.branch_code[index] = to.entry_indirect;
+  cpu_.branch_base[index] = rip - to.tag;
+  branches_.push_back({static_cast<std::uint32_t>(index), global});
+}
+
+void TranslationCache::forget_branches(bool global_too) {
+  std::erase_if(branches_, [&](const Branch& branch) {
+    if (branch.global && !global_too) return false;
+    cpu_.branch_code[branch.index] = glue_.indirect;
+    return true;
+  });
+}
+
+void TranslationCache::forget_branches_of_page(std::uint64_t linear) {
+  const std::uint64_t low =
+      (linear >> kPageShift) & (TranslatorCpu::kBranchEntries / kPageSize - 1);
+  std::erase_if(branches_, [&](const Branch& branch) {
+    const bool same =
+        (branch.index >> kPageShift) % (TranslatorCpu::kBranchEntries / kPageSize) == low;
+    if (same) cpu_.branch_code[branch.index] = glue_.indirect;
+    return same;
+  });
+}
+
+}  // namespace vireo::engine::translator

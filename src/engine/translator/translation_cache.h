@@ -1,0 +1,78 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/software/block_cache.h"
+#include "engine/translator/code_memory.h"
+#include "engine/translator/emitter.h"
+#include "engine/translator/glue.h"
+#include "engine/translator/translation.h"
+
+namespace vireo::engine::translator {
+
+/// Translated code of one vCPU, keyed by guest-physical address. Its pages are watched through the
+/// BlockCache, which says when bytes are written. Used on the vCPU's thread.
+class TranslationCache final : public DerivedCode {
+ public:
+  TranslationCache(TranslatorCpu& cpu, BlockCache& blocks, memory::GuestMemory& memory,
+                   const x86::CpuidModel& model, CodeMemory code, SiteCallback on_miss,
+                   SiteCallback on_call);
+  ~TranslationCache() override;
+
+  const Glue& glue() const { return glue_; }
+  CodeTables& tables() { return tables_; }
+
+  /// The code for `rip`, whose byte is at `start`; null: none was made.
+  Translation* find(PhysAddr start, Mode mode, std::uint64_t rip) const;
+  /// Makes it. Null: the first instruction is not one that can be translated, or memory is full.
+  Translation* translate(PhysAddr start, Mode mode, std::uint64_t rip);
+  /// From now on the exit goes straight to the code.
+  void link(std::uint32_t exit, Translation& to);
+
+  /// Indirect branches to `rip` find the code, until the mapping changes.
+  void enter_branch(std::uint64_t rip, const Translation& to, bool global);
+  void forget_branches(bool global_too);
+  void forget_branches_of_page(std::uint64_t linear);
+
+  // DerivedCode
+  bool uses_page(std::uint64_t page_number) const override { return pages_.contains(page_number); }
+  void invalidate(std::uint64_t first, std::uint64_t last) override;
+  void flush() override;
+  bool nearly_full() const override;
+
+  struct Statistics {
+    std::uint64_t translations = 0, retired = 0, guest_instructions = 0, flushes = 0, links = 0;
+    std::uint64_t nanoseconds = 0;
+  };
+  const Statistics& statistics() const { return statistics_; }
+  std::size_t code_bytes() const { return code_.used(); }
+
+ private:
+  struct Branch {
+    std::uint32_t index;
+    bool global;
+  };
+  static std::uint64_t key(PhysAddr start, Mode mode) { return value(start) << 4 | mode.key(); }
+  std::uint64_t choose_tag(PhysAddr start, std::uint64_t rip);
+  void unlink(std::uint32_t exit);
+  void retire(Translation& translation);
+  void patch(const Exit& exit, const std::uint8_t* target);
+
+  TranslatorCpu& cpu_;
+  BlockCache& blocks_;
+  memory::GuestMemory& memory_;
+  const x86::CpuidModel& model_;
+  CodeMemory code_;
+  Glue glue_;
+  CodeTables tables_;
+  std::unordered_map<std::uint64_t, Translation*> by_key_;
+  std::unordered_map<std::uint64_t, std::vector<Translation*>> pages_;
+  std::unordered_map<std::uint64_t, std::uint64_t> page_tags_;
+  std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
+  std::vector<Branch> branches_;
+  Statistics statistics_;
+};
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,93 @@
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/software/cpu.h"
+
+namespace vireo::engine::translator {
+
+class TranslatorVcpu;
+
+/// A virtual CPU as translated code sees it: GS points to it, so that code is the same for every
+/// vCPU. While translated code runs, the guest's general registers are in the host's, except R10
+/// and R11, which stay in `state`; RSP holds the guest's stack pointer plus `stack_delta`.
+struct alignas(64) TranslatorCpu final : Cpu {
+  /// Indirect branches find their code by the low 16 bits of the target, in a half of the tables
+  /// for supervisor and one for user code.
+  static constexpr std::size_t kBranchEntries = 65536;
+  /// A stack window reaches this many bytes up from `stack_window`.
+  static constexpr std::size_t kWindowSize = kPageSize;
+
+  std::uint64_t host_rsp = 0;        ///< the monitor's stack while translated code runs
+  std::uint64_t rsp = 0;             ///< RSP in host form while the monitor's code runs
+  std::uint64_t stack_delta = 0;     ///< RSP in host form - the guest's RSP
+  std::uint64_t negative_delta = 0;  ///< the same, negated
+  std::uint64_t code_base = 0;       ///< RIP - tag, for code that does not know where it runs
+  std::uint64_t resume = 0;          ///< where translated code goes on
+  std::uint64_t miss_address = 0;    ///< linear address of an access that missed
+  std::uint64_t target = 0;          ///< of an indirect branch in the making
+  std::uint64_t scratch = 0;         ///< for one register, for a few instructions
+  std::uint64_t exit = 0;            ///< what translated code was left for: an exit's number, or
+  static constexpr std::uint64_t kIndirect = ~0ull, kEvent = ~0ull - 1;
+  TranslatorCpu* self = this;
+  bool vectors_loaded = false;  ///< the guest's vector registers are in the host's
+  std::array<const void*, 2 * kBranchEntries> branch_code{};
+  std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};  ///< code_base of the target
+  bool warm = false;  ///< the block at RIP has run often enough to be translated
+  TranslatorVcpu* translator = nullptr;
+};
+
+// Offsets from GS. Cpu is not of standard layout; Clang and GCC lay it out as they would one.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Winvalid-offsetof"
+#define VIREO_CPU_OFFSET(member) \
+  static_cast<std::size_t>(offsetof(::vireo::engine::translator::TranslatorCpu, member))
+namespace at {
+inline constexpr std::size_t kGpr = VIREO_CPU_OFFSET(state.gpr);
+inline constexpr std::size_t kRflags = VIREO_CPU_OFFSET(state.rflags);
+inline constexpr std::size_t kSegments = VIREO_CPU_OFFSET(state.segment);
+inline constexpr std::size_t kFpu = VIREO_CPU_OFFSET(state.fpu);
+inline constexpr std::size_t kFlags = VIREO_CPU_OFFSET(flags);
+inline constexpr std::size_t kEvents = VIREO_CPU_OFFSET(events);
+inline constexpr std::size_t kTlbs = VIREO_CPU_OFFSET(tlbs);
+inline constexpr std::size_t kHostRsp = VIREO_CPU_OFFSET(host_rsp);
+inline constexpr std::size_t kRsp = VIREO_CPU_OFFSET(rsp);
+inline constexpr std::size_t kStackDelta = VIREO_CPU_OFFSET(stack_delta);
+inline constexpr std::size_t kNegativeDelta = VIREO_CPU_OFFSET(negative_delta);
+inline constexpr std::size_t kWindow = VIREO_CPU_OFFSET(stack_window);
+inline constexpr std::size_t kCodeBase = VIREO_CPU_OFFSET(code_base);
+inline constexpr std::size_t kResume = VIREO_CPU_OFFSET(resume);
+inline constexpr std::size_t kMissAddress = VIREO_CPU_OFFSET(miss_address);
+inline constexpr std::size_t kTarget = VIREO_CPU_OFFSET(target);
+inline constexpr std::size_t kScratch = VIREO_CPU_OFFSET(scratch);
+inline constexpr std::size_t kExit = VIREO_CPU_OFFSET(exit);
+inline constexpr std::size_t kSelf = VIREO_CPU_OFFSET(self);
+inline constexpr std::size_t kVectorsLoaded = VIREO_CPU_OFFSET(vectors_loaded);
+inline constexpr std::size_t kBranchCode = VIREO_CPU_OFFSET(branch_code);
+inline constexpr std::size_t kBranchBase = VIREO_CPU_OFFSET(branch_base);
+inline constexpr std::size_t kTranslator = VIREO_CPU_OFFSET(translator);
+
+inline constexpr std::size_t branch_half(bool user) {
+  return user ? 8 * TranslatorCpu::kBranchEntries : 0;
+}
+inline constexpr std::size_t gpr(unsigned n) { return kGpr + std::size_t{8} * n; }
+inline constexpr std::size_t segment_base(unsigned s) {
+  return kSegments + s * sizeof(x86::Segment) + offsetof(x86::Segment, base);
+}
+inline constexpr std::size_t xmm(unsigned n) {
+  return kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, xmm) + 16 * n);
+}
+inline constexpr std::size_t ymm_high(unsigned n) {
+  return kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, ymm_high) + 16 * n);
+}
+inline constexpr std::size_t kMxcsr =
+    kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, mxcsr));
+inline constexpr std::size_t tlb(TlbIndex index, std::size_t member) {
+  return kTlbs + static_cast<std::size_t>(index) * sizeof(Tlb) + member;
+}
+}  // namespace at
+#undef VIREO_CPU_OFFSET
+#pragma clang diagnostic pop
+
+}  // namespace vireo::engine::translator

@@ -1,0 +1,298 @@
+#include "engine/translator/translator_vcpu.h"
+
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "engine/interpreter/handlers.h"
+#include "engine/software/attention.h"
+#include "engine/software/host_stub.h"
+#include "x86/semantics/operands.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+std::shared_ptr<Cpu> make_cpu() { return std::make_shared<TranslatorCpu>(); }
+
+/// GS of this thread points to the vCPU while it lives.
+class GsBase {
+ public:
+  explicit GsBase(const TranslatorCpu& cpu) {
+    syscall(SYS_arch_prctl, ARCH_GET_GS, &before_);
+    // SAFETY: an address is made from the pointer; translated code uses it as one.
+    syscall(SYS_arch_prctl, ARCH_SET_GS, reinterpret_cast<unsigned long>(&cpu));
+  }
+  ~GsBase() { syscall(SYS_arch_prctl, ARCH_SET_GS, before_); }
+  GsBase(const GsBase&) = delete;
+  GsBase& operator=(const GsBase&) = delete;
+
+ private:
+  unsigned long before_ = 0;
+};
+
+}  // namespace
+
+TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory,
+                               CodeMemory code, unsigned warm_after)
+    : InterpreterVcpu(context, memory, make_cpu(), enter_cold),
+      translated_(static_cast<TranslatorCpu&>(*cpu_)),
+      cache_(translated_, blocks_, memory, context.cpuid, std::move(code), on_miss, on_call),
+      warm_after_(warm_after) {
+  translated_.translator = this;
+  translated_.mapping_listener = this;
+}
+
+TranslatorVcpu::~TranslatorVcpu() { translated_.mapping_listener = nullptr; }
+
+Result<ExitReason> TranslatorVcpu::run() {
+  const GsBase gs(translated_);
+  return InterpreterVcpu::run();
+}
+
+/// Empty: the state is one that only the interpreter runs.
+std::optional<Mode> TranslatorVcpu::mode() const {
+  const x86::CpuState& state = translated_.state;
+  if (!state.code64()) return {};
+  Mode result;
+  switch (mmu_.current()) {
+    case TlbIndex::kSupervisor:
+    case TlbIndex::kSmapSuspended:
+      break;
+    case TlbIndex::kUser:
+      result.user = true;
+      break;
+    default:
+      return {};
+  }
+  constexpr std::uint32_t kMasks = 0x1f80, kValid = 0xffff;
+  const bool masked = (state.fpu.mxcsr & (kMasks | ~kValid)) == kMasks;
+  result.sse = masked && surely_enabled(state, VectorUnit::kSse);
+  result.avx = masked && surely_enabled(state, VectorUnit::kAvx);
+  return result;
+}
+
+const TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
+  const x86::CpuState& state = translated_.state;
+  if (!x86::canonical(state, rip)) return nullptr;
+  const std::uint64_t linear = (rip & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
+  CodePage& page = code_pages_[(rip >> kPageShift) % code_pages_.size()];
+  if (page.linear == linear) return &page;
+  const auto translation = mmu_.walk_code(LinearAddr{rip});
+  if (!translation) return nullptr;
+  page = {linear, translation->page, translation->global};
+  return &page;
+}
+
+Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
+  const CodePage* page = code_page(rip);
+  if (page == nullptr) return nullptr;
+  return cache_.find(page->physical + (rip & kPageMask), mode, rip);
+}
+
+void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
+  const bool all = kind == x86::TlbFlush::kAll;
+  for (CodePage& page : code_pages_)
+    if (all || !page.global) page.linear = ~0ull;
+  cache_.forget_branches(all);
+}
+
+void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
+  // What is known of one page may be part of a larger one that goes with it.
+  for (CodePage& page : code_pages_) page.linear = ~0ull;
+  static_cast<void>(linear);
+  cache_.forget_branches(true);
+}
+
+void TranslatorVcpu::enter_cold(const Op* op, Cpu* cpu) {
+  if (cpu->events.any()) [[unlikely]]
+    return;
+  auto* translated = static_cast<TranslatorCpu*>(cpu);
+  // SAFETY: entries belong to blocks of this vCPU, which are not constant.
+  auto* entry = const_cast<Op*>(op);
+  if (++entry->dst >= translated->translator->warm_after_) {
+    entry->dst = 0;
+    translated->warm = true;
+    return;
+  }
+  cpu->counters.instructions += op->immediate;
+  VIREO_TAIL op[1].run(op + 1, cpu);
+}
+
+void TranslatorVcpu::enter_translated(const Op*, Cpu*) {}
+
+/// One run of interpreted code, up to code that is translated or ought to be.
+void TranslatorVcpu::interpret() {
+  const Op* entry = find_block(cpu_.get());
+  if (entry == nullptr) return;
+  if (entry->run == enter_translated) const_cast<Op*>(entry)->run = enter_cold;
+  entry->run(entry, cpu_.get());
+}
+
+void TranslatorVcpu::execute() {
+  const auto now = mode();
+  if (now) {
+    if (*now != branch_mode_ && now->user == branch_mode_.user) cache_.forget_branches(true);
+    branch_mode_ = *now;
+    if (Translation* found = find(translated_.state.rip, *now)) return run_translated(found);
+  }
+  interpret();
+  if (!std::exchange(translated_.warm, false)) return;
+  const auto then = mode();
+  const CodePage* page = then ? code_page(translated_.state.rip) : nullptr;
+  if (page == nullptr) return;
+  const std::uint64_t rip = translated_.state.rip;
+  const PhysAddr start = page->physical + (rip & kPageMask);
+  if (cache_.find(start, *then, rip) == nullptr && cache_.translate(start, *then, rip) == nullptr)
+    return;
+  if (const Op* entry = find_block(cpu_.get())) const_cast<Op*>(entry)->run = enter_translated;
+}
+
+void TranslatorVcpu::run_translated(Translation* translation) {
+  TranslatorCpu& cpu = translated_;
+  const Mode mode = translation->mode;
+  ++entries_;
+  while (translation != nullptr) {
+    cpu.code_base = cpu.state.rip - translation->tag;
+    cpu.negative_delta = 0 - cpu.stack_delta;
+    cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
+    cache_.glue().enter(&cpu, translation->entry);
+    cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
+    if (cpu.exit == TranslatorCpu::kEvent) return;
+    translation = after_exit(mode);
+  }
+}
+
+/// Where to go on after translated code did not know; null: through the run loop.
+Translation* TranslatorVcpu::after_exit(Mode mode) {
+  TranslatorCpu& cpu = translated_;
+  if (cpu.exit == TranslatorCpu::kIndirect) {
+    ++indirect_misses_;
+    cpu.state.rip = cpu.target;
+    if (cpu.events.any()) return nullptr;
+    Translation* to = find(cpu.state.rip, mode);
+    if (to != nullptr) cache_.enter_branch(cpu.state.rip, *to, code_page(cpu.state.rip)->global);
+    return to;
+  }
+  const auto number = static_cast<std::uint32_t>(cpu.exit);
+  const Exit& exit = cache_.tables().exits[number];
+  cpu.state.rip = rip_of(*exit.from, exit.tag);
+  if (cpu.events.any()) return nullptr;
+  Translation* to = find(cpu.state.rip, mode);
+  const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
+                        to->tag == exit.tag && exit.from->valid &&
+                        value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
+  if (linkable) cache_.link(number, *to);
+  return to;
+}
+
+const void* TranslatorVcpu::leave() {
+  translated_.exit = TranslatorCpu::kEvent;
+  return nullptr;
+}
+
+const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
+  TranslatorVcpu& self = *cpu->translator;
+  const Site& site = self.cache_.tables().sites[number];
+  ++self.misses_;
+  const std::uint64_t linear = cpu->miss_address, in_page = linear & kPageMask;
+  const bool whole = in_page + site.size <= kPageSize && (linear & (site.alignment - 1u)) == 0;
+  if (whole && self.mmu_.fill(LinearAddr{linear}, site.write, site.tlb)) {
+    const TlbEntry& entry = cpu->tlbs[static_cast<std::size_t>(site.tlb)].entry(linear);
+    if ((site.write ? entry.write_tag : entry.read_tag) == linear - in_page) return site.retry;
+  }
+  return self.execute_site(site);
+}
+
+const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
+  TranslatorVcpu& self = *cpu->translator;
+  const Site& site = self.cache_.tables().sites[number];
+  if (site.stack_low != site.stack_high) return self.move_window(site);
+  ++self.calls_;
+  return self.execute_site(site);
+}
+
+/// One instruction by its semantics, and on behind it unless there is something to look at.
+const void* TranslatorVcpu::execute_site(const Site& site) {
+  TranslatorCpu& cpu = translated_;
+  x86::CpuState& state = cpu.state;
+  const Mode before = site.from->mode;
+  const std::uint64_t rip = rip_of(*site.from, site.tag), next = rip + site.insn.length;
+  state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
+  cpu.bring_out_flags();
+  const std::uint64_t flags_before = state.rflags;
+  cpu.leave_block = false;
+  state.rip = next;
+  x86::OrFault<> done;
+  if (site.handler != nullptr)
+    done = site.handler(state, port_, site.insn);
+  else if (const HostStub* stub = stubs_.find(site.insn))
+    done = execute_stub(*stub, state, port_, site.insn);
+  else
+    done = x86::fault(x86::Vector::kUD);
+  cpu.take_in_flags();
+  cpu.rsp = state.gpr[x86::kRsp] + cpu.stack_delta;
+  if (!done) {
+    state.rip = rip;
+    cpu.raise(done.error());
+    return leave();
+  }
+  if (needs_attention(cpu, flags_before) || state.rip != next || !site.from->valid) return leave();
+  auto now = mode();
+  if (!now) return leave();
+  now->careful = before.careful;
+  return *now == before ? site.resume : leave();
+}
+
+/// The stack has moved on: the page in which it stands now becomes the window, if it is memory that
+/// may be written.
+const void* TranslatorVcpu::move_window(const Site& site) {
+  TranslatorCpu& cpu = translated_;
+  ++windows_;
+  const bool user = site.from->mode.user;
+  const std::uint64_t rsp = cpu.rsp - cpu.stack_delta;
+  const std::uint64_t low = rsp + static_cast<std::uint64_t>(std::int64_t{site.stack_low});
+  const auto span = static_cast<std::uint64_t>(site.stack_high - site.stack_low);
+  const TlbIndex who = user ? TlbIndex::kUser : TlbIndex::kSupervisor;
+  if ((low & kPageMask) + span <= kPageSize && mmu_.fill(LinearAddr{low}, false, who)) {
+    const TlbEntry& entry = cpu.tlbs[static_cast<std::size_t>(who)].entry(low);
+    const std::uint64_t page = low & ~kPageMask;
+    if (entry.read_tag == page && entry.write_tag == page) {
+      cpu.stack_delta = entry.delta;
+      cpu.negative_delta = 0 - entry.delta;
+      cpu.stack_window = page + entry.delta;
+      cpu.rsp = rsp + entry.delta;
+      return site.resume;
+    }
+  }
+  const std::uint64_t rip = rip_of(*site.from, site.tag);
+  Mode careful = site.from->mode;
+  careful.careful = true;
+  Translation* to = cache_.find(site.from->start, careful, rip);
+  if (to == nullptr) to = cache_.translate(site.from->start, careful, rip);
+  if (to != nullptr) return to->entry;
+  cpu.state.rip = rip;
+  cpu.state.gpr[x86::kRsp] = rsp;
+  return leave();
+}
+
+std::vector<Counter> TranslatorVcpu::counters() const {
+  std::vector<Counter> result = InterpreterVcpu::counters();
+  const auto& statistics = cache_.statistics();
+  result.insert(result.end(), {{"translations", statistics.translations},
+                               {"translated_instructions", statistics.guest_instructions},
+                               {"translation_microseconds", statistics.nanoseconds / 1000},
+                               {"translations_retired", statistics.retired},
+                               {"translated_code_bytes", cache_.code_bytes()},
+                               {"translation_flushes", statistics.flushes},
+                               {"links", statistics.links},
+                               {"translated_entries", entries_},
+                               {"access_misses", misses_},
+                               {"instruction_calls", calls_},
+                               {"indirect_misses", indirect_misses_},
+                               {"stack_windows", windows_}});
+  return result;
+}
+
+}  // namespace vireo::engine::translator

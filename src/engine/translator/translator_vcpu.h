@@ -1,0 +1,65 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "engine/interpreter/interpreter_vcpu.h"
+#include "engine/translator/translation_cache.h"
+#include "engine/translator/translator_cpu.h"
+
+namespace vireo::engine::translator {
+
+/// Interprets guest code and translates what is warm.
+class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListener {
+ public:
+  TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory, CodeMemory code,
+                 unsigned warm_after);
+  ~TranslatorVcpu() override;
+
+  Result<ExitReason> run() override;
+  std::vector<Counter> counters() const override;
+
+ private:
+  /// Where a page of code is, as long as mappings stand.
+  struct CodePage {
+    std::uint64_t linear = ~0ull;  ///< page address, with bit 0 for user mode
+    PhysAddr physical{};
+    bool global = false;
+  };
+
+  void execute() override;
+  void run_translated(Translation* translation);
+  void interpret();
+  std::optional<Mode> mode() const;
+  const CodePage* code_page(std::uint64_t rip);
+  Translation* find(std::uint64_t rip, Mode mode);
+  Translation* after_exit(Mode mode);
+
+  // What translated code calls.
+  static const void* on_miss(TranslatorCpu* cpu, std::uint32_t site);
+  static const void* on_call(TranslatorCpu* cpu, std::uint32_t site);
+  const void* execute_site(const Site& site);
+  const void* move_window(const Site& site);
+  const void* leave();
+  std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
+    return translation.relative ? translated_.code_base + tag : tag;
+  }
+
+  // Interpreter operations in front of blocks.
+  static void enter_cold(const Op* op, Cpu* cpu);
+  static void enter_translated(const Op* op, Cpu* cpu);
+
+  // MappingListener
+  void mappings_flushed(x86::TlbFlush kind) override;
+  void page_invalidated(std::uint64_t linear) override;
+
+  TranslatorCpu& translated_;
+  TranslationCache cache_;
+  std::array<CodePage, 256> code_pages_;
+  Mode branch_mode_;  ///< the mode of the code that indirect branches find
+  const unsigned warm_after_;
+  std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, windows_ = 0;
+};
+
+}  // namespace vireo::engine::translator
