@@ -11,6 +11,7 @@
 
 #include "conformance/run_case.h"
 #include "engine/engines.h"
+#include "support/engine_fixture.h"
 
 namespace vireo::test {
 namespace {
@@ -61,6 +62,7 @@ int run(int argc, char** argv) {
     else
       std::cerr << "engine " << info.name << " is not tested: " << info.reason << "\n";
   }
+  available.emplace_back(kEagerTranslator);
   for (const Case& test : *cases) {
     if (test.native) add(test, "native", [&test] { return run_native_case(test); });
     for (const std::string& engine : available)

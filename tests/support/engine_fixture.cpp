@@ -1,5 +1,6 @@
 #include "support/engine_fixture.h"
 
+#include "engine/translator/translator.h"
 #include "support/guest_layout.h"
 #include "x86/fault.h"
 
@@ -14,7 +15,10 @@ Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view en
       new EngineFixture(TRY(x86::CpuidModel::parse(cpu_model, topology))));
   fixture->memory_ = TRY(memory::GuestMemory::create(
       {{PhysAddr{0}, layout::kRamSize, memory::RegionKind::kRam, "ram"}}));
-  fixture->engine_ = TRY(engine::create_engine(engine, *fixture->memory_));
+  fixture->engine_ =
+      engine == kEagerTranslator
+          ? engine::make_translator(*fixture->memory_, {.warm_after = 1, .exact_flags = true})
+          : TRY(engine::create_engine(engine, *fixture->memory_));
   fixture->vcpu_ =
       TRY(fixture->engine_->create_vcpu({0, fixture->port_, fixture->model_, fixture->clock_}));
   engine::EngineVcpu& vcpu = *fixture->vcpu_;

@@ -43,6 +43,10 @@ struct Outcome {
   x86::CpuState handler;
 };
 
+/// Beside the engines that users can name: the translator that translates all code the first time
+/// it runs.
+inline constexpr std::string_view kEagerTranslator = "translator-eager";
+
 /// One vCPU of one engine with memory and a recording machine around it.
 class EngineFixture {
  public:

@@ -114,7 +114,7 @@ void Emitter::emit_heads(const Superblock& block) {
   Xbyak::Label& indirect = new_label();
   Xbyak::Label& polling = new_label();
   Xbyak::Label& entry = new_label();
-  const bool live = block.flags_live_at_entry;
+  const bool live = block.flags_live_at_entry || exact_flags_;
   const std::uint64_t tag = translation_->tag;
   L(indirect);
   if (translation_->relative) {
@@ -155,6 +155,10 @@ void Emitter::emit_heads(const Superblock& block) {
 /// The span that the block uses of the stack is within the window; otherwise C++ moves the window,
 /// or names code that does without.
 void Emitter::emit_stack_check(Xbyak::Label& entry) {
+  if (exact_flags_)
+    emit_save();
+  else
+    flags_ = Flags::kDead;
   Xbyak::Label& cold = new_label();
   const int span = block_->stack_high - block_->stack_low;
   lea(r10, ptr[rsp + disp(block_->stack_low)]);
@@ -175,7 +179,6 @@ void Emitter::emit_stack_check(Xbyak::Label& entry) {
     jump_to(glue_.call_saved);
   });
   after_.push_back([this, number, &entry] { tables_.sites[number].resume = executable(entry); });
-  flags_ = Flags::kDead;
 }
 
 void Emitter::ensure_vectors(std::size_t index) {
@@ -234,27 +237,27 @@ void Emitter::address_to_register(const Step& now) {
   const x86::Insn& insn = now.insn;
   const x86::MemoryOperand& memory = insn.memory;
   const unsigned to = insn.operands[0].number;
-  const bool wide = insn.operands[0].width == 8;
+  const unsigned width = insn.operands[0].width;
   const auto in_place = [](unsigned gpr) { return gpr == x86::kNoRegister || !displaced(gpr); };
   if (memory.base != x86::kRipBase && in_place(memory.base) && in_place(memory.index) &&
       !displaced(to)) {
     bytes(insn.bytes.data(), insn.length);
     return;
   }
-  if (memory.base == x86::kRipBase) {
-    const std::uint64_t tag =
-        tag_of(now) + insn.length + static_cast<std::uint64_t>(memory.displacement);
-    rip_to(r10, tag);
-  } else {
-    Step address = now;
-    address.insn.memory.segment = x86::kDs;
-    effective_address(address);
-  }
-  if (!wide) mov(r10d, r10d);
-  if (displaced(to))
+  Step address = now;
+  address.insn.memory.segment = x86::kDs;
+  effective_address(address);
+  if (insn.address_width == 4 || width == 4) mov(r10d, r10d);
+  const Xbyak::Reg64 target(static_cast<int>(displaced(to) ? unsigned{x86::kR11} : to));
+  if (width == 2) {
+    if (displaced(to)) load_guest(r11, to);
+    mov(target.cvt16(), r10w);
+    if (displaced(to)) store_guest(to, r11);
+  } else if (displaced(to)) {
     store_guest(to, r10);
-  else
-    mov(Xbyak::Reg64(static_cast<int>(to)), r10);
+  } else {
+    mov(target, r10);
+  }
 }
 
 /// ADD, SUB or LEA of a constant to RSP. The host's sum has the guest's flags only by chance.

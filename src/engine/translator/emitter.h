@@ -28,11 +28,12 @@ struct CodeTables {
 /// "displaced": it is brought to a scratch register and taken back.
 class Emitter : Assembler {
  public:
-  Emitter(CodeMemory& memory, const Glue& glue, CodeTables& tables)
+  Emitter(CodeMemory& memory, const Glue& glue, CodeTables& tables, bool exact_flags)
       : Assembler(memory.writable(), memory.room()),
         memory_(memory),
         glue_(glue),
-        tables_(tables) {}
+        tables_(tables),
+        exact_flags_(exact_flags) {}
 
   /// Fills in entries and exits of `translation`, whose start, tag and mode are set.
   void emit(const Superblock& block, Translation& translation);
@@ -93,6 +94,7 @@ class Emitter : Assembler {
   bool recipe_intact(std::size_t producer, std::size_t index) const;
   void emit_recipe(std::size_t producer);
   void emit_restore();
+  void emit_save();
 
   // emitter_branch.cpp
   void push(std::size_t index);
@@ -120,6 +122,7 @@ class Emitter : Assembler {
   CodeMemory& memory_;
   const Glue& glue_;
   CodeTables& tables_;
+  const bool exact_flags_;  ///< also those that nobody asks for: see TranslatorOptions
   const Superblock* block_ = nullptr;
   Translation* translation_ = nullptr;
   Xbyak::Label& new_label() { return labels_.emplace_back(); }

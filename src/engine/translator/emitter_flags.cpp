@@ -62,16 +62,20 @@ void Emitter::spoil_flags(std::size_t index) {
   if (flags_ != Flags::kHost) return;
   const Step& next = step(index);
   const auto kept = next.flags_live & ~next.insn.effects.flags_killed;
-  if ((next.flags_used | kept) == 0) {
+  if ((next.flags_used | kept) == 0 && (!exact_flags_ || recipe_intact(producer_, index))) {
     flags_ = Flags::kDead;
   } else if (recipe_lasts(producer_, index)) {
     flags_ = Flags::kRecipe;
   } else {
-    store(at::kScratch, rax);
-    take_flags();
-    load(rax, at::kScratch);
-    flags_ = Flags::kSaved;
+    emit_save();
   }
+}
+
+void Emitter::emit_save() {
+  store(at::kScratch, rax);
+  take_flags();
+  load(rax, at::kScratch);
+  flags_ = Flags::kSaved;
 }
 
 /// The guest's flags become the host's. Touches no other register.

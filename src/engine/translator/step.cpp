@@ -1,5 +1,6 @@
 #include "engine/translator/step.h"
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 
@@ -157,8 +158,16 @@ bool usable_address(const Insn& insn) {
   return insn.address_width == 8 && !insn.memory.vsib && insn.layout.modrm != 0;
 }
 
+/// BSF or BSR spelled with the prefix that makes it TZCNT or LZCNT where those exist.
+bool is_masked_count(const Insn& insn) {
+  const bool scan = insn.mnemonic == ZYDIS_MNEMONIC_BSF || insn.mnemonic == ZYDIS_MNEMONIC_BSR;
+  const auto prefixes = insn.bytes.begin() + insn.layout.opcode;
+  return scan && std::find(insn.bytes.begin(), prefixes, 0xf3) != prefixes;
+}
+
 void classify_integer(Step& step) {
   const Insn& insn = step.insn;
+  if (is_masked_count(insn)) return;
   const Operand* memory = memory_operand(insn);
   if (has_operand_outside_gprs(insn) || insn.repne) return;
   if (memory != nullptr && (!usable_address(insn) || memory->width == 0 || memory->width > 8))
@@ -266,7 +275,7 @@ void classify(Step& step, bool sse, bool avx) {
     return;
   }
   if (insn.mnemonic == ZYDIS_MNEMONIC_LEA) {
-    if (insn.address_width == 8 && insn.operands[0].width >= 4) step.kind = Kind::kLea;
+    step.kind = Kind::kLea;
     return;
   }
   if (copies_integer(insn.mnemonic)) return classify_integer(step);

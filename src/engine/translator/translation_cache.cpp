@@ -25,12 +25,14 @@ bool fits32(std::uint64_t number) {
 
 TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
                                    memory::GuestMemory& memory, const x86::CpuidModel& model,
-                                   CodeMemory code, SiteCallback on_miss, SiteCallback on_call)
+                                   CodeMemory code, SiteCallback on_miss, SiteCallback on_call,
+                                   bool exact_flags)
     : cpu_(cpu),
       blocks_(blocks),
       memory_(memory),
       model_(model),
       code_(std::move(code)),
+      exact_flags_(exact_flags),
       glue_(Glue::write(code_, on_miss, on_call)) {
   code_.keep();
   cpu_.branch_code.fill(glue_.indirect);
@@ -74,7 +76,7 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   translation.mode = mode;
   translation.tag = choose_tag(start, rip);
   translation.relative = !fits32(rip);
-  Emitter(code_, glue_, tables_).emit(block, translation);
+  Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
   Translation*& head = by_key_[key(start, mode)];
   translation.next = std::exchange(head, &translation);

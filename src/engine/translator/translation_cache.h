@@ -18,7 +18,7 @@ class TranslationCache final : public DerivedCode {
  public:
   TranslationCache(TranslatorCpu& cpu, BlockCache& blocks, memory::GuestMemory& memory,
                    const x86::CpuidModel& model, CodeMemory code, SiteCallback on_miss,
-                   SiteCallback on_call);
+                   SiteCallback on_call, bool exact_flags);
   ~TranslationCache() override;
 
   const Glue& glue() const { return glue_; }
@@ -65,6 +65,7 @@ class TranslationCache final : public DerivedCode {
   memory::GuestMemory& memory_;
   const x86::CpuidModel& model_;
   CodeMemory code_;
+  const bool exact_flags_;
   Glue glue_;
   CodeTables tables_;
   std::unordered_map<std::uint64_t, Translation*> by_key_;

@@ -7,23 +7,24 @@ namespace {
 
 class Translator final : public Engine {
  public:
-  Translator(memory::GuestMemory& memory, unsigned warm_after)
-      : memory_(memory), warm_after_(warm_after) {}
+  Translator(memory::GuestMemory& memory, const TranslatorOptions& options)
+      : memory_(memory), options_(options) {}
   std::string_view name() const override { return "translator"; }
   Result<std::unique_ptr<EngineVcpu>> create_vcpu(const VcpuContext& context) override {
     return std::make_unique<translator::TranslatorVcpu>(
-        context, memory_, TRY(translator::CodeMemory::create()), warm_after_);
+        context, memory_, TRY(translator::CodeMemory::create()), options_);
   }
 
  private:
   memory::GuestMemory& memory_;
-  const unsigned warm_after_;
+  const TranslatorOptions options_;
 };
 
 }  // namespace
 
-std::unique_ptr<Engine> make_translator(memory::GuestMemory& memory, unsigned warm_after) {
-  return std::make_unique<Translator>(memory, warm_after);
+std::unique_ptr<Engine> make_translator(memory::GuestMemory& memory,
+                                        const TranslatorOptions& options) {
+  return std::make_unique<Translator>(memory, options);
 }
 
 }  // namespace vireo::engine

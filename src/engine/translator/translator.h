@@ -6,8 +6,17 @@
 
 namespace vireo::engine {
 
-/// Executes guest code as host code of the same instruction set. Code is translated when it has run
-/// `warm_after` times (at least 1); until then, and in other modes than 64-bit, it is interpreted.
-std::unique_ptr<Engine> make_translator(memory::GuestMemory& memory, unsigned warm_after = 16);
+struct TranslatorOptions {
+  /// Code is interpreted until it has run so often; at least 1.
+  unsigned warm_after = 16;
+  /// Arithmetic flags that the program overwrites before it looks at them are kept even so: they
+  /// can be seen in the frame of a fault or an interrupt that comes in between. Costs time.
+  bool exact_flags = false;
+};
+
+/// Executes guest code as host code of the same instruction set; what is not warm, and other modes
+/// than 64-bit, are interpreted.
+std::unique_ptr<Engine> make_translator(memory::GuestMemory& memory,
+                                        const TranslatorOptions& options = {});
 
 }  // namespace vireo::engine

@@ -35,11 +35,12 @@ class GsBase {
 }  // namespace
 
 TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory,
-                               CodeMemory code, unsigned warm_after)
+                               CodeMemory code, const TranslatorOptions& options)
     : InterpreterVcpu(context, memory, make_cpu(), enter_cold),
       translated_(static_cast<TranslatorCpu&>(*cpu_)),
-      cache_(translated_, blocks_, memory, context.cpuid, std::move(code), on_miss, on_call),
-      warm_after_(warm_after) {
+      cache_(translated_, blocks_, memory, context.cpuid, std::move(code), on_miss, on_call,
+             options.exact_flags),
+      warm_after_(options.warm_after) {
   translated_.translator = this;
   translated_.mapping_listener = this;
 }
@@ -126,12 +127,17 @@ void TranslatorVcpu::enter_translated(const Op*, Cpu*) {}
 void TranslatorVcpu::interpret() {
   const Op* entry = find_block(cpu_.get());
   if (entry == nullptr) return;
-  if (entry->run == enter_translated) const_cast<Op*>(entry)->run = enter_cold;
+  if (std::exchange(interpret_next_, false)) {
+    cpu_->counters.instructions += entry->immediate;
+    ++entry;  // past what would ask for a translation
+  } else if (entry->run == enter_translated) {
+    const_cast<Op*>(entry)->run = enter_cold;
+  }
   entry->run(entry, cpu_.get());
 }
 
 void TranslatorVcpu::execute() {
-  const auto now = mode();
+  const auto now = interpret_next_ ? std::nullopt : mode();
   if (now) {
     if (*now != branch_mode_ && now->user == branch_mode_.user) cache_.forget_branches(true);
     branch_mode_ = *now;
@@ -139,14 +145,19 @@ void TranslatorVcpu::execute() {
   }
   interpret();
   if (!std::exchange(translated_.warm, false)) return;
-  const auto then = mode();
-  const CodePage* page = then ? code_page(translated_.state.rip) : nullptr;
-  if (page == nullptr) return;
+  const bool done = translate_here();
+  // What cannot be translated is interpreted from now on.
+  if (const Op* entry = find_block(cpu_.get()))
+    const_cast<Op*>(entry)->run = done ? enter_translated : interpreter::op_enter;
+}
+
+bool TranslatorVcpu::translate_here() {
+  const auto now = mode();
   const std::uint64_t rip = translated_.state.rip;
+  const CodePage* page = now ? code_page(rip) : nullptr;
+  if (page == nullptr) return false;
   const PhysAddr start = page->physical + (rip & kPageMask);
-  if (cache_.find(start, *then, rip) == nullptr && cache_.translate(start, *then, rip) == nullptr)
-    return;
-  if (const Op* entry = find_block(cpu_.get())) const_cast<Op*>(entry)->run = enter_translated;
+  return cache_.find(start, *now, rip) != nullptr || cache_.translate(start, *now, rip) != nullptr;
 }
 
 void TranslatorVcpu::run_translated(Translation* translation) {
@@ -185,6 +196,13 @@ Translation* TranslatorVcpu::after_exit(Mode mode) {
                         value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
   if (linkable) cache_.link(number, *to);
   return to;
+}
+
+/// The interpreter has an operation of its own for the instruction, and only that.
+const void* TranslatorVcpu::leave_to_interpret(std::uint64_t rip) {
+  translated_.state.rip = rip;
+  interpret_next_ = true;
+  return leave();
 }
 
 const void* TranslatorVcpu::leave() {
@@ -230,7 +248,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   else if (const HostStub* stub = stubs_.find(site.insn))
     done = execute_stub(*stub, state, port_, site.insn);
   else
-    done = x86::fault(x86::Vector::kUD);
+    return leave_to_interpret(rip);
   cpu.take_in_flags();
   cpu.rsp = state.gpr[x86::kRsp] + cpu.stack_delta;
   if (!done) {

@@ -6,6 +6,7 @@
 
 #include "engine/interpreter/interpreter_vcpu.h"
 #include "engine/translator/translation_cache.h"
+#include "engine/translator/translator.h"
 #include "engine/translator/translator_cpu.h"
 
 namespace vireo::engine::translator {
@@ -14,7 +15,7 @@ namespace vireo::engine::translator {
 class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListener {
  public:
   TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory, CodeMemory code,
-                 unsigned warm_after);
+                 const TranslatorOptions& options);
   ~TranslatorVcpu() override;
 
   Result<ExitReason> run() override;
@@ -31,6 +32,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   void execute() override;
   void run_translated(Translation* translation);
   void interpret();
+  bool translate_here();
   std::optional<Mode> mode() const;
   const CodePage* code_page(std::uint64_t rip);
   Translation* find(std::uint64_t rip, Mode mode);
@@ -42,6 +44,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   const void* execute_site(const Site& site);
   const void* move_window(const Site& site);
   const void* leave();
+  const void* leave_to_interpret(std::uint64_t rip);
   std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
     return translation.relative ? translated_.code_base + tag : tag;
   }
@@ -59,6 +62,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   std::array<CodePage, 256> code_pages_;
   Mode branch_mode_;  ///< the mode of the code that indirect branches find
   const unsigned warm_after_;
+  bool interpret_next_ = false;  ///< the instruction at RIP is not one for C++ alone
   std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, windows_ = 0;
 };
 
