@@ -136,7 +136,7 @@ void BlockCache::serve_others() {
 void BlockCache::serve_watches() {
   const std::lock_guard lock(remote_mutex_);
   if (remote_watches_.size() >= kMaxRemote)
-    for (Tlb& tlb : cpu_.tlbs) tlb.clear(), cpu_.stack_window = Cpu::kNoWindow;
+    for (Tlb& tlb : cpu_.tlbs) tlb.clear(), cpu_.stack_window = cpu_.no_window;
   else
     for (const PhysAddr page : remote_watches_) protect(page);
   remote_watches_.clear();
@@ -145,7 +145,7 @@ void BlockCache::serve_watches() {
 
 void BlockCache::protect(PhysAddr page) {
   for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
-  cpu_.stack_window = Cpu::kNoWindow;
+  cpu_.stack_window = cpu_.no_window;
 }
 
 void BlockCache::on_watch(PhysAddr page) {

@@ -88,9 +88,10 @@ struct alignas(64) Cpu {
   EngineVcpu* vcpu = nullptr;                   ///< whose state this is
   MappingListener* mapping_listener = nullptr;  ///< null: nobody asks
   /// Host address of a page that generated code may use as stack without asking the TLB, as long as
-  /// the TLB would let it; kNoWindow is far from every host address.
-  static constexpr std::uint64_t kNoWindow = 1ull << 63;
-  std::uint64_t stack_window = kNoWindow;
+  /// the TLB would let it; otherwise `no_window`, a page of nobody's, which a guest comes to only
+  /// by a stack pointer that leads nowhere.
+  std::uint64_t stack_window = 0;
+  std::uint64_t no_window = 0;
   /// Finds or makes the block at state.rip; null if there is a fault to deliver instead.
   const Op* (*find_block)(Cpu* cpu) = nullptr;
   /// The same for a branch whose target is fixed: links the branch to it where that is allowed.

@@ -58,7 +58,7 @@ void SoftMmu::refresh_mode() {
   }
   if (const TlbIndex current = find_current(); current != current_) {
     current_ = current;
-    cpu_.stack_window = Cpu::kNoWindow;
+    cpu_.stack_window = cpu_.no_window;
   }
   watching_ = has_data_breakpoint(state.dr7);
   // Under watch nothing may hit: the table that is never filled is used.
@@ -90,7 +90,7 @@ void SoftMmu::flush(x86::TlbFlush kind) {
     else
       tlb.clear_non_global();
   }
-  cpu_.stack_window = Cpu::kNoWindow;
+  cpu_.stack_window = cpu_.no_window;
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->mappings_flushed(kind);
   cpu_.jump_tag += 0x100;
   cpu_.leave_block = true;
@@ -98,7 +98,7 @@ void SoftMmu::flush(x86::TlbFlush kind) {
 
 void SoftMmu::invalidate_page(LinearAddr address) {
   for (Tlb& tlb : cpu_.tlbs) tlb.invalidate_page(value(address));
-  cpu_.stack_window = Cpu::kNoWindow;
+  cpu_.stack_window = cpu_.no_window;
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_invalidated(value(address));
   cpu_.jump_tag += 0x100;
   cpu_.leave_block = true;

@@ -267,7 +267,7 @@ void Emitter::adjust_stack(std::size_t index) {
   const bool lea_form = insn.mnemonic == ZYDIS_MNEMONIC_LEA;
   const auto amount = static_cast<std::int32_t>(
       lea_form ? insn.memory.displacement : static_cast<std::int64_t>(insn.immediate));
-  if (!lea_form && now.flags_live != 0) {
+  if (!lea_form && sets_flags(now)) {
     load_guest(r10, x86::kRsp);
     if (insn.mnemonic == ZYDIS_MNEMONIC_ADD)
       add(r10, imm(amount));

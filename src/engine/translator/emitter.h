@@ -90,6 +90,7 @@ class Emitter : Assembler {
   void spoil_flags(std::size_t index);
   void need_flags(std::size_t index);
   void after_step(std::size_t index);
+  bool sets_flags(const Step& done) const;
   bool recipe_lasts(std::size_t producer, std::size_t index) const;
   bool recipe_intact(std::size_t producer, std::size_t index) const;
   void emit_recipe(std::size_t producer);
@@ -108,6 +109,7 @@ class Emitter : Assembler {
   void go_to_other_page(std::int64_t page_offset);
   void fall_through();
   void jump_indirect();
+  void branch_indirect(std::size_t index);
   void link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8_t* patch,
                  Xbyak::Label& stub);
   std::uint32_t add_exit(std::uint64_t tag);

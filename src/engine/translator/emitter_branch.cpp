@@ -118,6 +118,13 @@ void Emitter::jump_indirect() {
   jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
 }
 
+/// The same for an instruction that may be to blame for its target.
+void Emitter::branch_indirect(std::size_t index) {
+  putSeg(gs);
+  mov(dword_at(at::kBranchSite), add_site(step(index)));
+  jump_indirect();
+}
+
 void Emitter::call_or_jump(std::size_t index) {
   const Step& now = step(index);
   const bool call = now.kind == Kind::kCall;
@@ -149,7 +156,7 @@ void Emitter::call_or_jump(std::size_t index) {
   } else {
     mov(r10, host(operand.number));
   }
-  jump_indirect();
+  branch_indirect(index);
 }
 
 void Emitter::return_near(std::size_t index) {
@@ -166,7 +173,7 @@ void Emitter::return_near(std::size_t index) {
     lea(rsp, ptr[rsp + disp(8 + released)]);
     need_flags(index);
   }
-  jump_indirect();
+  branch_indirect(index);
 }
 
 std::uint32_t Emitter::add_exit(std::uint64_t tag) {

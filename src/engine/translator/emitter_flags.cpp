@@ -49,7 +49,7 @@ bool Emitter::recipe_lasts(std::size_t producer, std::size_t index) const {
   bool broken = false;
   for (std::size_t i = index; i < block_->steps.size(); ++i) {
     const Step& use = step(i);
-    if (use.flags_used != 0 && broken) return false;
+    if (broken && (use.flags_used != 0 || exact_flags_)) return false;
     if (use.flags_live == 0 || (use.insn.effects.flags_killed & use.flags_live) == use.flags_live)
       return true;
     broken = broken || (use.insn.effects.gpr_written & registers) != 0;
@@ -62,7 +62,7 @@ void Emitter::spoil_flags(std::size_t index) {
   if (flags_ != Flags::kHost) return;
   const Step& next = step(index);
   const auto kept = next.flags_live & ~next.insn.effects.flags_killed;
-  if ((next.flags_used | kept) == 0 && (!exact_flags_ || recipe_intact(producer_, index))) {
+  if ((next.flags_used | kept) == 0) {
     flags_ = Flags::kDead;
   } else if (recipe_lasts(producer_, index)) {
     flags_ = Flags::kRecipe;
@@ -86,9 +86,14 @@ void Emitter::need_flags(std::size_t index) {
   flags_ = Flags::kHost;
 }
 
+/// Whether the code written for the step leaves its flags behind.
+bool Emitter::sets_flags(const Step& done) const {
+  return done.kind != Kind::kAdjustStack || done.flags_live != 0;
+}
+
 void Emitter::after_step(std::size_t index) {
   if (!step(index).defines_flags()) return;
-  flags_ = Flags::kHost;
+  flags_ = sets_flags(step(index)) ? Flags::kHost : Flags::kDead;
   producer_ = recipe_registers(step(index)) ? index : kNobody;
 }
 

@@ -167,6 +167,7 @@ std::uint16_t SuperblockReader::live_at_target(const Step& step) {
 void SuperblockReader::find_live_flags(Superblock& block) {
   std::uint16_t live = block.falls_through ? live_at(block.next) : kAllFlags;
   for (auto step = block.steps.rbegin(); step != block.steps.rend(); ++step) {
+    if (exact_flags_) live = kAllFlags;
     const x86::Effects& effects = step->insn.effects;
     const auto mask = [](unsigned bits) { return static_cast<std::uint16_t>(bits); };
     switch (step->kind) {
@@ -193,7 +194,7 @@ void SuperblockReader::find_live_flags(Superblock& block) {
     }
     if (step->kind == Kind::kBranch) live = mask(live | effects.flags_read);
   }
-  block.flags_live_at_entry = live != 0;
+  block.flags_live_at_entry = live != 0 && !exact_flags_;
 }
 
 Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode) {

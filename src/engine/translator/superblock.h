@@ -30,8 +30,10 @@ struct Superblock {
 /// Reads superblocks out of a copy of a guest page.
 class SuperblockReader {
  public:
-  SuperblockReader(std::span<const std::uint8_t, kPageSize> page, const x86::FeatureSet& features)
-      : page_(page), features_(features) {}
+  /// `exact_flags`: somebody may ask for every flag after every instruction.
+  SuperblockReader(std::span<const std::uint8_t, kPageSize> page, const x86::FeatureSet& features,
+                   bool exact_flags)
+      : page_(page), features_(features), exact_flags_(exact_flags) {}
 
   /// No steps: the first instruction does not end in this page or is not valid.
   Superblock read(std::uint16_t offset, const Mode& mode);
@@ -45,6 +47,7 @@ class SuperblockReader {
 
   std::span<const std::uint8_t, kPageSize> page_;
   const x86::FeatureSet& features_;
+  const bool exact_flags_;
   std::unordered_map<std::uint64_t, std::uint16_t> known_live_;
 };
 

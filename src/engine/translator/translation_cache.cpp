@@ -66,7 +66,7 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   std::array<std::uint8_t, kPageSize> page;
   const PhysAddr base{value(start) & ~kPageMask};
   if (!memory_.read(base, std::as_writable_bytes(std::span(page)))) return nullptr;
-  SuperblockReader reader(page, model_.features());
+  SuperblockReader reader(page, model_.features(), exact_flags_);
   const auto block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
   if (block.steps.empty()) return nullptr;
 

@@ -12,7 +12,7 @@ class TranslatorVcpu;
 /// A virtual CPU as translated code sees it: GS points to it, so that code is the same for every
 /// vCPU. While translated code runs, the guest's general registers are in the host's, except R10
 /// and R11, which stay in `state`; RSP holds the guest's stack pointer plus `stack_delta`.
-struct alignas(64) TranslatorCpu final : Cpu {
+struct alignas(kPageSize) TranslatorCpu final : Cpu {
   /// Indirect branches find their code by the low 16 bits of the target, in a half of the tables
   /// for supervisor and one for user code.
   static constexpr std::size_t kBranchEntries = 65536;
@@ -27,6 +27,7 @@ struct alignas(64) TranslatorCpu final : Cpu {
   std::uint64_t resume = 0;          ///< where translated code goes on
   std::uint64_t miss_address = 0;    ///< linear address of an access that missed
   std::uint64_t target = 0;          ///< of an indirect branch in the making
+  std::uint32_t branch_site = 0;     ///< of the last indirect branch: its target may be no address
   std::uint64_t scratch = 0;         ///< for one register, for a few instructions
   std::uint64_t exit = 0;            ///< what translated code was left for: an exit's number, or
   static constexpr std::uint64_t kIndirect = ~0ull, kEvent = ~0ull - 1;
@@ -36,6 +37,12 @@ struct alignas(64) TranslatorCpu final : Cpu {
   std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};  ///< code_base of the target
   bool warm = false;  ///< the block at RIP has run often enough to be translated
   TranslatorVcpu* translator = nullptr;
+  alignas(kPageSize) std::array<std::byte, kPageSize> nobodys_page{};
+
+  TranslatorCpu() {
+    // SAFETY: an address is made from the pointer; translated code uses it as one.
+    stack_window = no_window = reinterpret_cast<std::uint64_t>(nobodys_page.data());
+  }
 };
 
 // Offsets from GS. Cpu is not of standard layout; Clang and GCC lay it out as they would one.
@@ -60,6 +67,7 @@ inline constexpr std::size_t kCodeBase = VIREO_CPU_OFFSET(code_base);
 inline constexpr std::size_t kResume = VIREO_CPU_OFFSET(resume);
 inline constexpr std::size_t kMissAddress = VIREO_CPU_OFFSET(miss_address);
 inline constexpr std::size_t kTarget = VIREO_CPU_OFFSET(target);
+inline constexpr std::size_t kBranchSite = VIREO_CPU_OFFSET(branch_site);
 inline constexpr std::size_t kScratch = VIREO_CPU_OFFSET(scratch);
 inline constexpr std::size_t kExit = VIREO_CPU_OFFSET(exit);
 inline constexpr std::size_t kSelf = VIREO_CPU_OFFSET(self);

@@ -181,7 +181,8 @@ Translation* TranslatorVcpu::after_exit(Mode mode) {
   if (cpu.exit == TranslatorCpu::kIndirect) {
     ++indirect_misses_;
     cpu.state.rip = cpu.target;
-    if (cpu.events.any()) return nullptr;
+    if (!x86::canonical(cpu.state, cpu.target)) refuse_target();
+    if (cpu.events.any() || cpu.fault_pending) return nullptr;
     Translation* to = find(cpu.state.rip, mode);
     if (to != nullptr) cache_.enter_branch(cpu.state.rip, *to, code_page(cpu.state.rip)->global);
     return to;
@@ -208,6 +209,19 @@ const void* TranslatorVcpu::leave_to_interpret(std::uint64_t rip) {
 const void* TranslatorVcpu::leave() {
   translated_.exit = TranslatorCpu::kEvent;
   return nullptr;
+}
+
+/// A branch to no address faults itself: it is taken back.
+void TranslatorVcpu::refuse_target() {
+  TranslatorCpu& cpu = translated_;
+  const Site& site = cache_.tables().sites[cpu.branch_site];
+  const x86::Insn& insn = site.insn;
+  std::uint64_t& rsp = cpu.state.gpr[x86::kRsp];
+  if (insn.mnemonic == ZYDIS_MNEMONIC_CALL) rsp += 8;
+  if (insn.mnemonic == ZYDIS_MNEMONIC_RET)
+    rsp -= 8 + (insn.operands[0].kind == x86::OperandKind::kImmediate ? insn.immediate : 0);
+  cpu.state.rip = rip_of(*site.from, site.tag);
+  cpu.raise({x86::Vector::kGP});
 }
 
 const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {

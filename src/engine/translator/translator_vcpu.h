@@ -37,6 +37,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   const CodePage* code_page(std::uint64_t rip);
   Translation* find(std::uint64_t rip, Mode mode);
   Translation* after_exit(Mode mode);
+  void refuse_target();
 
   // What translated code calls.
   static const void* on_miss(TranslatorCpu* cpu, std::uint32_t site);
