@@ -127,13 +127,17 @@ void SoftMmu::invalidate_page(LinearAddr address) {
 /// What the cache knows of a page whose access had to take the slow path for another reason.
 std::optional<PhysAddr> SoftMmu::cached(LinearAddr address, Access access, TlbIndex who) {
   const std::uint64_t linear = value(address), page = linear & ~kPageMask;
-  const TlbEntry& entry = table(who).entry(linear);
-  const bool known = access == Access::kRead ? entry.read_tag == page
-                                             : entry.write_tag == page ||
-                                                   (entry.read_tag == page &&
-                                                    (entry.physical & TlbEntry::kWritableSlowly));
-  if (!known) return {};
-  return PhysAddr{(entry.physical & ~kPageMask) + (linear & kPageMask)};
+  TlbEntry& entry = table(who).entry(linear);
+  const PhysAddr physical{(entry.physical & ~kPageMask) + (linear & kPageMask)};
+  if (access == Access::kRead)
+    return entry.read_tag == page ? std::optional(physical) : std::nullopt;
+  if (entry.write_tag == page) return physical;
+  if (entry.read_tag != page || !(entry.physical & TlbEntry::kWritableSlowly)) return {};
+  if (memory_.view(physical).writable) {  // no longer watched
+    entry.write_tag = page;
+    entry.physical &= ~TlbEntry::kWritableSlowly;
+  }
+  return physical;
 }
 
 OrFault<PhysAddr> SoftMmu::translate_page(LinearAddr address, Access access, TlbIndex who) {

@@ -177,6 +177,17 @@ TEST(SoftMmu, AWatchedPageIsWrittenSlowlyAndTold) {
   EXPECT_EQ(counter.writes, 3u);
 }
 
+TEST(SoftMmu, APageThatIsNoLongerWatchedIsWrittenDirectlyAgain) {
+  World w;
+  w.tables.map(kPage, 0x200000);
+  w.memory->watch(PhysAddr{0x200000});
+  ASSERT_TRUE(store<std::uint32_t>(w.cpu.get(), kPage, 5));
+  w.memory->unwatch(PhysAddr{0x200000});
+  EXPECT_EQ(w.mmu.direct(LinearAddr{kPage}, 4, true), nullptr);
+  ASSERT_TRUE(store<std::uint32_t>(w.cpu.get(), kPage, 6));
+  EXPECT_NE(w.mmu.direct(LinearAddr{kPage}, 4, true), nullptr);
+}
+
 TEST(SoftMmu, RomIsReadAndNotWritten) {
   World w;
   w.tables.map(kPage, kRom);
@@ -290,7 +301,6 @@ TEST(SoftMmu, CodeOfUserAndSupervisorIsTranslatedApart) {
   w.tables.map(kPage, 0x200000, Tables::kP | Tables::kU);
   auto& ss = w.cpu->state.segment[x86::kSs];
   ss.access |= 0x60;
-  ASSERT_EQ(w.cpu->state.cpl(), 3u);
   w.mmu.refresh_mode();
   EXPECT_TRUE(w.mmu.translate_code(LinearAddr{kPage}));
   ss.access &= ~0x60u;

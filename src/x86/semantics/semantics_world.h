@@ -41,12 +41,11 @@ struct SemanticsWorld {
   }
 
   OrFault<> run(std::initializer_list<std::uint8_t> bytes) { return run_on(port, bytes); }
-  OrFault<> run_on(CpuPort& on, std::initializer_list<std::uint8_t> bytes) {
+  OrFault<> run_on(CpuPort& on, const std::vector<std::uint8_t>& code) {
     FeatureSet features;
     for (int i = 0; i < static_cast<int>(Feature::kCount); ++i)
       features.set(static_cast<Feature>(i));
     Insn insn;
-    const std::vector<std::uint8_t> code(bytes);
     if (decode(code, code_size(), features, insn) != DecodeStatus::kOk) return undefined_opcode();
     const Handler handler = find(insn.mnemonic);
     if (handler == nullptr) {
