@@ -356,8 +356,7 @@ OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
   Tlb& tlb = table(user ? TlbIndex::kUserCode : TlbIndex::kSupervisorCode);
   std::uint64_t physical = tlb.entry(page).physical;
   if (tlb.entry(page).read_tag != page) {
-    const x86::WalkRequest request{address, Access::kExecute, user};
-    const auto translation = TRY(x86::walk_pages(mode_, *this, request));
+    const auto translation = TRY(walk_code(address));
     physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
                size_bits(translation);
     tlb.fill(page, {page, Tlb::no_tag(page), 0, physical});
@@ -370,10 +369,7 @@ OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
 }
 
 x86::OrFault<x86::Translation> SoftMmu::walk_code(LinearAddr address) {
-  x86::WalkRequest request;
-  request.address = address;
-  request.access = Access::kExecute;
-  request.user = cpu_.state.cpl() == 3;
+  const x86::WalkRequest request{address, Access::kExecute, cpu_.state.cpl() == 3};
   return x86::walk_pages(mode_, *this, request);
 }
 
