@@ -100,11 +100,13 @@ struct Situation : SemanticsWorld {
   explicit Situation(std::uint64_t seed) {
     std::mt19937_64 random(seed);
     const auto below = [&](std::uint64_t n) { return random() % n; };
-    for (std::uint64_t at = 0x4000; at < 0x9000; ++at)
+    for (std::uint64_t at = 0; at < 0x11000; ++at)
       port.poke(at, static_cast<std::uint8_t>(below(16) == 0 ? 1 : 0));
     if (below(3) == 0) make_legacy(below(2) == 0);
     state.gpr[kRdi] = 0x5000 + below(0x3000);
     state.gpr[kRsi] = below(2) ? 0x5000 + below(0x3000) : state.gpr[kRdi] - 40 + below(80);
+    if (below(8) == 0) state.gpr[kRdi] = 0xffe0 + below(0x40);  // where offsets of 16 bits wrap
+    if (below(8) == 0) state.gpr[kRsi] = 0x10000 + below(0x40);
     state.gpr[kRax] = below(2) ? 0 : 0x0100000100010001;
     state.gpr[kRcx] = below(4) ? below(100) : below(3000);
     if (below(2)) state.rflags |= rflags::kDf;
@@ -112,6 +114,7 @@ struct Situation : SemanticsWorld {
     if (!state.code64() && below(2)) {
       state.segment[kEs].limit = static_cast<std::uint32_t>(0x5000 + below(0x3000));
       state.segment[kDs].base = below(0x1000);
+      state.segment[kEs].base = below(0x1000);
     }
     for (const std::uint64_t page : {0x5000u, 0x6000u, 0x7000u}) {
       if (below(6) == 0) port.take_away(page);
@@ -121,6 +124,7 @@ struct Situation : SemanticsWorld {
                                          0xab, 0xac, 0xad, 0xae, 0xaf};
     if (below(6)) code.push_back(below(2) ? 0xf3 : 0xf2);
     if (below(3) == 0) code.push_back(0x66);
+    if (below(2) == 0) code.push_back(0x67);
     if (state.code64() && below(3) == 0) code.push_back(0x48);
     code.push_back(kOpcodes[below(std::size(kOpcodes))]);
   }
