@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "support/fake_cpu_port.h"
-#include "x86/decode/decoder.h"
+#include "support/run_instruction.h"
 #include "x86/delivery/descriptor.h"
 #include "x86/delivery/descriptor_query.h"
 #include "x86/delivery/far_transfer.h"
@@ -126,10 +126,6 @@ struct DeliveryWorld {
     state.rip = 0x100;
   }
 
-  CodeSize code_size() const {
-    if (state.code64()) return CodeSize::k64;
-    return state.segment[kCs].big() ? CodeSize::k32 : CodeSize::k16;
-  }
   static Handler find(const Insn& insn) {
     const bool segment = insn.operands[0].kind == OperandKind::kSegment ||
                          insn.operands[1].kind == OperandKind::kSegment;
@@ -146,24 +142,8 @@ struct DeliveryWorld {
         if (row.mnemonic == insn.mnemonic) return row.handler;
     return nullptr;
   }
-  /// Executes one instruction, as an engine would.
   OrFault<> run(std::initializer_list<std::uint8_t> bytes) {
-    FeatureSet features;
-    for (int i = 0; i < static_cast<int>(Feature::kCount); ++i)
-      features.set(static_cast<Feature>(i));
-    Insn insn;
-    const std::vector<std::uint8_t> code(bytes);
-    if (decode(code, code_size(), features, insn) != DecodeStatus::kOk) return undefined_opcode();
-    const Handler handler = find(insn);
-    if (handler == nullptr) {
-      ADD_FAILURE() << "no handler for " << ZydisMnemonicGetString(insn.mnemonic);
-      return undefined_opcode();
-    }
-    const std::uint64_t start = state.rip;
-    state.rip += insn.length;
-    const auto outcome = handler(state, port, insn);
-    if (!outcome) state.rip = start;
-    return outcome;
+    return run_instruction(state, port, bytes, find);
   }
 
   void push_values(unsigned width, std::initializer_list<std::uint64_t> from_the_top) {

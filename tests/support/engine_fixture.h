@@ -61,8 +61,9 @@ class EngineFixture {
   RecordingPort& port() { return port_; }
   engine::EngineVcpu& vcpu() { return *vcpu_; }
 
-  /// Runs until the guest halts, resets, stops or the time is over. `software_interrupt`: the
-  /// vector is expected from INT n, which never pushes an error code.
+  /// Runs until the guest halts, resets, stops or the time is over: `limit` of CPU time, so that
+  /// the host's load does not matter. `software_interrupt`: the vector is expected from INT n,
+  /// which never pushes an error code.
   Result<Outcome> run(Mode mode, const x86::CpuState& state, std::chrono::milliseconds limit,
                       bool software_interrupt = false);
 

@@ -51,6 +51,12 @@ class FakeCpuPort final : public CpuPort {
     return true;
   }
 
+  /// Null unless a test sets `directly`.
+  std::byte* direct(LinearAddr address, std::size_t size, bool write) override {
+    const bool one_page = (value(address) & kPageMask) + size <= kPageSize;
+    if (!directly || !one_page || faulting_page(address, size, write)) return nullptr;
+    return &memory_[value(address)];
+  }
   std::uint64_t read_physical(PhysAddr address, std::size_t size) override {
     std::uint64_t result = ~0ull;
     if (value(address) + size <= memory_.size())
@@ -95,6 +101,7 @@ class FakeCpuPort final : public CpuPort {
 
   /// Whether accesses of Privilege::kCurrent count as user mode in error codes.
   bool user = false;
+  bool directly = false;
   unsigned reads = 0, writes = 0, mode_changes = 0;
   std::vector<TlbFlush> flushes;
 

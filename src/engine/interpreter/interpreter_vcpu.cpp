@@ -31,7 +31,6 @@ InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory
       blocks_(*cpu_, memory, leave_before, leave_at_entry),
       builder_(*cpu_, blocks_, stubs_, memory, context.cpuid, enter) {
   cpu_->mmu = &mmu_;
-  cpu_->blocks = &blocks_;
   cpu_->port = &port_;
   cpu_->stubs = &stubs_;
   cpu_->vcpu = this;

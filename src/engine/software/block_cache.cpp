@@ -37,9 +37,13 @@ BlockCache::BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, O
 
 BlockCache::~BlockCache() { memory_.remove_listener(*this); }
 
-Block* BlockCache::find(PhysAddr start, std::uint32_t mode) const {
+Block* BlockCache::find(PhysAddr start, std::uint32_t mode) {
+  Block*& last = recent(start);
+  if (last != nullptr && last->start == start && last->mode == mode && last->valid) return last;
   const auto found = blocks_.find(key(start, mode));
-  return found == blocks_.end() ? nullptr : found->second.get();
+  if (found == blocks_.end()) return nullptr;
+  last = found->second.get();
+  return last;
 }
 
 void* BlockCache::allocate(std::size_t bytes) {
@@ -96,12 +100,13 @@ void BlockCache::flush() {
   ++cpu_.counters.code_flushes;
   for (const auto& [page, blocks] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
   blocks_.clear();
+  recent_.fill(nullptr);
   retired_.clear();
   pages_.clear();
   arena_.clear();
   if (derived_ != nullptr) derived_->flush();
   if (cpu_.stubs != nullptr) cpu_.stubs->clear();
-  cpu_.jump_tag += 0x100;
+  cpu_.jump_cache.fill({});
 }
 
 void BlockCache::enter_guest() {

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -39,7 +40,7 @@ class BlockCache final : public memory::PageListener {
   /// Before the first block is made. Null: there is none.
   void set_derived(DerivedCode* derived) { derived_ = derived; }
 
-  Block* find(PhysAddr start, std::uint32_t mode) const;
+  Block* find(PhysAddr start, std::uint32_t mode);
   /// Memory for a block's operations; lives until flush().
   Op* allocate_ops(std::size_t count);
   x86::Insn* allocate_insn(const x86::Insn& insn);
@@ -72,6 +73,11 @@ class BlockCache final : public memory::PageListener {
     PhysAddr address;
     std::size_t size;
   };
+  static constexpr std::size_t kRecent = 8192;
+  Block*& recent(PhysAddr start) {
+    const std::uint64_t at = value(start);
+    return recent_[(at ^ (at >> 12)) & (kRecent - 1)];
+  }
   static std::uint64_t key(PhysAddr start, std::uint32_t mode) { return value(start) << 8 | mode; }
   void* allocate(std::size_t bytes);
   void invalidate(PhysAddr address, std::size_t size);
@@ -86,6 +92,7 @@ class BlockCache final : public memory::PageListener {
   const OpHandler stale_;  ///< and of its entry
   std::atomic<std::thread::id> owner_ = std::this_thread::get_id();
   std::unordered_map<std::uint64_t, std::unique_ptr<Block>> blocks_;
+  std::array<Block*, kRecent> recent_{};  ///< found or made lately; some are retired
   std::vector<std::unique_ptr<Block>> retired_;
   std::unordered_map<std::uint64_t, std::vector<Block*>> pages_;
   std::vector<std::unique_ptr<std::byte[]>> arena_;

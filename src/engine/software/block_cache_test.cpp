@@ -40,8 +40,7 @@ struct Vcpu {
   /// Makes a page directly writable at the linear address that equals the physical one.
   TlbEntry& writable(std::uint64_t page) {
     Tlb& tlb = cpu->tlbs[0];
-    tlb.entry(page) = {page, page, 0, page};
-    tlb.mark_used();
+    tlb.fill(page, {page, page, 0, page});
     return tlb.entry(page);
   }
 };
@@ -157,13 +156,27 @@ TEST(BlockCache, FlushForgetsEverythingAndLookedUpBranchesToo) {
   World w;
   w.vcpu.add(kCode, 8);
   w.vcpu.add(kCode + 4093, 5, kSecond);
-  const std::uint64_t tag = w.vcpu.cpu->jump_tag;
+  w.vcpu.cpu->jump_entry(kCode) = {kCode, w.vcpu.cpu->jump_tag, w.vcpu.add(kCode + 16, 8)->ops};
   w.vcpu.cache.flush();
   EXPECT_FALSE(w.has(kCode));
   EXPECT_FALSE(w.memory->watched(PhysAddr{kCode}));
   EXPECT_FALSE(w.memory->watched(PhysAddr{kSecond}));
-  EXPECT_NE(w.vcpu.cpu->jump_tag, tag);
+  EXPECT_EQ(w.vcpu.cpu->jump_entry(kCode).entry, nullptr);
+  EXPECT_NE(w.vcpu.cpu->jump_entry(kCode).rip, kCode);
   EXPECT_EQ(w.vcpu.cpu->counters.code_flushes, 1u);
+}
+
+TEST(BlockCache, ABlockThatWasFoundBeforeIsNotFoundWhenItIsGone) {
+  World w;
+  Block* old = w.vcpu.add(kCode, 8);
+  ASSERT_EQ(w.vcpu.cache.find(PhysAddr{kCode}, 2), old);
+  w.vcpu.cache.retire(*old);
+  EXPECT_FALSE(w.has(kCode));
+  Block* fresh = w.vcpu.add(kCode, 4);
+  EXPECT_EQ(w.vcpu.cache.find(PhysAddr{kCode}, 2), fresh);
+  EXPECT_FALSE(w.has(kCode, 1));
+  w.vcpu.cache.flush();
+  EXPECT_FALSE(w.has(kCode));
 }
 
 TEST(BlockCache, AnotherThreadsWriteIsServedBetweenBlocks) {

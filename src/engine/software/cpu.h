@@ -16,16 +16,18 @@
 namespace vireo::engine {
 
 class SoftMmu;
-class BlockCache;
 class HostStubs;
 
 /// The translation cache in use, by who accesses. Supervisor accesses while EFLAGS.AC suspends SMAP
-/// have their own; so have user accesses under alignment checking, which always miss.
+/// have their own; so have user accesses under alignment checking, which always miss, and fetches
+/// of code.
 enum class TlbIndex : std::uint8_t {
   kSupervisor,
   kSmapSuspended,
   kUser,
   kAlignmentChecked,
+  kSupervisorCode,
+  kUserCode,
   kCount
 };
 
@@ -75,14 +77,13 @@ struct alignas(64) Cpu {
   bool leave_block = false;    ///< a handler changed what the rest of the block relies on
   bool stepping = false;       ///< one instruction is being run: no block follows it
   Tlb* tlb = nullptr;          ///< of current data accesses
-  std::uint64_t jump_tag = 0;
+  std::uint64_t jump_tag = 0;  ///< of targets that hold now; see JumpTags
   PendingEvents events;
   x86::Fault fault{};
   std::array<JumpCacheEntry, kJumpCacheEntries> jump_cache{};
   std::array<Tlb, static_cast<std::size_t>(TlbIndex::kCount)> tlbs;
 
   SoftMmu* mmu = nullptr;
-  BlockCache* blocks = nullptr;
   x86::CpuPort* port = nullptr;
   HostStubs* stubs = nullptr;
   EngineVcpu* vcpu = nullptr;                   ///< whose state this is

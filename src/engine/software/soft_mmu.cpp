@@ -27,6 +27,32 @@ std::uint64_t breakpoint_size(std::uint64_t dr7, unsigned i) {
 }
 bool breakpoint_enabled(std::uint64_t dr7, unsigned i) { return ((dr7 >> (2 * i)) & 3) != 0; }
 
+/// TlbEntry's.
+std::uint64_t size_bits(const x86::Translation& translation) {
+  if (translation.page_shift == kPageShift) return 0;
+  return translation.page_shift > PageFilter::kLarge ? TlbEntry::kHuge : TlbEntry::kLarge;
+}
+
+/// The sizes that instructions have, without a call.
+void copy(std::byte* to, const std::byte* from, std::size_t size) {
+  switch (size) {
+    case 1:
+      __builtin_memcpy(to, from, 1);
+      break;
+    case 2:
+      __builtin_memcpy(to, from, 2);
+      break;
+    case 4:
+      __builtin_memcpy(to, from, 4);
+      break;
+    case 8:
+      __builtin_memcpy(to, from, 8);
+      break;
+    default:
+      std::memcpy(to, from, size);
+  }
+}
+
 bool has_data_breakpoint(std::uint64_t dr7) {
   for (unsigned i = 0; i < 4; ++i)
     if (breakpoint_enabled(dr7, i) && breakpoint_kind(dr7, i) != kOnExecution) return true;
@@ -62,58 +88,56 @@ void SoftMmu::refresh_mode() {
   }
   watching_ = has_data_breakpoint(state.dr7);
   // Under watch nothing may hit: the table that is never filled is used.
-  const TlbIndex table = watching_ ? TlbIndex::kAlignmentChecked : current_;
-  cpu_.tlb = &cpu_.tlbs[static_cast<std::size_t>(table)];
+  const TlbIndex shown = watching_ ? TlbIndex::kAlignmentChecked : current_;
+  cpu_.tlb = &table(shown);
+  renew_jump_tag();
+}
 
-  // Looked-up branch targets are keyed by RIP: another code base or limit makes them stale.
-  const auto& cs = state.segment[x86::kCs];
-  const bool code64 = state.code64();
-  const std::uint64_t base = code64 ? 0 : cs.base;
-  const std::uint32_t limit = code64 ? 0xffffffff : cs.limit;
-  std::uint64_t generation = cpu_.jump_tag & ~0xffull;
-  if (base != code_base_ || limit != code_limit_) generation += 0x100;
-  code_base_ = base;
-  code_limit_ = limit;
-  const std::uint64_t mode_bits = (code64 ? 2u : cs.big() ? 1u : 0u) | (state.cpl() == 3 ? 4u : 0u);
-  if (const std::uint64_t tag = generation | mode_bits | 0x80; tag != cpu_.jump_tag) {
-    cpu_.jump_tag = tag;
-    cpu_.leave_block = true;
-  }
+void SoftMmu::renew_jump_tag() {
+  const std::uint64_t tag = jump_tags_.current(cpu_.state);
+  if (tag == cpu_.jump_tag) return;
+  cpu_.jump_tag = tag;
+  cpu_.leave_block = true;
 }
 
 void SoftMmu::flush(x86::TlbFlush kind) {
   ++cpu_.counters.tlb_flushes;
   for (Tlb& tlb : cpu_.tlbs) {
-    if (!tlb.used()) continue;
     if (kind == x86::TlbFlush::kAll)
       tlb.clear();
     else
       tlb.clear_non_global();
   }
+  jump_tags_.flush(kind);
+  renew_jump_tag();
   cpu_.stack_window = cpu_.no_window;
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->mappings_flushed(kind);
-  cpu_.jump_tag += 0x100;
   cpu_.leave_block = true;
 }
 
 void SoftMmu::invalidate_page(LinearAddr address) {
   for (Tlb& tlb : cpu_.tlbs) tlb.invalidate_page(value(address));
+  jump_tags_.invalidate_page(value(address));
+  renew_jump_tag();
   cpu_.stack_window = cpu_.no_window;
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_invalidated(value(address));
-  cpu_.jump_tag += 0x100;
   cpu_.leave_block = true;
 }
 
 /// What the cache knows of a page whose access had to take the slow path for another reason.
 std::optional<PhysAddr> SoftMmu::cached(LinearAddr address, Access access, TlbIndex who) {
   const std::uint64_t linear = value(address), page = linear & ~kPageMask;
-  const TlbEntry& entry = cpu_.tlbs[static_cast<std::size_t>(who)].entry(linear);
-  const bool known = access == Access::kRead ? entry.read_tag == page
-                                             : entry.write_tag == page ||
-                                                   (entry.read_tag == page &&
-                                                    (entry.physical & TlbEntry::kWritableSlowly));
-  if (!known || access == Access::kExecute) return {};
-  return PhysAddr{(entry.physical & ~kPageMask) + (linear & kPageMask)};
+  TlbEntry& entry = table(who).entry(linear);
+  const PhysAddr physical{(entry.physical & ~kPageMask) + (linear & kPageMask)};
+  if (access == Access::kRead)
+    return entry.read_tag == page ? std::optional(physical) : std::nullopt;
+  if (entry.write_tag == page) return physical;
+  if (entry.read_tag != page || !(entry.physical & TlbEntry::kWritableSlowly)) return {};
+  if (memory_.view(physical).writable) {  // no longer watched
+    entry.write_tag = page;
+    entry.physical &= ~TlbEntry::kWritableSlowly;
+  }
+  return physical;
 }
 
 OrFault<PhysAddr> SoftMmu::translate_page(LinearAddr address, Access access, TlbIndex who) {
@@ -124,7 +148,7 @@ OrFault<PhysAddr> SoftMmu::translate_page(LinearAddr address, Access access, Tlb
   request.user = who == TlbIndex::kUser || who == TlbIndex::kAlignmentChecked;
   request.smap_suspended = who == TlbIndex::kSmapSuspended;
   const auto translation = TRY(x86::walk_pages(mode_, *this, request));
-  if (access != Access::kExecute) remember(address, translation, access, who);
+  remember(address, translation, access, who);
   return translation.page + (value(address) & kPageMask);
 }
 
@@ -134,7 +158,6 @@ void SoftMmu::remember(LinearAddr address, const x86::Translation& translation, 
   if (who == TlbIndex::kAlignmentChecked) return;
   std::byte* host = memory_.host_page(translation.page);
   if (host == nullptr) return;
-  Tlb& tlb = cpu_.tlbs[static_cast<std::size_t>(who)];
   const std::uint64_t linear = value(address) & ~kPageMask;
   x86::WalkRequest request{LinearAddr{linear}, Access::kRead, who == TlbIndex::kUser,
                            who == TlbIndex::kSmapSuspended};
@@ -149,12 +172,8 @@ void SoftMmu::remember(LinearAddr address, const x86::Translation& translation, 
   entry.delta = reinterpret_cast<std::uint64_t>(host) - linear;
   entry.physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
                    (allowed && !directly ? TlbEntry::kWritableSlowly : 0);
-  if (translation.page_shift > kPageShift) {
-    entry.physical |= translation.page_shift > 22 ? TlbEntry::kHuge : TlbEntry::kLarge;
-    tlb.mark_large();
-  }
-  tlb.entry(linear) = entry;
-  tlb.mark_used();
+  entry.physical |= size_bits(translation);
+  table(who).fill(linear, entry);
 }
 
 OrFault<SoftMmu::Parts> SoftMmu::translate(LinearAddr address, std::size_t size, Access access,
@@ -204,6 +223,10 @@ void SoftMmu::note_io_access(std::uint16_t port, std::size_t size) {
 }
 
 OrFault<> SoftMmu::read(LinearAddr address, std::span<std::byte> data, TlbIndex who) {
+  if (const std::byte* host = watching_ ? nullptr : hit(address, data.size(), false, who)) {
+    copy(data.data(), host, data.size());
+    return Unit{};
+  }
   const Parts parts = TRY(translate(address, data.size(), Access::kRead, who));
   if (watching_) note_data_access(value(address), data.size(), false);
   std::size_t done = 0;
@@ -215,6 +238,10 @@ OrFault<> SoftMmu::read(LinearAddr address, std::span<std::byte> data, TlbIndex 
 }
 
 OrFault<> SoftMmu::write(LinearAddr address, std::span<const std::byte> data, TlbIndex who) {
+  if (std::byte* host = watching_ ? nullptr : hit(address, data.size(), true, who)) {
+    copy(host, data.data(), data.size());
+    return Unit{};
+  }
   const Parts parts = TRY(translate(address, data.size(), Access::kWrite, who));
   if (watching_) note_data_access(value(address), data.size(), true);
   std::size_t done = 0;
@@ -324,15 +351,25 @@ bool SoftMmu::is_rom(PhysAddr address) const {
 }
 
 OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
-  const TlbIndex who = cpu_.state.cpl() == 3 ? TlbIndex::kUser : TlbIndex::kSupervisor;
-  return translate_page(address, Access::kExecute, who);
+  const bool user = cpu_.state.cpl() == 3;
+  const std::uint64_t linear = value(address), page = linear & ~kPageMask;
+  Tlb& tlb = table(user ? TlbIndex::kUserCode : TlbIndex::kSupervisorCode);
+  std::uint64_t physical = tlb.entry(page).physical;
+  if (tlb.entry(page).read_tag != page) {
+    const auto translation = TRY(walk_code(address));
+    physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
+               size_bits(translation);
+    tlb.fill(page, {page, Tlb::no_tag(page), 0, physical});
+  }
+  const unsigned shift = (physical & TlbEntry::kHuge)    ? PageFilter::kHuge
+                         : (physical & TlbEntry::kLarge) ? PageFilter::kLarge
+                                                         : PageFilter::kSmall;
+  jump_tags_.note(user, linear, shift, (physical & TlbEntry::kGlobal) != 0);
+  return PhysAddr{(physical & ~kPageMask) + (linear & kPageMask)};
 }
 
 x86::OrFault<x86::Translation> SoftMmu::walk_code(LinearAddr address) {
-  x86::WalkRequest request;
-  request.address = address;
-  request.access = Access::kExecute;
-  request.user = cpu_.state.cpl() == 3;
+  const x86::WalkRequest request{address, Access::kExecute, cpu_.state.cpl() == 3};
   return x86::walk_pages(mode_, *this, request);
 }
 
@@ -346,13 +383,17 @@ bool SoftMmu::is_device(LinearAddr address) {
   return physical && memory_.host_page(*physical) == nullptr;
 }
 
-std::byte* SoftMmu::direct(LinearAddr address, std::size_t size, bool write) {
+std::byte* SoftMmu::hit(LinearAddr address, std::size_t size, bool write, TlbIndex who) {
   const std::uint64_t linear = value(address);
-  const TlbEntry& entry = cpu_.tlb->entry(linear);
+  const TlbEntry& entry = table(who).entry(linear);
   const std::uint64_t tag = write ? entry.write_tag : entry.read_tag;
   if (size > kPageSize || linear - tag > kPageSize - size) return nullptr;
   // SAFETY: the tag vouches for `size` bytes at this host address.
   return reinterpret_cast<std::byte*>(linear + entry.delta);
+}
+
+std::byte* SoftMmu::direct(LinearAddr address, std::size_t size, bool write) {
+  return watching_ ? nullptr : hit(address, size, write, current_);
 }
 
 namespace {
@@ -366,7 +407,7 @@ std::size_t device_chunk(std::size_t left) {
 
 void SoftMmu::read_physical(PhysAddr address, std::span<std::byte> data) {
   if (const std::byte* host = memory_.host_page(address)) {
-    std::memcpy(data.data(), host + (value(address) & kPageMask), data.size());
+    copy(data.data(), host + (value(address) & kPageMask), data.size());
     return;
   }
   ++cpu_.counters.mmio_accesses;
@@ -379,7 +420,13 @@ void SoftMmu::read_physical(PhysAddr address, std::span<std::byte> data) {
 }
 
 void SoftMmu::write_physical(PhysAddr address, std::span<const std::byte> data) {
-  if (memory_.host_page(address) != nullptr) {
+  const memory::PageView page = memory_.view(address);
+  if (page.writable) {
+    // As a hit would: whoever begins to watch the page waits until this vCPU is between blocks.
+    copy(page.host + (value(address) & kPageMask), data.data(), data.size());
+    return;
+  }
+  if (page.host != nullptr) {
     memory_.write(address, data);
     return;
   }
@@ -393,10 +440,13 @@ void SoftMmu::write_physical(PhysAddr address, std::span<const std::byte> data) 
 }
 
 std::uint64_t SoftMmu::read(PhysAddr address, std::size_t size) {
-  std::uint64_t word = 0;
-  auto bytes = std::as_writable_bytes(std::span(&word, 1)).first(size);
-  if (!memory_.read(address, bytes)) std::fill(bytes.begin(), bytes.end(), std::byte{0xff});
-  return word;
+  const std::byte* host = memory_.host_page(address);
+  if (host == nullptr) return size == 8 ? ~0ull : 0xffffffff;
+  host += value(address) & kPageMask;
+  // SAFETY: naturally aligned, so inside the page; other CPUs may write it meanwhile.
+  if (size == 8)
+    return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(host), __ATOMIC_RELAXED);
+  return __atomic_load_n(reinterpret_cast<const std::uint32_t*>(host), __ATOMIC_RELAXED);
 }
 
 bool SoftMmu::compare_exchange(PhysAddr address, std::size_t size, std::uint64_t expected,

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "engine/software/cpu.h"
+#include "engine/software/jump_tags.h"
 #include "memory/guest_memory.h"
 #include "x86/paging/page_walk.h"
 
@@ -66,6 +67,8 @@ class SoftMmu final : public x86::PhysicalMemory {
   };
   x86::OrFault<Parts> translate(LinearAddr address, std::size_t size, x86::Access access,
                                 TlbIndex who);
+  Tlb& table(TlbIndex who) { return cpu_.tlbs[static_cast<std::size_t>(who)]; }
+  std::byte* hit(LinearAddr address, std::size_t size, bool write, TlbIndex who);
   std::optional<PhysAddr> cached(LinearAddr address, x86::Access access, TlbIndex who);
   x86::OrFault<PhysAddr> translate_page(LinearAddr address, x86::Access access, TlbIndex who);
   void remember(LinearAddr address, const x86::Translation& translation, x86::Access access,
@@ -73,6 +76,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   void read_physical(PhysAddr address, std::span<std::byte> data);
   void write_physical(PhysAddr address, std::span<const std::byte> data);
   TlbIndex find_current() const;
+  void renew_jump_tag();
   bool is_rom(PhysAddr address) const;
   void note_data_access(std::uint64_t linear, std::size_t size, bool write);
 
@@ -83,8 +87,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   x86::PagingMode mode_;
   TlbIndex current_ = TlbIndex::kSupervisor;
   bool watching_ = false;  ///< a data breakpoint is enabled
-  std::uint64_t code_base_ = 0;
-  std::uint32_t code_limit_ = 0;
+  JumpTags jump_tags_;
 };
 
 /// Slow paths of load() and store() below: false if a fault was raised. `segment` tells #SS from

@@ -177,6 +177,17 @@ TEST(SoftMmu, AWatchedPageIsWrittenSlowlyAndTold) {
   EXPECT_EQ(counter.writes, 3u);
 }
 
+TEST(SoftMmu, APageThatIsNoLongerWatchedIsWrittenDirectlyAgain) {
+  World w;
+  w.tables.map(kPage, 0x200000);
+  w.memory->watch(PhysAddr{0x200000});
+  ASSERT_TRUE(store<std::uint32_t>(w.cpu.get(), kPage, 5));
+  w.memory->unwatch(PhysAddr{0x200000});
+  EXPECT_EQ(w.mmu.direct(LinearAddr{kPage}, 4, true), nullptr);
+  ASSERT_TRUE(store<std::uint32_t>(w.cpu.get(), kPage, 6));
+  EXPECT_NE(w.mmu.direct(LinearAddr{kPage}, 4, true), nullptr);
+}
+
 TEST(SoftMmu, RomIsReadAndNotWritten) {
   World w;
   w.tables.map(kPage, kRom);
@@ -264,13 +275,67 @@ TEST(SoftMmu, NewPageTablesKeepGlobalPagesOnly) {
   ASSERT_TRUE(w.read<std::uint8_t>(kPage));
   ASSERT_TRUE(w.read<std::uint8_t>(kPage + 4096));
   w.cpu->state.cr3 = 0x800000;  // an empty root
-  const std::uint64_t tag = w.cpu->jump_tag;
   w.mmu.refresh_mode();
   EXPECT_TRUE(w.read<std::uint8_t>(kPage));
   EXPECT_FALSE(w.read<std::uint8_t>(kPage + 4096));
-  EXPECT_NE(w.cpu->jump_tag, tag);
   w.mmu.flush(x86::TlbFlush::kAll);
   EXPECT_FALSE(w.read<std::uint8_t>(kPage));
+}
+
+TEST(SoftMmu, KeepsTheTranslationOfCodeUntilItsPageIsInvalidated) {
+  World w;
+  w.tables.map(kPage, 0x200000);
+  ASSERT_EQ(w.mmu.translate_code(LinearAddr{kPage + 5}), PhysAddr{0x200005});
+  w.tables.map(kPage, 0x201000);
+  EXPECT_EQ(w.mmu.translate_code(LinearAddr{kPage + 6}), PhysAddr{0x200006});
+  w.mmu.invalidate_page(LinearAddr{kPage + 0x1000});
+  EXPECT_EQ(w.mmu.translate_code(LinearAddr{kPage}), PhysAddr{0x200000});
+  w.mmu.invalidate_page(LinearAddr{kPage});
+  EXPECT_EQ(w.mmu.translate_code(LinearAddr{kPage}), PhysAddr{0x201000});
+}
+
+TEST(SoftMmu, CodeOfUserAndSupervisorIsTranslatedApart) {
+  World w;
+  w.cpu->state.cr4 |= x86::cr4::kSmep;
+  w.mmu.refresh_mode();
+  w.tables.map(kPage, 0x200000, Tables::kP | Tables::kU);
+  auto& ss = w.cpu->state.segment[x86::kSs];
+  ss.access |= 0x60;
+  w.mmu.refresh_mode();
+  EXPECT_TRUE(w.mmu.translate_code(LinearAddr{kPage}));
+  ss.access &= ~0x60u;
+  w.mmu.refresh_mode();
+  EXPECT_FALSE(w.mmu.translate_code(LinearAddr{kPage}));
+}
+
+/// Looks up code at `linear` and tells whether what was looked up is stale after `change`.
+bool makes_stale(World& w, std::uint64_t linear, auto change) {
+  EXPECT_TRUE(w.mmu.translate_code(LinearAddr{linear}));
+  const std::uint64_t tag = w.cpu->jump_tag;
+  w.cpu->leave_block = false;
+  change(w.mmu);
+  EXPECT_TRUE(w.cpu->leave_block);
+  return tag != w.cpu->jump_tag;
+}
+
+TEST(SoftMmu, BranchesAreStaleWhenAPageWithLookedUpCodeIsInvalidated) {
+  const auto invalidate = [](std::uint64_t linear) {
+    return [=](SoftMmu& mmu) { mmu.invalidate_page(LinearAddr{linear}); };
+  };
+  World w;
+  w.tables.map(kPage, 0x200000);
+  EXPECT_FALSE(makes_stale(w, kPage, invalidate(kPage + 0x1000)));
+  EXPECT_TRUE(makes_stale(w, kPage, invalidate(kPage + 0xfff)));
+  EXPECT_TRUE(makes_stale(w, kPage, invalidate(kPage)));  // from the cached translation too
+  w.mmu.invalidate_page(LinearAddr{kPage});
+  w.tables.map(kPage + 0x1000, 0x200000);
+  ASSERT_TRUE(w.mmu.translate_code(LinearAddr{kPage + 0x1000}));
+  EXPECT_TRUE(makes_stale(w, kPage, invalidate(kPage + 0x1000)));
+  EXPECT_TRUE(makes_stale(w, kPage, invalidate(kPage)));
+  constexpr std::uint64_t kLarge = 0x60000000;
+  w.tables.map_large(kLarge, 0x200000);
+  EXPECT_FALSE(makes_stale(w, kLarge, invalidate(kLarge + 0x400000)));
+  EXPECT_TRUE(makes_stale(w, kLarge, invalidate(kLarge + 0x1ff000)));
 }
 
 TEST(SoftMmu, AlignmentIsCheckedAtEveryAccess) {

@@ -1,9 +1,12 @@
 #pragma once
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "base/address.h"
+#include "engine/software/page_filter.h"
 
 namespace vireo::engine {
 
@@ -24,66 +27,100 @@ struct TlbEntry {
 };
 
 /// A direct-mapped translation cache for one kind of access (user, supervisor, ...). It holds only
-/// pages of RAM and ROM; MMIO always misses.
+/// pages of RAM and ROM; MMIO always misses. What a flush costs depends on what is there.
 class Tlb {
  public:
-  static constexpr std::size_t kEntries = 1024;
+  static constexpr std::size_t kEntries = 4096;
 
-  Tlb() { clear(); }
-
-  TlbEntry& entry(std::uint64_t linear) {
-    return entries_[(linear >> kPageShift) & (kEntries - 1)];
+  Tlb() {
+    for (std::size_t i = 0; i < kEntries; ++i) invalidate(i);
   }
+
+  /// To look things up. Entries are made by fill() only.
+  TlbEntry& entry(std::uint64_t linear) { return entries_[slot(linear)]; }
   /// A tag that no address which maps to the entry can match: it names a neighbour's page.
   static std::uint64_t no_tag(std::uint64_t linear) { return (linear & ~kPageMask) ^ kPageSize; }
 
+  void fill(std::uint64_t linear, const TlbEntry& entry) {
+    const std::size_t i = slot(linear);
+    entries_[i] = entry;
+    note_used(i);
+  }
+
   void clear() {
-    for (std::size_t i = 0; i < kEntries; ++i) invalidate(i);
-    used_ = false;
-    has_large_ = false;
+    for_each_used([&](std::size_t i) { invalidate(i); });
+    for_each_bit(std::exchange(used_words_, 0), [&](std::size_t word) { used_[word] = 0; });
+    large_.clear();
   }
   void clear_non_global() {
-    if (!used_) return;
-    for (std::size_t i = 0; i < kEntries; ++i)
-      if ((entries_[i].physical & TlbEntry::kGlobal) == 0) invalidate(i);
+    large_.clear();
+    for_each_bit(std::exchange(used_words_, 0), [&](std::size_t word) {
+      for_each_bit(std::exchange(used_[word], 0), [&](std::size_t bit) {
+        const std::size_t i = word * 64 + bit;
+        if (entries_[i].physical & TlbEntry::kGlobal)
+          note_used(i);
+        else
+          invalidate(i);
+      });
+    });
   }
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {
-    invalidate((linear >> kPageShift) & (kEntries - 1));
-    if (!has_large_) return;
-    for (std::size_t i = 0; i < kEntries; ++i) {
+    invalidate(slot(linear));
+    if (!large_.may_hold(linear)) return;
+    for_each_used([&](std::size_t i) {
       const TlbEntry& entry = entries_[i];
-      if ((entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge)) == 0) continue;
-      const unsigned shift = (entry.physical & TlbEntry::kHuge) ? 30 : 22;
-      if ((entry.read_tag ^ linear) >> shift == 0) invalidate(i);
-    }
+      if ((entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge)) == 0) return;
+      if ((linear_of(i) ^ linear) >> shift_of(entry) == 0) invalidate(i);
+    });
   }
   /// Takes away the permission to write a physical page directly.
   void protect(PhysAddr page) {
-    if (!used_) return;
-    for (std::size_t i = 0; i < kEntries; ++i)
-      if ((entries_[i].physical & ~kPageMask) == value(page)) {
-        TlbEntry& entry = entries_[i];
-        const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
-        if (entry.write_tag == entry.read_tag && entry.read_tag != tag)
-          entry.physical |= TlbEntry::kWritableSlowly;
-        entry.write_tag = tag;
-      }
+    for_each_used([&](std::size_t i) {
+      TlbEntry& entry = entries_[i];
+      if ((entry.physical & ~kPageMask) != value(page)) return;
+      const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
+      if (entry.write_tag == entry.read_tag && entry.read_tag != tag)
+        entry.physical |= TlbEntry::kWritableSlowly;
+      entry.write_tag = tag;
+    });
   }
-  void mark_used() { used_ = true; }
-  void mark_large() { has_large_ = true; }
-  bool used() const { return used_; }
 
  private:
+  static std::size_t slot(std::uint64_t linear) { return (linear >> kPageShift) & (kEntries - 1); }
+  static unsigned shift_of(const TlbEntry& entry) {
+    return (entry.physical & TlbEntry::kHuge) ? PageFilter::kHuge : PageFilter::kLarge;
+  }
+  /// Right but for the bits below a large page's, whatever the permissions.
+  std::uint64_t linear_of(std::size_t i) const { return entries_[i].read_tag; }
+  template <class Action>
+  static void for_each_bit(std::uint64_t bits, Action action) {
+    for (; bits != 0; bits &= bits - 1) action(static_cast<std::size_t>(std::countr_zero(bits)));
+  }
+  template <class Action>
+  void for_each_used(Action action) {
+    for_each_bit(used_words_, [&](std::size_t word) {
+      for_each_bit(used_[word], [&](std::size_t bit) { action(word * 64 + bit); });
+    });
+  }
+  void note_used(std::size_t i) {
+    used_[i / 64] |= 1ull << (i % 64);
+    used_words_ |= 1ull << (i / 64);
+    const TlbEntry& entry = entries_[i];
+    if (entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge))
+      large_.add(linear_of(i), shift_of(entry));
+  }
   void invalidate(std::size_t i) {
     const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
     entries_[i] = {tag, tag, 0, ~kPageMask};
   }
 
   std::array<TlbEntry, kEntries> entries_;
-  bool used_ = false;
-  bool has_large_ = false;
+  std::array<std::uint64_t, kEntries / 64> used_{};  ///< a bit for each entry that may be valid
+  std::uint64_t used_words_ = 0;                     ///< a bit for each word above that is not 0
+  static_assert(kEntries / 64 <= 64);
+  PageFilter large_;  ///< large pages that entries are part of
 };
 
 }  // namespace vireo::engine

@@ -18,8 +18,7 @@ bool writes(Tlb& tlb, std::uint64_t linear, std::size_t size = 1) {
 }
 
 Tlb& filled(Tlb& tlb, std::uint64_t linear, std::uint64_t physical, std::uint64_t bits = 0) {
-  tlb.entry(linear) = {linear, linear, 0, physical | bits};
-  tlb.mark_used();
+  tlb.fill(linear, {linear, linear, 0, physical | bits});
   return tlb;
 }
 
@@ -101,7 +100,21 @@ TEST(Tlb, GlobalPagesOutliveClearNonGlobal) {
   EXPECT_FALSE(reads(tlb, 0x5000));
   tlb.clear();
   EXPECT_FALSE(reads(tlb, kLinear));
-  EXPECT_FALSE(tlb.used());
+}
+
+TEST(Tlb, ClearingEmptiesEverySlotThatWasFilled) {
+  Tlb tlb;
+  for (const bool global : {false, true}) {
+    for (std::uint64_t i = 0; i < Tlb::kEntries; i += 7)
+      filled(tlb, i << kPageShift, i << kPageShift, global ? TlbEntry::kGlobal : 0);
+    tlb.clear_non_global();
+    for (std::uint64_t i = 0; i < Tlb::kEntries; i += 7)
+      EXPECT_EQ(reads(tlb, i << kPageShift), global);
+  }
+  tlb.invalidate_page(7 << kPageShift);
+  filled(tlb, 7 << kPageShift, 0x1000);
+  tlb.clear();
+  for (std::uint64_t i = 0; i < Tlb::kEntries; i += 7) EXPECT_FALSE(reads(tlb, i << kPageShift));
 }
 
 TEST(Tlb, InvalidatingAPageLeavesItsNeighbours) {
@@ -113,6 +126,40 @@ TEST(Tlb, InvalidatingAPageLeavesItsNeighbours) {
   EXPECT_FALSE(reads(tlb, kLinear + kPageSize));
   EXPECT_FALSE(writes(tlb, kLinear + kPageSize));
   EXPECT_TRUE(writes(tlb, kLinear + 2 * kPageSize));
+}
+
+TEST(Tlb, InvalidatingDropsAllOfTheLargePageThatHoldsTheAddress) {
+  for (const bool after_flush : {false, true}) {
+    Tlb tlb;
+    const std::uint64_t large = 0x40000000, huge = 0x80000000;
+    filled(tlb, large + 0x5000, kPhysical, TlbEntry::kLarge | TlbEntry::kGlobal);
+    filled(tlb, huge + 0x3fff6000, kPhysical, TlbEntry::kHuge | TlbEntry::kGlobal);
+    filled(tlb, large + 0x7000, kPhysical, TlbEntry::kGlobal);
+    if (after_flush) tlb.clear_non_global();
+    tlb.invalidate_page(large + 0x3fffff);
+    EXPECT_FALSE(reads(tlb, large + 0x5000));
+    EXPECT_TRUE(reads(tlb, large + 0x7000));
+    EXPECT_TRUE(reads(tlb, huge + 0x3fff6000));
+    tlb.invalidate_page(huge);
+    EXPECT_FALSE(reads(tlb, huge + 0x3fff6000));
+  }
+}
+
+TEST(PageFilter, HoldsEveryAddressOfAPageThatWasAdded) {
+  PageFilter filter;
+  EXPECT_FALSE(filter.may_hold(0));
+  filter.add(kLinear, PageFilter::kSmall);
+  filter.add(0x40123000, PageFilter::kLarge);
+  filter.add(0x7fc0123000, PageFilter::kHuge);
+  for (const std::uint64_t held : {kLinear, kLinear + 4095, std::uint64_t{0x40000000},
+                                   std::uint64_t{0x403fffff}, std::uint64_t{0x7fffffffff}})
+    EXPECT_TRUE(filter.may_hold(held)) << std::hex << held;
+  unsigned claimed = 0;  // by chance it may be wrong, but not often
+  for (std::uint64_t page = 1; page <= 1000; ++page)
+    claimed += filter.may_hold(kLinear + page * kPageSize);
+  EXPECT_LT(claimed, 20u);
+  filter.clear();
+  EXPECT_FALSE(filter.may_hold(kLinear));
 }
 
 }  // namespace

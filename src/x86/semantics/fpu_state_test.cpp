@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "support/run_instruction.h"
 #include "x86/decode/decoder.h"
 #include "x86/semantics/fpu_state_test_support.h"
 
@@ -54,12 +55,9 @@ class FpuStateTest : public ::testing::Test {
  protected:
   /// `bytes` without a ModRM displacement, at [RBX].
   Insn decode_insn(std::initializer_list<std::uint8_t> bytes, CodeSize size = CodeSize::k64) {
-    FeatureSet features;
-    for (std::size_t i = 0; i < static_cast<std::size_t>(Feature::kCount); ++i)
-      features.set(static_cast<Feature>(i));
     Insn insn;
     const std::vector<std::uint8_t> copy(bytes);
-    EXPECT_EQ(decode(copy, size, features, insn), DecodeStatus::kOk);
+    EXPECT_EQ(decode(copy, size, all_features(), insn), DecodeStatus::kOk);
     return insn;
   }
   OrFault<> execute(std::initializer_list<std::uint8_t> bytes) {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "support/fake_cpu_port.h"
-#include "x86/decode/decoder.h"
+#include "support/run_instruction.h"
 #include "x86/semantics/integer.h"
 #include "x86/semantics/operands.h"
 
@@ -34,30 +34,10 @@ struct SemanticsWorld {
     state.segment.fill({0x10, big ? 0xc093u : 0x93u, big ? 0xffffffff : 0xffff, 0});
     state.segment[kCs] = {0x08, big ? 0xc09bu : 0x9bu, big ? 0xffffffff : 0xffff, 0};
   }
-  CodeSize code_size() const {
-    return state.code64()             ? CodeSize::k64
-           : state.segment[kCs].big() ? CodeSize::k32
-                                      : CodeSize::k16;
-  }
 
   OrFault<> run(std::initializer_list<std::uint8_t> bytes) { return run_on(port, bytes); }
-  OrFault<> run_on(CpuPort& on, std::initializer_list<std::uint8_t> bytes) {
-    FeatureSet features;
-    for (int i = 0; i < static_cast<int>(Feature::kCount); ++i)
-      features.set(static_cast<Feature>(i));
-    Insn insn;
-    const std::vector<std::uint8_t> code(bytes);
-    if (decode(code, code_size(), features, insn) != DecodeStatus::kOk) return undefined_opcode();
-    const Handler handler = find(insn.mnemonic);
-    if (handler == nullptr) {
-      ADD_FAILURE() << "no handler for " << ZydisMnemonicGetString(insn.mnemonic);
-      return undefined_opcode();
-    }
-    const std::uint64_t start = state.rip;
-    state.rip += insn.length;
-    const auto outcome = handler(state, on, insn);
-    if (!outcome) state.rip = start;
-    return outcome;
+  OrFault<> run_on(CpuPort& on, const std::vector<std::uint8_t>& code) {
+    return run_instruction(state, on, code, find);
   }
   /// Runs an instruction that must fault and change nothing, and answers with the fault.
   Fault fault_of(std::initializer_list<std::uint8_t> bytes) {
@@ -72,12 +52,12 @@ struct SemanticsWorld {
   bool flag(std::uint64_t flag) const { return (state.rflags & flag) != 0; }
 
  private:
-  static Handler find(Mnemonic mnemonic) {
+  static Handler find(const Insn& insn) {
     for (const auto rows :
          {integer_handlers(), bit_handlers(), decimal_handlers(), stack_handlers(),
           branch_handlers(), string_handlers(), miscellaneous_handlers()})
       for (const HandlerRow& row : rows)
-        if (row.mnemonic == mnemonic) return row.handler;
+        if (row.mnemonic == insn.mnemonic) return row.handler;
     return nullptr;
   }
 };

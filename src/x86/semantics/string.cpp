@@ -1,10 +1,13 @@
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 #include <optional>
 
 #include "x86/semantics/alu.h"
 #include "x86/semantics/flags_transfer.h"
 #include "x86/semantics/integer.h"
+#include "x86/semantics/string_runs.h"
 #include "x86/semantics/update.h"
 
 namespace vireo::x86 {
@@ -12,6 +15,12 @@ namespace {
 
 /// How many elements one call executes at most before interrupts get their turn.
 constexpr std::uint64_t kMaxElements = 16384;
+
+/// Elements that follow one another in the direction of DF.
+struct Stretch {
+  LinearAddr first{};
+  std::uint64_t count = 0;
+};
 
 /// The index registers and the counter of a string instruction, cut to the address size.
 class StringRegisters {
@@ -35,14 +44,42 @@ class StringRegisters {
   OrFault<LinearAddr> destination_address(std::size_t size, Use use) const {
     return linear_address(state_, kEs, destination(), size, use);
   }
-  /// Elements from `offset` upwards before the offset or the page at `linear` ends.
-  std::uint64_t room(std::uint64_t offset, LinearAddr linear) const {
-    const std::uint64_t in_page = kPageSize - (value(linear) & kPageMask);
-    const std::uint64_t in_offset = mask() - offset;
-    return std::min(in_page, in_offset == ~0ull ? in_page : in_offset + 1) / width_;
+  /// The elements from the current one on that lie in one page and in the segment: at most
+  /// `limit`, none if the first does not.
+  Stretch source_stretch(std::uint64_t limit) const {
+    return stretch(insn_.memory.segment, source(), Use::kRead, limit);
+  }
+  Stretch destination_stretch(std::uint64_t limit, Use use) const {
+    return stretch(kEs, destination(), use, limit);
+  }
+  /// The first `count` elements of a stretch, which has them.
+  LinearAddr lowest(const Stretch& stretch, std::uint64_t count) const {
+    const std::uint64_t first = value(stretch.first);
+    return LinearAddr{down() ? first - (count - 1) * width_ : first};
+  }
+  /// The same, if they can be accessed directly.
+  std::optional<ElementRun> run(CpuPort& port, const Stretch& stretch, std::uint64_t count,
+                                Use use) const {
+    if (count == 0) return std::nullopt;
+    std::byte* host = port.direct(lowest(stretch, count), count * width_, use == Use::kWrite);
+    if (host == nullptr) return std::nullopt;
+    return ElementRun{host, count, width_, down()};
   }
 
  private:
+  Stretch stretch(SegmentIndex segment, std::uint64_t offset, Use use, std::uint64_t limit) const {
+    const auto first = linear_address(state_, segment, offset, width_, use);
+    if (!first) return {};
+    const std::uint64_t in_page = value(*first) & kPageMask, last = width_ - 1;
+    if (in_page + last > kPageMask || mask() - offset < last) return {};
+    const std::uint64_t beyond =
+        down() ? std::min(in_page, offset) : std::min(kPageMask - in_page, mask() - offset) - last;
+    const std::uint64_t count = std::min(limit, (beyond >> std::countr_zero(width_)) + 1);
+    const std::uint64_t begin = down() ? offset - (count - 1) * width_ : offset;
+    const bool inside =  // no page is canonical in part
+        state_.code64() || linear_address(state_, segment, begin, count * width_, use);
+    return inside ? Stretch{*first, count} : Stretch{};
+  }
   void advance(Gpr index, std::uint64_t elements) {
     const std::uint64_t distance = elements * width_;
     put(index, down() ? state_.gpr[index] - distance : state_.gpr[index] + distance);
@@ -103,39 +140,6 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
 
 bool never() { return false; }
 
-/// Copies upwards as MOVS does, element by element where the ranges overlap that way.
-void copy_up(std::byte* to, const std::byte* from, std::size_t bytes, unsigned width) {
-  const bool smears = to > from && to < from + bytes;
-  if (!smears) {
-    std::memmove(to, from, bytes);
-    return;
-  }
-  for (std::size_t i = 0; i < bytes; i += width) {
-    std::uint64_t element;
-    std::memcpy(&element, from + i, width);
-    std::memcpy(to + i, &element, width);
-  }
-}
-
-/// Many elements at once, if both ranges lie in pages that can be accessed directly.
-std::optional<std::uint64_t> copy_span(CpuPort& port, StringRegisters& registers,
-                                       std::uint64_t limit, unsigned width) {
-  const auto from = registers.source_address(width);
-  const auto to = registers.destination_address(width, Use::kWrite);
-  if (!from || !to) return std::nullopt;
-  const std::uint64_t n = std::min({limit, registers.room(registers.source(), *from),
-                                    registers.room(registers.destination(), *to)});
-  const std::size_t bytes = n * width;
-  if (n == 0 || !registers.source_address(bytes) ||
-      !registers.destination_address(bytes, Use::kWrite))
-    return std::nullopt;
-  const std::byte* source = port.direct(*from, bytes, false);
-  std::byte* destination = port.direct(*to, bytes, true);
-  if (source == nullptr || destination == nullptr) return std::nullopt;
-  copy_up(destination, source, bytes, width);
-  return n;
-}
-
 OrFault<std::uint64_t> read_element(CpuPort& port, LinearAddr address, unsigned width) {
   std::uint64_t data = 0;
   if (const std::byte* host = port.direct(address, width, false)) {
@@ -155,18 +159,47 @@ OrFault<> write_element(CpuPort& port, LinearAddr address, std::uint64_t data, u
   return port.write(address, std::as_bytes(std::span(&data, 1)).first(width), Privilege::kCurrent);
 }
 
+/// What a page that is written slowly takes at once: one that holds code, say.
+constexpr std::uint64_t kPiece = 64;
+
+/// Writes a piece that is no device's. False: it has to be written by elements, which may fault.
+bool write_piece(CpuPort& port, LinearAddr lowest, std::span<const std::byte> piece,
+                 unsigned width) {
+  const bool aligned = (value(lowest) & (width - 1)) == 0;
+  return aligned && !port.is_device(lowest) && port.write(lowest, piece, Privilege::kCurrent);
+}
+
+/// Many elements at once; 0 if there is none that can be copied so.
+std::uint64_t copy_many(CpuPort& port, const StringRegisters& registers, std::uint64_t limit,
+                        unsigned width) {
+  const Stretch from = registers.source_stretch(limit);
+  const Stretch to = registers.destination_stretch(limit, Use::kWrite);
+  std::uint64_t count = std::min(from.count, to.count);
+  if (const auto target = registers.run(port, to, count, Use::kWrite)) {
+    const auto source = registers.run(port, from, count, Use::kRead);
+    if (source) copy_run(*target, *source);
+    return source ? count : 0;
+  }
+  count = std::min(count, kPiece / width);
+  const std::uint64_t ahead = (value(to.first) - value(from.first)) & kPageMask;
+  if (registers.down() || (ahead != 0 && ahead < count * width)) return 0;
+  std::array<std::byte, kPiece> piece;
+  const auto source = registers.run(port, from, count, Use::kRead);
+  if (!source) return 0;
+  std::memcpy(piece.data(), source->lowest, source->bytes());
+  return write_piece(port, to.first, std::span(piece).first(source->bytes()), width) ? count : 0;
+}
+
 OrFault<> movs(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned width = insn.operands[0].width;
   StringRegisters registers(state, insn, width);
   const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
-    std::uint64_t n = 1;
-    const bool many = limit > 1 && !registers.down();
-    if (const auto span = many ? copy_span(port, registers, limit, width) : std::nullopt) {
-      n = *span;
-    } else {
+    std::uint64_t n = limit > 1 ? copy_many(port, registers, limit, width) : 0;
+    if (n == 0) {
       const std::uint64_t data =
           TRY(read_element(port, TRY(registers.source_address(width)), width));
       TRY(write_element(port, TRY(registers.destination_address(width, Use::kWrite)), data, width));
+      n = 1;
     }
     registers.advance_source(n);
     registers.advance_destination(n);
@@ -175,22 +208,20 @@ OrFault<> movs(CpuState& state, CpuPort& port, const Insn& insn) {
   return repeat(state, insn, registers, step, never);
 }
 
-std::optional<std::uint64_t> fill_span(CpuPort& port, StringRegisters& registers,
-                                       std::uint64_t limit, unsigned width, std::uint64_t data) {
-  const auto to = registers.destination_address(width, Use::kWrite);
-  if (!to) return std::nullopt;
-  const std::uint64_t n = std::min(limit, registers.room(registers.destination(), *to));
-  const std::size_t bytes = n * width;
-  if (n == 0 || !registers.destination_address(bytes, Use::kWrite)) return std::nullopt;
-  std::byte* destination = port.direct(*to, bytes, true);
-  if (destination == nullptr) return std::nullopt;
-  const std::uint64_t byte = data & 0xff;
-  if ((data & width_mask(width)) == ((byte * 0x0101010101010101u) & width_mask(width))) {
-    std::memset(destination, static_cast<int>(byte), bytes);
-  } else {
-    for (std::size_t i = 0; i < bytes; i += width) std::memcpy(destination + i, &data, width);
+std::uint64_t fill_many(CpuPort& port, const StringRegisters& registers, std::uint64_t limit,
+                        unsigned width, std::uint64_t data) {
+  const Stretch to = registers.destination_stretch(limit, Use::kWrite);
+  if (const auto target = registers.run(port, to, to.count, Use::kWrite)) {
+    fill_run(*target, data);
+    return to.count;
   }
-  return n;
+  const std::uint64_t count = std::min(to.count, kPiece / width);
+  if (count == 0) return 0;
+  std::array<std::byte, kPiece> piece;
+  const ElementRun elements{piece.data(), count, width, false};
+  fill_run(elements, data);
+  const auto bytes = std::span(piece).first(elements.bytes());
+  return write_piece(port, registers.lowest(to, count), bytes, width) ? count : 0;
 }
 
 OrFault<> stos(CpuState& state, CpuPort& port, const Insn& insn) {
@@ -198,12 +229,11 @@ OrFault<> stos(CpuState& state, CpuPort& port, const Insn& insn) {
   StringRegisters registers(state, insn, width);
   const std::uint64_t data = state.gpr[kRax];
   const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
-    std::uint64_t n = 1;
-    const bool many = limit > 1 && !registers.down();
-    if (const auto span = many ? fill_span(port, registers, limit, width, data) : std::nullopt)
-      n = *span;
-    else
+    std::uint64_t n = limit > 1 ? fill_many(port, registers, limit, width, data) : 0;
+    if (n == 0) {
       TRY(write_element(port, TRY(registers.destination_address(width, Use::kWrite)), data, width));
+      n = 1;
+    }
     registers.advance_destination(n);
     return n;
   };
@@ -213,11 +243,16 @@ OrFault<> stos(CpuState& state, CpuPort& port, const Insn& insn) {
 OrFault<> lods(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned width = insn.operands[0].width;
   StringRegisters registers(state, insn, width);
-  const auto step = [&](std::uint64_t) -> OrFault<std::uint64_t> {
-    const std::uint64_t data = TRY(read_element(port, TRY(registers.source_address(width)), width));
+  const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
+    const Stretch from = limit > 1 ? registers.source_stretch(limit) : Stretch{};
+    const auto many = registers.run(port, from, from.count, Use::kRead);
+    const std::uint64_t n = many ? many->count : 1;
+    const std::uint64_t data =
+        many ? load_element(many->at(n - 1), width)
+             : TRY(read_element(port, TRY(registers.source_address(width)), width));
     write_gpr(state, {OperandKind::kGpr, kRax, static_cast<std::uint16_t>(width)}, data);
-    registers.advance_source(1);
-    return std::uint64_t{1};
+    registers.advance_source(n);
+    return n;
   };
   return repeat(state, insn, registers, step, never);
 }
@@ -239,28 +274,54 @@ bool condition_ends(const CpuState& state, const Insn& insn) {
 OrFault<> scas(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned width = insn.operands[0].width;
   StringRegisters registers(state, insn, width);
-  const auto step = [&](std::uint64_t) -> OrFault<std::uint64_t> {
-    const std::uint64_t data =
-        TRY(read_element(port, TRY(registers.destination_address(width, Use::kRead)), width));
+  const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
+    const Stretch from = limit > 1 ? registers.destination_stretch(limit, Use::kRead) : Stretch{};
+    std::uint64_t n = 1, data;
+    if (const auto many = registers.run(port, from, from.count, Use::kRead)) {
+      n = std::min(scan_run(*many, state.gpr[kRax], insn.repne) + 1, many->count);
+      data = load_element(many->at(n - 1), width);
+    } else {
+      data = TRY(read_element(port, TRY(registers.destination_address(width, Use::kRead)), width));
+    }
     compare(state, state.gpr[kRax], data, width);
-    registers.advance_destination(1);
-    return std::uint64_t{1};
+    registers.advance_destination(n);
+    return n;
   };
   return repeat(state, insn, registers, step, [&] { return condition_ends(state, insn); });
+}
+
+/// Up to the pair that ends the repetition, which sets the flags; 0 if none can be compared so.
+std::uint64_t compare_many(CpuState& state, CpuPort& port, const StringRegisters& registers,
+                           std::uint64_t limit, const Insn& insn) {
+  const unsigned width = insn.operands[0].width;
+  const Stretch a = registers.source_stretch(limit);
+  const Stretch b = registers.destination_stretch(limit, Use::kRead);
+  const std::uint64_t count = std::min(a.count, b.count);
+  const auto run_a = registers.run(port, a, count, Use::kRead);
+  const auto run_b = registers.run(port, b, count, Use::kRead);
+  if (!run_a || !run_b) return 0;
+  const std::uint64_t n = std::min(compare_runs(*run_a, *run_b, insn.repne) + 1, count);
+  compare(state, load_element(run_a->at(n - 1), width), load_element(run_b->at(n - 1), width),
+          width);
+  return n;
 }
 
 OrFault<> cmps(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned width = insn.operands[0].width;
   StringRegisters registers(state, insn, width);
-  const auto step = [&](std::uint64_t) -> OrFault<std::uint64_t> {
-    // Silicon reads at rDI first.
-    const std::uint64_t b =
-        TRY(read_element(port, TRY(registers.destination_address(width, Use::kRead)), width));
-    const std::uint64_t a = TRY(read_element(port, TRY(registers.source_address(width)), width));
-    compare(state, a, b, width);
-    registers.advance_source(1);
-    registers.advance_destination(1);
-    return std::uint64_t{1};
+  const auto step = [&](std::uint64_t limit) -> OrFault<std::uint64_t> {
+    std::uint64_t n = limit > 1 ? compare_many(state, port, registers, limit, insn) : 0;
+    if (n == 0) {
+      // Silicon reads at rDI first.
+      const std::uint64_t b =
+          TRY(read_element(port, TRY(registers.destination_address(width, Use::kRead)), width));
+      const std::uint64_t a = TRY(read_element(port, TRY(registers.source_address(width)), width));
+      compare(state, a, b, width);
+      n = 1;
+    }
+    registers.advance_source(n);
+    registers.advance_destination(n);
+    return n;
   };
   return repeat(state, insn, registers, step, [&] { return condition_ends(state, insn); });
 }
