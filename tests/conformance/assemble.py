@@ -203,6 +203,7 @@ class Case:
                   "software_interrupt": self.one("software-interrupt", "no") == "yes",
                   "cpu": self.one("cpu", "host"),
                   "skip": self.one("skip-engines", "").replace(",", " ").split(),
+                  "feature": self.one("feature", ""),
                   "in": [], "pokes": [], "stop": "end", "vector": 0, "registers": [],
                   "handler": [], "memory": []}
         for name, operator, text in self.items("in"):
@@ -213,6 +214,7 @@ class Case:
         if "ports" in self.heads:
             result["ports"] = [line.strip() for text in self.heads["ports"]
                                for line in text.split(";") if line.strip()]
+        names = [name for name, _, _ in self.items("expect")]
         for name, _, text in self.items("expect"):
             if name == "fault":
                 result["stop"], result["vector"] = "vector", VECTORS[text]
@@ -229,7 +231,8 @@ class Case:
             else:
                 result["registers"].append(self.register(name, text))
         if not result["registers"] and not result["memory"] and not result["handler"] and \
-                result["stop"] == "end" and "ports" not in result and not result["strict"]:
+                "stop" not in names and result["stop"] == "end" and "ports" not in result and \
+                not result["strict"]:
             raise Failure(f"{self.name}: expects nothing")
         return result
 
@@ -270,6 +273,16 @@ def rows_of(heads):
     return rows
 
 
+def with_and_without(name, heads):
+    """A case about a feature of the CPU is two: on a CPU that has it and on one that lacks it."""
+    if "feature" not in heads:
+        return [(name, heads)]
+    feature = heads["feature"][-1]
+    lacking = dict(heads, cpu=[f"host,-{feature}"], expect=heads["without"])
+    return [(f"with {feature}, {name}", dict(heads, cpu=[f"host,+{feature}"])),
+            (f"without {feature}, {name}", lacking)]
+
+
 def expand(path):
     shared, *sections = parse(path)
     names = set()
@@ -284,13 +297,14 @@ def expand(path):
                       for key, texts in merged.items() if key not in ("row", "columns")}
             modes = [mode.strip() for mode in filled["mode"][-1].split(",")]
             for mode in modes:
-                name = filled["case"][-1] + (f" ({mode})" if len(modes) > 1 else "")
-                if name in names and len(rows) > 1:
-                    name += f" #{number + 1}"
-                if name in names:
-                    raise Failure(f"two cases are called '{name}'")
-                names.add(name)
-                yield Case(name, mode, filled, substitute(shared[1] + "\n" + code, row))
+                base = filled["case"][-1] + (f" ({mode})" if len(modes) > 1 else "")
+                for name, variant in with_and_without(base, filled):
+                    if name in names and len(rows) > 1:
+                        name += f" #{number + 1}"
+                    if name in names:
+                        raise Failure(f"two cases are called '{name}'")
+                    names.add(name)
+                    yield Case(name, mode, variant, substitute(shared[1] + "\n" + code, row))
 
 
 def main():

@@ -55,6 +55,7 @@ Case parse_case(const std::string& suite, const Json& json) {
   result.suite = suite;
   result.name = json.at("name").get<std::string>();
   result.cpu = json.at("cpu").get<std::string>();
+  result.feature = json.at("feature").get<std::string>();
   const auto mode = parse_mode(json.at("mode").get<std::string>());
   if (!mode) throw std::runtime_error("unknown mode in " + result.name);
   result.mode = *mode;

@@ -23,6 +23,7 @@ enum class ExpectedStop : std::uint8_t { kEnd, kVector, kTripleFault, kHalt, kPo
 /// One behaviour: code, what it starts from and what must come of it.
 struct Case {
   std::string suite, name, cpu;
+  std::string feature;  ///< of the CPU, that the case is about; `cpu` has it or lacks it
   Mode mode = Mode::kLongUser;
   std::vector<std::uint8_t> code;
   std::uint64_t end = 0;  ///< RIP of the instruction that ends the case

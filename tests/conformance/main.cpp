@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 
+#include "conformance/masking.h"
 #include "conformance/run_case.h"
 #include "engine/engines.h"
 #include "support/engine_fixture.h"
@@ -35,10 +36,14 @@ std::string identifier(std::string text) {
   return text;
 }
 
-void add(const Case& test, const std::string& runner, std::function<Verdict()> run) {
-  ::testing::RegisterTest(test.suite.c_str(), (runner + "/" + identifier(test.name)).c_str(),
-                          nullptr, test.name.c_str(), __FILE__, __LINE__,
+void add(const std::string& suite, const std::string& name, const char* sentence,
+         std::function<Verdict()> run) {
+  ::testing::RegisterTest(suite.c_str(), name.c_str(), nullptr, sentence, __FILE__, __LINE__,
                           [run = std::move(run)] { return new CaseTest(run); });
+}
+
+void add(const Case& test, const std::string& runner, std::function<Verdict()> run) {
+  add(test.suite, runner + "/" + identifier(test.name), test.name.c_str(), std::move(run));
 }
 
 /// The child process that runs native cases is made when the first one runs.
@@ -68,6 +73,8 @@ int run(int argc, char** argv) {
     for (const std::string& engine : available)
       add(test, engine, [&test, engine] { return run_on_engine(test, engine); });
   }
+  for (auto& [name, run] : masking_tests(*cases, available))
+    add("masking", name, nullptr, std::move(run));
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

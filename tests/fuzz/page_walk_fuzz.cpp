@@ -49,7 +49,8 @@ PagingMode take_mode(FuzzInput& input) {
   mode.huge_pages = (bits & 64) != 0;
   mode.global_pages = (bits & 128) != 0;
   mode.protection_keys = (bits & 256) != 0;
-  mode.physical_address_bits = static_cast<std::uint8_t>(36 + (bits >> 9) % 17);
+  mode.attributes = (bits & 512) != 0;
+  mode.physical_address_bits = static_cast<std::uint8_t>(36 + (bits >> 10) % 17);
   mode.pkru = input.take<std::uint32_t>();
   mode.cr3 = input.take<std::uint64_t>() & ((1ull << mode.physical_address_bits) - 1);
   for (auto& entry : mode.pdpte)

@@ -70,11 +70,11 @@ class GuestError(AssertionError):
 class Program:
     """A program on a terminal, started by the leader of the terminal's session as a shell would."""
 
-    def __init__(self, words, terminal, errors):
+    def __init__(self, words, terminal, errors, role):
         reports, report = os.pipe()
         leader = pathlib.Path(__file__).with_name("session_leader.py")
         self._leader = subprocess.Popen(
-            [sys.executable, leader, str(report), *words], start_new_session=True,
+            [sys.executable, leader, str(report), role, *words], start_new_session=True,
             stdin=terminal, stdout=terminal, stderr=errors, pass_fds=[report])
         os.close(report)
         self._reports = os.fdopen(reports)
@@ -102,7 +102,8 @@ class Program:
 class Guest:
     """`vireo run` with a terminal. Use it in a `with` block: at its end the process is gone."""
 
-    def __init__(self, *options, append="", kernel=None, initrd=SHELL_INITRD, memory="512M"):
+    def __init__(self, *options, append="", kernel=None, initrd=SHELL_INITRD, memory="512M",
+                 terminal_role="controlling"):
         self.console = ""
         self._seen = 0
         self._undecoded = b""
@@ -117,7 +118,8 @@ class Guest:
             command += ["--initrd", initrd]
         if kernel is None:
             command += ["--append", f"console=ttyS0 {append}".strip()]
-        self.process = Program([str(word) for word in [*command, *options]], slave, self._errors)
+        words = [str(word) for word in [*command, *options]]
+        self.process = Program(words, slave, self._errors, terminal_role)
 
     def __enter__(self):
         return self

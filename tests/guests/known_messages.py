@@ -3,10 +3,11 @@ import re
 
 # What is matched, and why it is no sign of a defect of the machine.
 KNOWN = [
-    (r"Spectre|RETBleed|MDS|TAA|MMIO Stale|SRSO|GDS|Speculat|VMSCAPE|ITS:|TSA",
-     "what mitigations the processor can offer is a matter of its model"),
-    (r"fail to add MMCONFIG information",
-     "the 440FX chipset has no memory-mapped configuration space"),
+    (r"acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended PCI configuration",
+     "the 440FX chipset has no memory-mapped configuration space; Linux warns of every PC without"),
+    (r"tsc: Unable to calibrate against PIT$",
+     "on AMD's processors, where CPUID does not tell the frequency, if the host gave the CPU to "
+     "others meanwhile; on a PC it is system management mode that takes it away"),
 ]
 WARNING = 4  # levels 0-4 are emergency to warning
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The program at a terminal: raw while the guest runs, as it was when the program has ended."""
+import itertools
 import pathlib
 import signal
 import tempfile
@@ -16,12 +17,13 @@ ECHO = bytes.fromhex("66bafd03 ec a801 74f7 66baf803 ec ee ebef")
 
 
 class TerminalTest(unittest.TestCase):
-    def start(self, code, *options):
+    def start(self, code, *options, role="controlling"):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         image = pathlib.Path(folder.name) / "kernel"
         image.write_bytes(kernel(stack() + say("up\n") + code))
-        machine = self.enterContext(guest.Guest(*options, kernel=image, initrd=None))
+        machine = self.enterContext(
+            guest.Guest(*options, kernel=image, initrd=None, terminal_role=role))
         machine.expect("^up\n", 30)
         return machine
 
@@ -34,9 +36,11 @@ class TerminalTest(unittest.TestCase):
         self.assertEqual(modes & (termios.ICANON | termios.ECHO | termios.ISIG), 0)
 
     def test_every_key_reaches_the_guest(self):
-        machine = self.start(ECHO)
-        machine.send("a\x03\x04\x1a\x11\x13~")  # among them ^C, ^D, ^Z, ^Q and ^S
-        machine.expect("a\x03\x04\x1a\x11\x13~", 20)
+        for role in ("controlling", "foreign"):
+            with self.subTest(role):
+                machine = self.start(ECHO, role=role)
+                machine.send("a\x03\x04\x1a\x11\x13~")  # among them ^C, ^D, ^Z, ^Q and ^S
+                machine.expect("a\x03\x04\x1a\x11\x13~", 20)
 
     def test_ctrl_a_x_ends_the_program(self):
         machine = self.start(SPIN)
@@ -69,10 +73,19 @@ class TerminalTest(unittest.TestCase):
                 self.assertEqual(machine.wait(20), status)
                 self.assert_terminal_is_back(machine)
 
+    def test_a_terminal_that_is_not_the_controlling_one_is_treated_alike(self):
+        machine = self.start(SPIN, role="foreign")
+        modes = machine.terminal_now()[LOCAL_MODES]
+        self.assertEqual(modes & (termios.ICANON | termios.ECHO | termios.ISIG), 0)
+        machine.send("\x01x")
+        self.assertEqual(machine.wait(20), 0)
+        self.assert_terminal_is_back(machine)
+
     def test_the_terminal_comes_back_after_signals(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT):
-            with self.subTest(number):
-                machine = self.start(SPIN)
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT)
+        for number, role in itertools.product(numbers, ("controlling", "foreign")):
+            with self.subTest((number, role)):
+                machine = self.start(SPIN, role=role)
                 machine.process.send_signal(number)
                 machine.wait(20)
                 self.assert_terminal_is_back(machine)

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import shutil
+import struct
 import tempfile
 import unittest
 
@@ -57,7 +59,19 @@ class UsageTest(unittest.TestCase):
                 self.assert_run_refused(["cut off"], "--timeout", "10", image=path)
 
     def test_a_program_is_no_kernel(self):
-        self.assert_run_refused(["/bin/ls"], image="/bin/ls")
+        self.assert_run_refused(["/bin/ls", "program"], image="/bin/ls")
+
+    def test_a_static_program_is_no_kernel(self):
+        busybox = shutil.which("busybox")
+        self.assert_run_refused([busybox, "program"], image=busybox)
+        start = 64 + 56
+        code = bytes.fromhex("b83c000000 31ff 0f05")  # exit(0)
+        header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack(
+            "<HHIQQQIHHHHHH", 2, 62, 1, 0x400000 + start, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+        segment = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000,
+                              start + len(code), start + len(code), 0x1000)
+        path = self.file("program", header + segment + code)
+        self.assert_run_refused([path, "program"], "--timeout", "10", image=path)
 
     def test_files_that_are_not_there(self):
         missing = self.folder / "missing"

@@ -7,8 +7,6 @@
 namespace vireo::test {
 namespace {
 
-constexpr std::uint32_t kApicBaseMsr = 0x1b;
-
 std::uint64_t number(std::span<const std::byte> data) {
   std::uint64_t result = 0;
   std::memcpy(&result, data.data(), std::min<std::size_t>(data.size(), 8));
@@ -87,13 +85,15 @@ std::optional<std::uint8_t> RecordingPort::acknowledge_interrupt() {
 }
 
 std::optional<std::uint64_t> RecordingPort::read_msr(std::uint32_t index) {
-  if (index == kApicBaseMsr) return apic_base_;
-  return std::nullopt;
+  const auto found = msrs_.find(index);
+  if (found == msrs_.end()) return std::nullopt;
+  return found->second;
 }
 
 bool RecordingPort::write_msr(std::uint32_t index, std::uint64_t new_value) {
-  if (index != kApicBaseMsr) return false;
-  apic_base_ = new_value;
+  const auto found = msrs_.find(index);
+  if (found == msrs_.end()) return false;
+  found->second = new_value;
   return true;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,7 +44,8 @@ class RecordingPort final : public engine::MachinePort {
 
   std::deque<std::uint8_t> pending_, at_halt_;
   std::uint8_t cr8_ = 0;
-  std::uint64_t apic_base_ = 0xfee00900;
+  /// IA32_APIC_BASE, IA32_TSC_DEADLINE, the x2APIC's task priority.
+  std::map<std::uint32_t, std::uint64_t> msrs_{{0x1b, 0xfee00900}, {0x6e0, 0}, {0x808, 0}};
   bool keep_log_ = true;
 };
 

@@ -34,7 +34,7 @@ class Watchdog {
 
   void watch() {
     while (!finished_) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
       const std::lock_guard lock(mutex_);
       if (action_ && Clock::now() >= deadline_) action_();
     }

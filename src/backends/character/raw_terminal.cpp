@@ -22,12 +22,16 @@ constexpr std::array kFatal = {SIGHUP,  SIGINT,  SIGQUIT, SIGILL,  SIGTRAP,   SI
                                SIGBUS,  SIGFPE,  SIGSEGV, SIGTERM, SIGALRM,   SIGUSR1,
                                SIGUSR2, SIGXCPU, SIGXFSZ, SIGSYS,  SIGVTALRM, SIGPROF};
 
-/// In the background, changing the mode would stop us and disturb whoever has the terminal now.
-bool in_foreground(int fd) { return ::tcgetpgrp(fd) == ::getpgrp(); }
+/// In the background, changing the mode would stop us and disturb whoever has the terminal now. A
+/// terminal that is not the controlling one has no foreground for us to be in: it is ours.
+bool may_change(int fd) {
+  const pid_t foreground = ::tcgetpgrp(fd);
+  return foreground == ::getpgrp() || (foreground < 0 && errno == ENOTTY);
+}
 
 void set_mode(const termios& mode) {
   const int fd = terminal_fd.load();
-  if (fd < 0 || !in_foreground(fd)) return;
+  if (fd < 0 || !may_change(fd)) return;
   while (::tcsetattr(fd, TCSANOW, &mode) != 0 && errno == EINTR) {
   }
 }

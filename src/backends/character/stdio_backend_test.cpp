@@ -120,11 +120,11 @@ struct RawTerminalTest : ::testing::Test {
     slave = UniqueFd(::open(::ptsname(master.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
     ASSERT_TRUE(slave);
   }
-  /// A session leader whose controlling terminal this is, in raw mode; then `body`.
-  pid_t start_raw(const std::function<void()>& body) {
-    return start(slave.get(), slave.get(), [&] {
+  /// A session leader, usually with this as its controlling terminal, in raw mode; then `body`.
+  pid_t start_raw(const std::function<void()>& body, bool controlling = true) {
+    return start(slave.get(), slave.get(), [&, controlling] {
       ::setsid();
-      ::ioctl(STDIN_FILENO, TIOCSCTTY, 0);
+      if (controlling) ::ioctl(STDIN_FILENO, TIOCSCTTY, 0);
       for (const int signal : {SIGTERM, SIGSEGV, SIGTSTP, SIGCONT}) ::signal(signal, SIG_DFL);
       const RawTerminal terminal(STDIN_FILENO);
       body();
@@ -174,6 +174,14 @@ TEST_F(RawTerminalTest, IsRestoredBeforeAFatalSignalDoesItsWork) {
     EXPECT_EQ(WTERMSIG(status), signal);
     EXPECT_FALSE(raw());
   }
+}
+
+TEST_F(RawTerminalTest, NeedNotBeTheControllingOne) {
+  const pid_t child = start_raw(sleep_long, false);
+  EXPECT_TRUE(becomes_raw(true));
+  ::kill(child, SIGTERM);
+  EXPECT_EQ(WTERMSIG(exit_status(child)), SIGTERM);
+  EXPECT_FALSE(raw());
 }
 
 TEST_F(RawTerminalTest, IsRestoredWhileTheProcessIsStopped) {

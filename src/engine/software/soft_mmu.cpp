@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/software/host_exchange.h"
 #include "x86/semantics/operands.h"
 
 namespace vireo::engine {
@@ -265,56 +266,6 @@ OrFault<> SoftMmu::check_write(LinearAddr address, std::size_t size, TlbIndex wh
   return Unit{};
 }
 
-namespace {
-
-template <class T>
-bool exchange_at(std::byte* host, std::span<std::byte> expected,
-                 std::span<const std::byte> desired) {
-  T old, fresh;
-  std::memcpy(&old, expected.data(), sizeof(T));
-  std::memcpy(&fresh, desired.data(), sizeof(T));
-  // SAFETY: guest RAM, sizeof(T) bytes inside one page; the processor locks unaligned words too.
-  bool done;
-  asm volatile("lock cmpxchg %[fresh], %[word]"
-               : "=@ccz"(done), "+a"(old), [word] "+m"(*reinterpret_cast<T*>(host))
-               : [fresh] "r"(fresh)
-               : "memory");
-  if (!done) std::memcpy(expected.data(), &old, sizeof(T));
-  return done;
-}
-
-/// 16 bytes, aligned: the caller has checked.
-bool exchange_16(std::byte* host, std::span<std::byte> expected,
-                 std::span<const std::byte> desired) {
-  std::uint64_t old[2], fresh[2];
-  std::memcpy(old, expected.data(), 16);
-  std::memcpy(fresh, desired.data(), 16);
-  bool done;
-  asm volatile("lock cmpxchg16b (%[host])"
-               : "=@ccz"(done), "+a"(old[0]), "+d"(old[1])
-               : "b"(fresh[0]), "c"(fresh[1]), [host] "r"(host)
-               : "memory");
-  if (!done) std::memcpy(expected.data(), old, 16);
-  return done;
-}
-
-bool exchange(std::byte* host, std::span<std::byte> expected, std::span<const std::byte> desired) {
-  switch (expected.size()) {
-    case 1:
-      return exchange_at<std::uint8_t>(host, expected, desired);
-    case 2:
-      return exchange_at<std::uint16_t>(host, expected, desired);
-    case 4:
-      return exchange_at<std::uint32_t>(host, expected, desired);
-    case 8:
-      return exchange_at<std::uint64_t>(host, expected, desired);
-    default:
-      return exchange_16(host, expected, desired);
-  }
-}
-
-}  // namespace
-
 OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte> expected,
                                         std::span<const std::byte> desired, TlbIndex who) {
   const Parts parts = TRY(translate(address, expected.size(), Access::kWrite, who));
@@ -324,7 +275,7 @@ OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte>
   const bool aligned16 = expected.size() != 16 || (value(physical) & 15) == 0;
   if (parts.count == 1 && host != nullptr && aligned16) {
     if (!is_rom(physical)) {
-      const bool done = exchange(host + (value(physical) & kPageMask), expected, desired);
+      const bool done = host_exchange(host + (value(physical) & kPageMask), expected, desired);
       if (done && memory_.watched(physical)) memory_.note_write(physical, expected.size());
       return done;
     }
@@ -455,7 +406,7 @@ bool SoftMmu::compare_exchange(PhysAddr address, std::size_t size, std::uint64_t
   if (host == nullptr || is_rom(address)) return true;
   const auto old = std::as_writable_bytes(std::span(&expected, 1)).first(size);
   const auto fresh = std::as_bytes(std::span(&desired, 1)).first(size);
-  const bool done = exchange(host + (value(address) & kPageMask), old, fresh);
+  const bool done = host_exchange(host + (value(address) & kPageMask), old, fresh);
   if (done && memory_.watched(address)) memory_.note_write(address, size);
   return done;
 }

@@ -178,6 +178,9 @@ void classify_integer(Step& step) {
   if (memory == nullptr) return;
   step.memory_size = memory->width;
   step.memory_written = writes_memory(insn);
+  // Across cache lines it would lock the host's buses: see host_exchange.h.
+  const bool locked = insn.lock || insn.mnemonic == ZYDIS_MNEMONIC_XCHG;
+  if (locked) step.alignment = memory->width;
 }
 
 void classify_vector(Step& step, bool sse, bool avx) {

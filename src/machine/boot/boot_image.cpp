@@ -11,6 +11,7 @@
 #include "machine/boot/elf_file.h"
 #include "machine/boot/linux_header.h"
 #include "machine/boot/multiboot.h"
+#include "machine/boot/user_program.h"
 
 namespace vireo::machine {
 namespace {
@@ -67,6 +68,7 @@ Result<KernelKind> classify_kernel(std::span<const std::byte> file) {
   }
   const ElfFile elf = TRY(ElfFile::parse(file));
   if (elf.pvh_entry()) return KernelKind::kPvh;
+  if (is_user_program(elf)) return usage_error("it is a program for an operating system");
   if (elf.machine() == ElfFile::kMachineX86_64) return KernelKind::kLinuxElf;
   return usage_error("it is a 32-bit ELF file with neither a PVH note nor a multiboot header");
 }

@@ -12,13 +12,15 @@ namespace {
 
 // System V ABI, chapter 4 and 5; the offsets differ between the 32-bit and the 64-bit class.
 constexpr std::array<std::uint8_t, 4> kMagic{0x7f, 'E', 'L', 'F'};
-constexpr std::uint64_t kClass = 4, kData = 5, kMachine = 18, kEntry = 24;
+constexpr std::uint64_t kClass = 4, kData = 5, kType = 16, kMachine = 18, kEntry = 24;
+constexpr std::uint16_t kTypeExecutable = 2, kTypeShared = 3;
 constexpr std::uint32_t kPtLoad = 1, kPtInterpreter = 3, kPtNote = 4;
-constexpr std::uint32_t kXenNotePhys32Entry = 18;
+constexpr std::uint32_t kExecutableFlag = 1;
+constexpr std::uint32_t kXenNotePhys32Entry = 18, kGnuNoteAbiTag = 1;
 constexpr unsigned kMostSegments = 1024;
 
 struct ProgramHeader {
-  std::uint32_t type;
+  std::uint32_t type, flags;
   std::uint64_t offset, virtual_address, physical, file_size, memory_size, alignment;
 };
 
@@ -33,14 +35,15 @@ std::optional<ProgramHeader> program_header(std::span<const std::byte> file, boo
     return number_or_zero<std::uint64_t>(*part, offset);
   };
   if (wide)
-    return ProgramHeader{word(0), quad(8), quad(16), quad(24), quad(32), quad(40), quad(48)};
-  return ProgramHeader{word(0), word(4), word(8), word(12), word(16), word(20), word(28)};
+    return ProgramHeader{word(0),  word(4),  quad(8),  quad(16),
+                         quad(24), quad(32), quad(40), quad(48)};
+  return ProgramHeader{word(0), word(24), word(4), word(8), word(12), word(16), word(20), word(28)};
 }
 
-/// The descriptor of the Xen note of this type. Notes are padded to 4 bytes, or to 8 if the segment
-/// says so.
-std::optional<std::uint32_t> find_pvh_note(std::span<const std::byte> notes,
-                                           std::uint64_t alignment) {
+/// The first word of the note of this type and owner. Notes are padded to 4 bytes, or to 8 if the
+/// segment says so.
+std::optional<std::uint32_t> find_note(std::span<const std::byte> notes, std::uint64_t alignment,
+                                       const char (&owner)[4], std::uint32_t wanted) {
   const std::uint64_t pad = alignment == 8 ? 7 : 3;
   std::uint64_t at = 0;
   for (;;) {
@@ -52,8 +55,8 @@ std::optional<std::uint32_t> find_pvh_note(std::span<const std::byte> notes,
     const std::uint64_t value_at = (name_at + *name_size + pad) & ~pad;
     const auto name = part_of(notes, name_at, *name_size);
     if (!name || !part_of(notes, value_at, *value_size)) return std::nullopt;
-    if (*type == kXenNotePhys32Entry && *name_size == 4 && *value_size >= 4 &&
-        std::memcmp(name->data(), "Xen", 4) == 0) {
+    if (*type == wanted && *name_size == sizeof(owner) && *value_size >= 4 &&
+        std::memcmp(name->data(), owner, sizeof(owner)) == 0) {
       return number_at<std::uint32_t>(notes, value_at);
     }
     at = (value_at + *value_size + pad) & ~pad;
@@ -108,6 +111,11 @@ Result<ElfFile> ElfFile::parse(std::span<const std::byte> file) {
   if (elf.machine_ != kMachine386 && elf.machine_ != kMachineX86_64) {
     return usage_error("it is an ELF file for another processor (machine {})", elf.machine_);
   }
+  const auto type = number_or_zero<std::uint16_t>(file, kType);
+  if (type != kTypeExecutable && type != kTypeShared) {
+    return usage_error("it is an ELF file, but not one that can be executed");
+  }
+  elf.position_independent_ = type == kTypeShared;
   const std::uint64_t table =
       wide ? number_or_zero<std::uint64_t>(file, 32) : number_or_zero<std::uint32_t>(file, 28);
   const auto entry_size = number_or_zero<std::uint16_t>(file, wide ? 54 : 42);
@@ -120,20 +128,22 @@ Result<ElfFile> ElfFile::parse(std::span<const std::byte> file) {
                            ? std::nullopt
                            : program_header(file, wide, table + std::uint64_t{i} * entry_size);
     if (!found) return usage_error("its ELF program header table is cut off");
-    if (found->type == kPtInterpreter)
-      return usage_error("it is a program for an operating system");
+    if (found->type == kPtInterpreter) elf.names_system_ = true;
     if (found->type != kPtLoad && found->type != kPtNote) continue;
     const auto bytes = part_of(file, found->offset, found->file_size);
     if (!bytes) return usage_error("it is an ELF file that is cut off");
     if (found->type == kPtNote) {
-      if (!elf.pvh_entry_) elf.pvh_entry_ = find_pvh_note(*bytes, found->alignment);
+      if (!elf.pvh_entry_)
+        elf.pvh_entry_ = find_note(*bytes, found->alignment, "Xen", kXenNotePhys32Entry);
+      if (find_note(*bytes, found->alignment, "GNU", kGnuNoteAbiTag)) elf.names_system_ = true;
       continue;
     }
     if (found->memory_size < found->file_size || found->physical > ~found->memory_size) {
       return usage_error("it is an ELF file with a segment of impossible size");
     }
     if (found->memory_size == 0) continue;
-    elf.segments_.push_back({*bytes, found->physical, found->virtual_address, found->memory_size});
+    elf.segments_.push_back({*bytes, found->physical, found->virtual_address, found->memory_size,
+                             (found->flags & kExecutableFlag) != 0});
   }
   if (elf.segments_.empty()) return usage_error("it is an ELF file with nothing to load");
   elf.entry_ = physical_entry(wide ? number_or_zero<std::uint64_t>(file, kEntry)

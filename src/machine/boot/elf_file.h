@@ -17,9 +17,10 @@ struct ElfSegment {
   std::uint64_t physical = 0;
   std::uint64_t virtual_address = 0;
   std::uint64_t memory_size = 0;  ///< what exceeds the bytes is zero
+  bool executable = false;
 };
 
-/// A statically linked ELF executable for i386 or x86-64, little endian; of either class. The file
+/// An ELF executable for i386 or x86-64, little endian; of either class. The file
 /// is hostile and outlives this.
 class ElfFile {
  public:
@@ -37,12 +38,19 @@ class ElfFile {
   std::uint64_t end() const;
   /// The XEN_ELFNOTE_PHYS32_ENTRY note: a 32-bit physical entry address.
   std::optional<std::uint32_t> pvh_entry() const { return pvh_entry_; }
+  /// It says for which system it is: it asks for an interpreter, or has the NT_GNU_ABI_TAG note
+  /// that C libraries put into every program.
+  bool names_system() const { return names_system_; }
+  /// Linked to run at any address.
+  bool position_independent() const { return position_independent_; }
 
  private:
   std::uint16_t machine_ = 0;
   std::uint64_t entry_ = 0;
   std::vector<ElfSegment> segments_;
   std::optional<std::uint32_t> pvh_entry_;
+  bool names_system_ = false;
+  bool position_independent_ = false;
 };
 
 /// Copies one segment to guest memory and takes its place. A usage error says how much memory the

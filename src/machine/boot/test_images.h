@@ -47,6 +47,7 @@ struct Segment {
   std::uint32_t type = 1;
   std::uint64_t physical = 0, virtual_address = 0, memory_size = 0;
   std::string bytes;
+  bool executable = false;
 };
 
 /// An ELF file of either class.
@@ -68,7 +69,7 @@ inline Bytes elf(bool wide, std::uint64_t entry, const std::vector<Segment>& seg
   number(wide ? 32 : 28, header);
   std::size_t data = header + row * segments.size(), at = header;
   for (const Segment& s : segments) {
-    file.put(at, s.type);
+    file.put(at, s.type).put(at + (wide ? 4 : 24), std::uint32_t{s.executable ? 5u : 4u});
     const std::uint64_t values[] = {data, s.virtual_address, s.physical, s.bytes.size(),
                                     std::max<std::uint64_t>(s.memory_size, s.bytes.size())};
     for (std::size_t i = 0; i < 5; ++i) number(wide ? at + 8 + i * 8 : at + 4 + i * 4, values[i]);

@@ -1,5 +1,7 @@
 #include "x86/cpuid/isa_feature.h"
 
+#include <optional>
+
 namespace vireo::x86 {
 namespace {
 
@@ -20,14 +22,16 @@ IsaRule vector_rule(ZydisISASet isa_set) {
     case ZYDIS_ISA_SET_SSE_PREFETCH:
       return needs(Feature::kSse);
     case ZYDIS_ISA_SET_SSE2:
-    case ZYDIS_ISA_SET_SSE2MMX:
       return needs(Feature::kSse2);
+    case ZYDIS_ISA_SET_SSE2MMX:
+      return needs(Feature::kSse2, Feature::kMmx);
     case ZYDIS_ISA_SET_SSE3:
     case ZYDIS_ISA_SET_SSE3X87:
       return needs(Feature::kSse3);
     case ZYDIS_ISA_SET_SSSE3:
-    case ZYDIS_ISA_SET_SSSE3MMX:
       return needs(Feature::kSsse3);
+    case ZYDIS_ISA_SET_SSSE3MMX:
+      return needs(Feature::kSsse3, Feature::kMmx);
     case ZYDIS_ISA_SET_SSE4:
       return needs(Feature::kSse41);
     case ZYDIS_ISA_SET_SSE42:
@@ -103,8 +107,9 @@ IsaRule integer_rule(ZydisISASet isa_set) {
     case ZYDIS_ISA_SET_BMI2:
       return needs(Feature::kBmi2);
     case ZYDIS_ISA_SET_CMOV:
-    case ZYDIS_ISA_SET_FCMOV:
       return needs(Feature::kCmov);
+    case ZYDIS_ISA_SET_FCMOV:
+      return needs(Feature::kFpu, Feature::kCmov);
     case ZYDIS_ISA_SET_CMPXCHG16B:
       return needs(Feature::kCx16);
     case ZYDIS_ISA_SET_LAHF:
@@ -123,6 +128,43 @@ IsaRule integer_rule(ZydisISASet isa_set) {
       return needs(Feature::kFpu);
     default:
       return system_rule(isa_set);
+  }
+}
+
+/// Instructions on MMX registers that came with SSE and stand among MMX's or SSE's, and those of
+/// SSE2's that have one. SDM vol. 1, 5.5.3, 5.5.4 and 5.6.3.
+std::optional<IsaRule> mmx_rule(ZydisISASet isa_set, ZydisMnemonic mnemonic) {
+  const bool mmx = isa_set == ZYDIS_ISA_SET_PENTIUMMMX, sse = isa_set == ZYDIS_ISA_SET_SSE;
+  if (!mmx && !sse && isa_set != ZYDIS_ISA_SET_SSE2) return std::nullopt;
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_MASKMOVQ:
+    case ZYDIS_MNEMONIC_MOVNTQ:
+    case ZYDIS_MNEMONIC_PAVGB:
+    case ZYDIS_MNEMONIC_PAVGW:
+    case ZYDIS_MNEMONIC_PEXTRW:
+    case ZYDIS_MNEMONIC_PINSRW:
+    case ZYDIS_MNEMONIC_PMAXSW:
+    case ZYDIS_MNEMONIC_PMAXUB:
+    case ZYDIS_MNEMONIC_PMINSW:
+    case ZYDIS_MNEMONIC_PMINUB:
+    case ZYDIS_MNEMONIC_PMOVMSKB:
+    case ZYDIS_MNEMONIC_PMULHUW:
+    case ZYDIS_MNEMONIC_PSADBW:
+    case ZYDIS_MNEMONIC_PSHUFW:
+      if (!mmx && !sse) return std::nullopt;  // those of SSE2 are on XMM registers
+      return needs(Feature::kSse, Feature::kMmx);
+    case ZYDIS_MNEMONIC_CVTPI2PS:
+    case ZYDIS_MNEMONIC_CVTPS2PI:
+    case ZYDIS_MNEMONIC_CVTTPS2PI:
+      return needs(Feature::kSse, Feature::kMmx);
+    case ZYDIS_MNEMONIC_CVTPI2PD:
+    case ZYDIS_MNEMONIC_CVTPD2PI:
+    case ZYDIS_MNEMONIC_CVTTPD2PI:
+    case ZYDIS_MNEMONIC_MOVDQ2Q:
+    case ZYDIS_MNEMONIC_MOVQ2DQ:
+      return needs(Feature::kSse2, Feature::kMmx);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -156,6 +198,7 @@ IsaRule isa_rule(ZydisISASet isa_set) {
 }
 
 IsaRule isa_rule(ZydisISASet isa_set, ZydisMnemonic mnemonic) {
+  if (const auto rule = mmx_rule(isa_set, mnemonic)) return *rule;
   switch (mnemonic) {
     case ZYDIS_MNEMONIC_ENDBR32:
     case ZYDIS_MNEMONIC_ENDBR64:
@@ -174,6 +217,11 @@ IsaRule isa_rule(ZydisISASet isa_set, ZydisMnemonic mnemonic) {
     case ZYDIS_MNEMONIC_VMCALL:  // the guest's way to call its monitor, whatever the processor
     case ZYDIS_MNEMONIC_VMMCALL:
       return kAlways;
+    case ZYDIS_MNEMONIC_FCOMI:
+    case ZYDIS_MNEMONIC_FCOMIP:
+    case ZYDIS_MNEMONIC_FUCOMI:
+    case ZYDIS_MNEMONIC_FUCOMIP:
+      return needs(Feature::kFpu, Feature::kCmov);
     case ZYDIS_MNEMONIC_RDTSC:
       return needs(Feature::kTsc);
     case ZYDIS_MNEMONIC_RDMSR:

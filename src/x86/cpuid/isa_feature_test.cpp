@@ -64,7 +64,11 @@ TEST(IsaRule, MixedSetsAreToldApartByMnemonic) {
   EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PENTIUMREAL, ZYDIS_MNEMONIC_RDTSC).feature, Feature::kTsc);
   EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PENTIUMREAL, ZYDIS_MNEMONIC_CMPXCHG8B).feature, Feature::kCx8);
   EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PPRO, ZYDIS_MNEMONIC_SYSENTER).feature, Feature::kSep);
+  EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PPRO, ZYDIS_MNEMONIC_FUCOMI).also, Feature::kCmov);
   EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PPRO, ZYDIS_MNEMONIC_UD2).kind, Kind::kAlways);
+  EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PENTIUMMMX, ZYDIS_MNEMONIC_PADDB).feature, Feature::kMmx);
+  EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_PENTIUMMMX, ZYDIS_MNEMONIC_PSHUFW).feature, Feature::kSse);
+  EXPECT_EQ(isa_rule(ZYDIS_ISA_SET_SSE2, ZYDIS_MNEMONIC_PAVGB).feature, Feature::kSse2);
 }
 
 }  // namespace

@@ -85,14 +85,21 @@ class Walk {
     }
   }
 
+  /// The PAT bit of an entry that maps a page, if it is reserved. SDM vol. 3A, 4.3 to 4.5.
+  std::uint64_t reserved_attribute(unsigned shift) const {
+    const unsigned bit = shift == 12 ? 7 : 12;
+    return mode_.attributes ? 0 : pte::range(bit, bit);
+  }
+
   Level level_at(unsigned shift) const {
+    const std::uint64_t attribute = reserved_attribute(shift);
     switch (shift) {
       case 12:
-        return {shift, true, true, 0};
+        return {shift, true, true, attribute};
       case 21:
-        return {shift, true, false, pte::range(13, 20)};
+        return {shift, true, false, pte::range(13, 20) | attribute};
       case 30:
-        return {shift, mode_.huge_pages, false, pte::range(13, 29)};
+        return {shift, mode_.huge_pages, false, pte::range(13, 29) | attribute};
       default:
         return {shift, false, false, 0};
     }
@@ -135,13 +142,16 @@ class Walk {
     if (mode_.large_pages && (pde & pte::kPageSize)) {
       // Bits 20:13 are bits 39:32 of the address as far as the CPU has them. Table 4-4.
       const unsigned bits = mode_.pse36 ? mode_.physical_address_bits : 32u;
-      const std::uint64_t reserved = bits < 40 ? pte::range(bits - 19, 21) : pte::range(21, 21);
+      std::uint64_t reserved = bits < 40 ? pte::range(bits - 19, 21) : pte::range(21, 21);
+      reserved |= reserved_attribute(22);
       if (pde & reserved) return fail(page_fault::kProtection | page_fault::kReserved);
       return finish(pde, (pde & pte::range(22, 31)) | ((pde & pte::range(13, 20)) << 19), 22);
     }
     const std::uint64_t table = pde & pte::range(12, 31);
     const std::uint64_t entry = read_entry(PhysAddr{table + ((address >> 12) & 0x3ff) * 4});
     if (!(entry & pte::kPresent)) return fail(0);
+    if (entry & reserved_attribute(12))
+      return fail(page_fault::kProtection | page_fault::kReserved);
     return finish(entry, entry & pte::range(12, 31), 12);
   }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <tuple>
 
 #include "x86/paging/page_table_entry.h"
 
@@ -64,6 +65,7 @@ class WalkTest : public ::testing::Test {
     mode.kind = Kind::k4Level;
     mode.cr3 = 0x4000;
     mode.execute_disable = mode.write_protect = mode.huge_pages = mode.global_pages = true;
+    mode.attributes = true;
     memory.put(kPml5e, 0x4000 | kP | kW | kU);
     memory.put(kPml4e, 0x3000 | kP | kW | kU);
     memory.put(kPdpte, 0x2000 | kP | kW | kU);
@@ -280,6 +282,20 @@ TEST_F(WalkTest, ReservedBitsOfLargePagesFault) {
   EXPECT_EQ(code(), kPresentFault | page_fault::kReserved);
 }
 
+TEST_F(WalkTest, WithoutPageAttributesTheirBitIsReserved) {
+  const std::tuple<std::uint64_t, std::uint64_t, unsigned> leaves[] = {
+      {kPte, kFrame, 7}, {kPde, 0x4020'0000 | kPs, 12}, {kPdpte, 0x4000'0000 | kPs, 12}};
+  for (const auto& [address, leaf, bit] : leaves) {
+    memory.put(address, leaf | kP | 1ull << bit);
+    mode.attributes = true;
+    EXPECT_EQ(code(), -1) << bit;
+    mode.attributes = false;
+    EXPECT_EQ(code(), kPresentFault | page_fault::kReserved) << bit;
+    memory.put(address, leaf | kP);
+    EXPECT_EQ(code(), -1) << bit;
+  }
+}
+
 TEST_F(WalkTest, ProtectionKeysGovernDataAccessesToUserPages) {
   mode.protection_keys = true;
   memory.put(kPte, memory.get(kPte) | 5ull << 59);
@@ -336,6 +352,7 @@ class Walk32Test : public WalkTest {
   void SetUp() override {
     mode.kind = Kind::k32Bit;
     mode.cr3 = 0x4018;  // PCD and PWT are not part of the address
+    mode.attributes = true;
     memory.put(kPde32, 0x1000 | kP | kW | kU, 4);
     memory.put(kPte32, 0xfff0'0000 | kP | kW | kU | kPs, 4);
   }
@@ -365,8 +382,16 @@ TEST_F(Walk32Test, LargePagesNeedPseAndReach40Bits) {
   EXPECT_EQ(walk32()->page_shift, 22);
 }
 
+TEST_F(Walk32Test, WithoutPageAttributesTheirBitIsReserved) {
+  mode.attributes = false;
+  EXPECT_EQ(walk32().error().error_code, kPresentFault | page_fault::kReserved | page_fault::kUser);
+  memory.put(kPte32, 0xfff0'0000 | kP | kU, 4);
+  EXPECT_TRUE(walk32());
+}
+
 TEST_F(Walk32Test, LargePagesHaveReservedBits) {
   mode.large_pages = true;
+  mode.attributes = false;
   const auto reserved = kPresentFault | page_fault::kReserved | page_fault::kUser;
   const auto fault_of_bit = [&](unsigned bit) {
     memory.put(kPde32, 0x8040'0000 | 1u << bit | kP | kU | kPs, 4);
@@ -374,6 +399,9 @@ TEST_F(Walk32Test, LargePagesHaveReservedBits) {
     return result ? 0u : result.error().error_code;
   };
   EXPECT_EQ(fault_of_bit(13), reserved);
+  EXPECT_EQ(fault_of_bit(12), reserved);
+  mode.attributes = true;
+  EXPECT_EQ(fault_of_bit(12), 0u);
   mode.pse36 = true;
   EXPECT_EQ(fault_of_bit(13), 0u);
   EXPECT_EQ(fault_of_bit(20), 0u);

@@ -26,6 +26,7 @@ PagingMode PagingMode::of(const CpuState& state, const CpuidModel& model) {
   mode.pse36 = model.features().has(Feature::kPse36);
   mode.huge_pages = model.features().has(Feature::kPdpe1gb);
   mode.global_pages = (state.cr4 & cr4::kPge) != 0;
+  mode.attributes = model.features().has(Feature::kPat);
   mode.protection_keys = state.long_mode() && (state.cr4 & cr4::kPke) != 0;
   mode.physical_address_bits = static_cast<std::uint8_t>(model.physical_address_bits());
   mode.pkru = state.pkru;

@@ -22,6 +22,7 @@ struct PagingMode {
   bool pse36 = false;            ///< 4 MiB pages may be above 4 GiB
   bool huge_pages = false;       ///< 1 GiB pages exist
   bool global_pages = false;     ///< CR4.PGE
+  bool attributes = false;       ///< entries that map a page have a PAT bit
   bool protection_keys = false;  ///< CR4.PKE in 4- and 5-level paging
   std::uint8_t physical_address_bits = 40;
   std::uint32_t pkru = 0;

@@ -61,10 +61,12 @@ TEST_F(PagingModeTest, EachProtectionFollowsItsBit) {
 TEST_F(PagingModeTest, TheModelSaysWhichPagesExist) {
   EXPECT_TRUE(mode().pse36);
   EXPECT_FALSE(mode().huge_pages);
+  EXPECT_TRUE(mode().attributes);
   EXPECT_EQ(mode().physical_address_bits, model.physical_address_bits());
-  model = CpuidModel::parse("baseline,+pdpe1gb,-pse36", {}).value();
+  model = CpuidModel::parse("baseline,+pdpe1gb,-pse36,-pat", {}).value();
   EXPECT_FALSE(mode().pse36);
   EXPECT_TRUE(mode().huge_pages);
+  EXPECT_FALSE(mode().attributes);
 }
 
 }  // namespace

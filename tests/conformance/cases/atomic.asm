@@ -143,3 +143,22 @@
 ; in: rbx=DATA, rax=0x1111111111111105, [DATA+5].1=0x99
 ; expect: rax=0x1111111111111199
     xlatb
+
+; Each of these would lock the host's buses, if it were done there as it stands: where that is
+; detected, a few pass in a second, and the case does not come to its end in time.
+; case: {OP} across cache lines is no burden for the host
+; mode: long-user, protected32-user
+; native: no
+; columns: OP
+; row: lock xadd [DATA+62], eax
+; row: lock inc dword [DATA+61]
+; row: lock bts dword [DATA+63], 3
+; row: xchg [DATA+62], eax
+; row: lock cmpxchg [DATA+63], ecx
+; row: lock cmpxchg8b [DATA+60]
+; in: rsi=2000
+; expect: rsi=0
+again:
+    {OP}
+    dec esi
+    jnz again

@@ -175,6 +175,182 @@ target:
 ; expect: fault=#GP, error=0x30, rip=case_start
     iret
 
+; case: {OP} of 16-bit code stores the guest's
+; mode: v86
+; columns: OP LIMIT BASE
+; row: sgdt | 0x1ff | GDT
+; row: sidt | 0x7ff | IDT
+; expect: [DATA].2={LIMIT}, [DATA+2].4={BASE}
+    {OP} [DATA]
+
+; case: {OP} needs protected mode
+; mode: v86
+; columns: OP
+; row: sldt ax
+; row: str ax
+; row: lar cx, ax
+; row: lsl cx, ax
+; row: verr ax
+; row: verw ax
+; expect: fault=#UD, rip=case_start
+    {OP}
+
+; case: {OP} stores the guest's selector to memory
+; mode: long-user, protected32-user, compat
+; columns: OP R
+; row: sldt | 0x60
+; row: str | 0x50
+; in: [DATA].4=0xaaaaaaaa
+; expect: [DATA].4=0xaaaa0000|{R}
+    {OP} [DATA]
+
+; The host's own system has its user code at 0x33 and its user data at 0x2b; the guest has its
+; kernel's code there, and its user code.
+
+; case: {OP} does not see the host's segments
+; mode: long-user, protected32-user, compat
+; columns: OP SEL
+; row: lar ecx, eax | 0x33
+; row: lsl ecx, eax | 0x33
+; row: verr ax | 0x33
+; row: verw ax | 0x2b
+; in: rax={SEL}, rcx=5, zf=1
+; expect: rcx=5, zf=0
+    {OP}
+
+; case: MOV to {S} does not load the host's segment
+; mode: long-user, protected32-user, compat
+; columns: S
+; row: ds
+; row: es
+; row: fs
+; row: gs
+; in: rax=0x33
+; expect: fault=#GP, error=0x30, rip=case_start
+    mov {S}, eax
+
+; case: MOV to SS does not load the host's segment
+; mode: long-user, protected32-user, compat
+; in: rax=0x2b
+; expect: fault=#GP, error=0x28, rip=case_start
+    mov ss, eax
+
+; case: MOV to a segment register loads from the guest's local table
+; mode: long-user, protected32-user, compat
+; in: rax=7
+; expect: es=7, es.access=0xc0f3
+    mov es, eax
+
+; case: MOV from {S} shows the guest's selector
+; mode: long-user, protected32-user, compat
+; columns: S
+; row: ds
+; row: es
+; row: ss
+; row: fs
+; row: gs
+; expect: rax=0x23
+    mov eax, {S}
+
+; case: PUSH of {S} shows the guest's selector
+; mode: protected32-user, compat
+; columns: S
+; row: ds
+; row: es
+; row: ss
+; row: fs
+; row: gs
+; expect: [STACK_TOP-4].2=0x23
+    push {S}
+
+; case: PUSH of {S} in 64-bit code shows the guest's selector
+; mode: long-user
+; columns: S
+; row: fs
+; row: gs
+; expect: [STACK_TOP-8].2=0x23
+    push {S}
+
+; case: POP of FS does not load the host's segment
+; mode: long-user, protected32-user, compat
+; in: rsp=STACK_TOP-8, [STACK_TOP-8].8=0x33
+; expect: fault=#GP, error=0x30, rip=case_start
+    pop fs
+
+; case: {OP} does not reach the host's code
+; mode: protected32-user, compat
+; columns: OP
+; row: jmp 0x33:case_end
+; row: call 0x33:case_end
+; row: jmp far [EXTRA]
+; row: call far [EXTRA]
+; in: [EXTRA].4=case_end, [EXTRA+4].2=0x33
+; expect: fault=#GP, error=0x30, rip=case_start
+    {OP}
+
+; case: {OP} through memory does not reach the host's code
+; mode: long-user
+; columns: OP
+; row: jmp
+; row: call
+; in: [EXTRA].8=case_end, [EXTRA+8].2=0x33
+; expect: fault=#GP, error=0x30, rip=case_start
+    {OP} far [EXTRA]
+
+; case: {OP} does not return to the host's code
+; mode: protected32-user, compat
+; columns: OP
+; row: retf
+; row: iret
+; in: rsp=STACK_TOP-20, [STACK_TOP-20].4=case_end, [STACK_TOP-16].4=0x33, [STACK_TOP-12].4=0x202
+; expect: fault=#GP, error=0x30, rip=case_start
+    {OP}
+
+; case: {OP} of 64-bit code does not return to the host's code
+; mode: long-user
+; columns: OP
+; row: o64 retf
+; row: iretq
+; in: rsp=STACK_TOP-40, [STACK_TOP-40].8=case_end, [STACK_TOP-32].8=0x33, [STACK_TOP-24].8=0x202
+; in: [STACK_TOP-16].8=STACK_TOP, [STACK_TOP-8].8=0x2b
+; expect: fault=#GP, error=0x30, rip=case_start
+    {OP}
+
+; case: INT 0x80 is no system call of the host
+; mode: long-user, protected32-user, compat
+; in: rax=1, rbx=0
+; expect: vector=0x80, at.rax=1
+    int 0x80
+
+; case: INT n through a gate that the guest has closed is #GP
+; mode: long-user, protected32-user, compat
+; expect: fault=#GP, error=0x10a, rip=case_start
+    int 0x21
+
+; case: POPF without IOPL changes neither IF nor IOPL
+; mode: long-user, compat
+; in: rsp=STACK_TOP-8, [STACK_TOP-8].8=0x3002
+; expect: if=1, iopl=0
+    db 0x9d
+
+; case: POPF that clears IF holds back the guest's interrupts
+; mode: long-user, protected32-user, compat
+; in: iopl=3, rsp=STACK_TOP-8, [STACK_TOP-8].8=0x3002, rax=0x41, rcx=0
+; expect: rcx=1, if=0
+    db 0x9d
+    out 0xe0, al
+    nop
+    mov ecx, 1
+
+; case: POPF that sets IF lets the guest's interrupts in
+; mode: long-user, protected32-user, compat
+; in: iopl=3, if=0, rsp=STACK_TOP-8, [STACK_TOP-8].8=0x3202, rax=0x41
+; expect: vector=0x41, rip=behind
+    out 0xe0, al
+    db 0x9d
+behind:
+    nop
+
 ; case: CPUID shows the guest's CPU and not the host's
 ; mode: long-user
 ; cpu: baseline
