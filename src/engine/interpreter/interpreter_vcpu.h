@@ -34,6 +34,8 @@ class InterpreterVcpu : public EngineVcpu {
  protected:
   /// Runs code from state.rip on until there is something to look at, or a fault is pending.
   virtual void execute();
+  /// Whether the irqchip may have an interrupt for the CPU when it enables them.
+  bool interrupt_may_wait() const { return interrupt_hint_; }
   static const Op* find_block(Cpu* cpu);
   static const Op* find_linked(const Op* branch, Cpu* cpu);
   x86::OrFault<Block*> find(BlockMode mode);

@@ -141,16 +141,21 @@ void BlockCache::serve_others() {
 void BlockCache::serve_watches() {
   const std::lock_guard lock(remote_mutex_);
   if (remote_watches_.size() >= kMaxRemote)
-    for (Tlb& tlb : cpu_.tlbs) tlb.clear(), cpu_.stack_window = cpu_.no_window;
+    protect_all();
   else
     for (const PhysAddr page : remote_watches_) protect(page);
   remote_watches_.clear();
   watches_served_.store(watches_asked_.load());
 }
 
+void BlockCache::protect_all() {
+  for (Tlb& tlb : cpu_.tlbs) tlb.clear();
+  cpu_.close_window();
+}
+
 void BlockCache::protect(PhysAddr page) {
   for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
-  cpu_.stack_window = cpu_.no_window;
+  cpu_.close_window();
 }
 
 void BlockCache::on_watch(PhysAddr page) {

@@ -83,6 +83,7 @@ class BlockCache final : public memory::PageListener {
   void invalidate(PhysAddr address, std::size_t size);
   void forget_in_page(std::uint64_t page, const Block* block);
   void protect(PhysAddr page);
+  void protect_all();
   void serve_watches();
 
   Cpu& cpu_;

@@ -93,6 +93,13 @@ struct alignas(64) Cpu {
   /// by a stack pointer that leads nowhere.
   std::uint64_t stack_window = 0;
   std::uint64_t no_window = 0;
+  std::uint64_t window_epoch = 0;  ///< another when the TLB would no longer let what it did let
+
+  /// The TLB has changed.
+  void close_window() {
+    stack_window = no_window;
+    ++window_epoch;
+  }
   /// Finds or makes the block at state.rip; null if there is a fault to deliver instead.
   const Op* (*find_block)(Cpu* cpu) = nullptr;
   /// The same for a branch whose target is fixed: links the branch to it where that is allowed.

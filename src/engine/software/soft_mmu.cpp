@@ -85,7 +85,7 @@ void SoftMmu::refresh_mode() {
   }
   if (const TlbIndex current = find_current(); current != current_) {
     current_ = current;
-    cpu_.stack_window = cpu_.no_window;
+    cpu_.stack_window = cpu_.no_window;  // another privilege has a stack of its own
   }
   watching_ = has_data_breakpoint(state.dr7);
   // Under watch nothing may hit: the table that is never filled is used.
@@ -111,7 +111,7 @@ void SoftMmu::flush(x86::TlbFlush kind) {
   }
   jump_tags_.flush(kind);
   renew_jump_tag();
-  cpu_.stack_window = cpu_.no_window;
+  cpu_.close_window();
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->mappings_flushed(kind);
   cpu_.leave_block = true;
 }
@@ -120,7 +120,7 @@ void SoftMmu::invalidate_page(LinearAddr address) {
   for (Tlb& tlb : cpu_.tlbs) tlb.invalidate_page(value(address));
   jump_tags_.invalidate_page(value(address));
   renew_jump_tag();
-  cpu_.stack_window = cpu_.no_window;
+  cpu_.close_window();
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_invalidated(value(address));
   cpu_.leave_block = true;
 }

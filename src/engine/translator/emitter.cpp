@@ -294,6 +294,61 @@ void Emitter::interpret(std::size_t index) {
     tlb_ = TlbIndex::kSupervisor;
 }
 
+/// What might not be divided goes to C++: the quotient must fit. For IDIV only dividends that are
+/// no wider than the divisor are divided here, and not by 0 or -1.
+void Emitter::divide(std::size_t index) {
+  const Step& now = step(index);
+  const x86::Insn& insn = now.insn;
+  const bool wide = insn.operands[0].width == 8;
+  const auto sized = [wide](const Xbyak::Reg64& reg) {
+    return wide ? Xbyak::Reg(reg) : Xbyak::Reg(reg.cvt32());
+  };
+  spoil_flags(index);
+  if (now.has_memory) {
+    const HostMemory memory = access(index, 0).memory;
+    Xbyak::RegExp address = Xbyak::Reg64(memory.base);
+    if (memory.index != HostMemory::kNone) address = address + Xbyak::Reg64(memory.index) * 1;
+    mov(sized(r10), ptr[address + disp(memory.displacement)]);
+  } else if (displaced(insn.operands[0].number)) {
+    load_guest(r10, insn.operands[0].number);
+  } else {
+    mov(r10, Xbyak::Reg64(insn.operands[0].number));
+  }
+  Xbyak::Label& cold = new_label();
+  if (insn.mnemonic == ZYDIS_MNEMONIC_DIV) {
+    cmp(sized(rdx), sized(r10));
+    jae(cold, T_NEAR);
+  } else {
+    mov(sized(r11), sized(rax));
+    sar(sized(r11), wide ? 63 : 31);
+    cmp(sized(r11), sized(rdx));
+    jne(cold, T_NEAR);
+    lea(sized(r11), ptr[r10 + 1]);
+    cmp(sized(r11), 1);
+    jbe(cold, T_NEAR);
+  }
+  cold_call(index, add_site(now), cold);
+  need_flags(index);
+  if (insn.mnemonic == ZYDIS_MNEMONIC_DIV)
+    div(sized(r10));
+  else
+    idiv(sized(r10));
+}
+
+/// C++ executes the whole instruction, seldom.
+void Emitter::cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& from) {
+  const Flags flags = flags_;
+  const std::size_t producer = producer_;
+  cold_.push_back([this, index, site, &from, flags, producer] {
+    L(from);
+    const bool again =
+        flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
+    if (again) emit_recipe(producer);
+    mov(r11d, site);
+    jump_to(again ? glue_.call : glue_.call_saved);
+  });
+}
+
 void Emitter::emit_step(std::size_t index) {
   const Step& now = step(index);
   step_sites_.clear();
@@ -328,6 +383,9 @@ void Emitter::emit_step(std::size_t index) {
       break;
     case Kind::kReturn:
       return_near(index);
+      break;
+    case Kind::kDivide:
+      divide(index);
       break;
     case Kind::kInterpret:
       interpret(index);

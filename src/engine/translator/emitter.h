@@ -65,6 +65,8 @@ class Emitter : Assembler {
   void adjust_stack(std::size_t index);
   void interpret(std::size_t index);
   void ensure_vectors(std::size_t index);
+  void divide(std::size_t index);
+  void cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& from);
   void address_to_register(const Step& step);
   void bytes(const std::uint8_t* code, std::size_t size);
   std::uint32_t add_site(const Step& step);

@@ -113,7 +113,9 @@ void Emitter::push_return_address(std::size_t index) {
 
 /// R10 is the target. Keeps the flags.
 void Emitter::jump_indirect() {
-  movzx(r11d, r10w);
+  mov(r11d, 0);
+  crc32(r11, r10);
+  movzx(r11d, r11w);
   putSeg(gs);
   jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
 }
@@ -207,7 +209,7 @@ void Emitter::go_to_other_page(std::int64_t page_offset) {
   const std::uint64_t tag = tag_at(page_offset);
   rip_to(r10, tag);
   if (translation_->relative) return jump_indirect();
-  mov(r11d, static_cast<std::uint32_t>(tag & (TranslatorCpu::kBranchEntries - 1)));
+  mov(r11d, static_cast<std::uint32_t>(TranslatorCpu::branch_hash(tag)));
   putSeg(gs);
   jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
 }

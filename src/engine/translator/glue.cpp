@@ -151,7 +151,9 @@ class Writer : Assembler {
   void call_out(SiteCallback callback, bool with_flags) {
     save_state(with_flags);
     putSeg(gs);
-    movzx(ebx, byte_at(at::kVectorsLoaded));
+    mov(al, byte_at(at::kVectorsLoaded));
+    putSeg(gs);
+    mov(byte_at(at::kVectorsWanted), al);
     save_vectors_if_loaded();
     load(rdi, at::kSelf);
     mov(esi, r11d);
@@ -161,8 +163,9 @@ class Writer : Assembler {
     jz(leave_, T_NEAR);
     store(at::kResume, rax);
     Xbyak::Label without;
-    test(ebx, ebx);
-    jz(without, T_NEAR);
+    putSeg(gs);
+    cmp(byte_at(at::kVectorsWanted), 0);
+    je(without, T_NEAR);
     load_vectors();
     L(without);
     restore_state();

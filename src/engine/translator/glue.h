@@ -7,7 +7,8 @@
 namespace vireo::engine::translator {
 
 /// What translated code calls when it needs the monitor: a site's number and the answer where to go
-/// on; null: leave translated code. RSP is in TranslatorCpu::rsp.
+/// on; null: leave translated code. RSP is in TranslatorCpu::rsp. The vector registers are loaded
+/// again if TranslatorCpu::vectors_wanted still says so.
 using SiteCallback = const void* (*)(TranslatorCpu* cpu, std::uint32_t site);
 
 /// The code between translated code and C++. Written once per code memory.

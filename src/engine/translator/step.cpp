@@ -112,6 +112,8 @@ bool reads_first_operand_only(ZydisMnemonic mnemonic) {
     case ZYDIS_MNEMONIC_TEST:
     case ZYDIS_MNEMONIC_BT:
     case ZYDIS_MNEMONIC_MUL:
+    case ZYDIS_MNEMONIC_DIV:
+    case ZYDIS_MNEMONIC_IDIV:
       return true;
     default:
       return false;
@@ -279,6 +281,12 @@ void classify(Step& step, bool sse, bool avx) {
   }
   if (insn.mnemonic == ZYDIS_MNEMONIC_LEA) {
     step.kind = Kind::kLea;
+    return;
+  }
+  if (insn.mnemonic == ZYDIS_MNEMONIC_DIV || insn.mnemonic == ZYDIS_MNEMONIC_IDIV) {
+    classify_integer(step);
+    const bool wide = insn.operands[0].width >= 4;
+    if (step.kind == Kind::kCopy) step.kind = wide ? Kind::kDivide : Kind::kInterpret;
     return;
   }
   if (copies_integer(insn.mnemonic)) return classify_integer(step);

@@ -18,6 +18,7 @@ enum class Kind : std::uint8_t {
   kCall,
   kJump,
   kBranch,  ///< Jcc
+  kDivide,  ///< DIV and IDIV of 32 and 64 bits
   kReturn,
   kInterpret,  ///< by C++, one instruction
 };

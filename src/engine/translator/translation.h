@@ -70,6 +70,7 @@ struct Translation {
   std::size_t code_bytes = 0;
   std::vector<std::uint32_t> exits;
   std::vector<std::uint32_t> incoming;  ///< exits that are linked to it
+  std::vector<std::uint32_t> branches;  ///< branch entries that were made for it
   Translation* next = nullptr;          ///< of the same start and mode
 };
 

@@ -125,12 +125,8 @@ void TranslationCache::retire(Translation& translation) {
   Translation** place = &by_key_[key(translation.start, translation.mode)];
   while (*place != &translation) place = &(*place)->next;
   *place = translation.next;
-  // A branch entry for it has the page offset in its low bits, and the mode's half.
-  const std::size_t offset = value(translation.start) & kPageMask;
-  const std::size_t half = translation.mode.user ? TranslatorCpu::kBranchEntries : 0;
-  for (std::size_t i = offset; i < TranslatorCpu::kBranchEntries; i += kPageSize)
-    if (cpu_.branch_code[half + i] == translation.entry_indirect)
-      cpu_.branch_code[half + i] = glue_.indirect;
+  for (const std::uint32_t index : translation.branches)
+    if (cpu_.branch_to[index] == &translation) forget_branch(index);
 }
 
 void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
@@ -163,30 +159,34 @@ bool TranslationCache::nearly_full() const {
   return code_.room() < 2 * kReserve || tables_.sites.size() > kMaxSites;
 }
 
-void TranslationCache::enter_branch(std::uint64_t rip, const Translation& to, bool global) {
+void TranslationCache::enter_branch(std::uint64_t rip, Translation& to, bool global) {
   const std::size_t half = to.mode.user ? TranslatorCpu::kBranchEntries : 0;
-  const std::size_t index = half + (rip & (TranslatorCpu::kBranchEntries - 1));
+  const auto index = static_cast<std::uint32_t>(half + TranslatorCpu::branch_hash(rip));
   cpu_.branch_code[index] = to.entry_indirect;
   cpu_.branch_base[index] = rip - to.tag;
-  branches_.push_back({static_cast<std::uint32_t>(index), global});
+  cpu_.branch_to[index] = &to;
+  branches_.push_back({index, global});
+  to.branches.push_back(index);
+}
+
+Translation* TranslationCache::known_branch(std::uint64_t rip, Mode mode) const {
+  const std::size_t half = mode.user ? TranslatorCpu::kBranchEntries : 0;
+  const std::size_t index = half + TranslatorCpu::branch_hash(rip);
+  Translation* to = cpu_.branch_to[index];
+  const bool found = to != nullptr && to->tag + cpu_.branch_base[index] == rip && to->mode == mode;
+  return found ? to : nullptr;
+}
+
+void TranslationCache::forget_branch(std::uint32_t index) {
+  cpu_.branch_code[index] = glue_.indirect;
+  cpu_.branch_to[index] = nullptr;
 }
 
 void TranslationCache::forget_branches(bool global_too) {
   std::erase_if(branches_, [&](const Branch& branch) {
     if (branch.global && !global_too) return false;
-    cpu_.branch_code[branch.index] = glue_.indirect;
+    forget_branch(branch.index);
     return true;
-  });
-}
-
-void TranslationCache::forget_branches_of_page(std::uint64_t linear) {
-  const std::uint64_t low =
-      (linear >> kPageShift) & (TranslatorCpu::kBranchEntries / kPageSize - 1);
-  std::erase_if(branches_, [&](const Branch& branch) {
-    const bool same =
-        (branch.index >> kPageShift) % (TranslatorCpu::kBranchEntries / kPageSize) == low;
-    if (same) cpu_.branch_code[branch.index] = glue_.indirect;
-    return same;
   });
 }
 

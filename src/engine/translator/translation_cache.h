@@ -32,9 +32,10 @@ class TranslationCache final : public DerivedCode {
   void link(std::uint32_t exit, Translation& to);
 
   /// Indirect branches to `rip` find the code, until the mapping changes.
-  void enter_branch(std::uint64_t rip, const Translation& to, bool global);
+  void enter_branch(std::uint64_t rip, Translation& to, bool global);
+  /// What was entered for `rip`; null: nothing that still holds.
+  Translation* known_branch(std::uint64_t rip, Mode mode) const;
   void forget_branches(bool global_too);
-  void forget_branches_of_page(std::uint64_t linear);
 
   // DerivedCode
   bool uses_page(std::uint64_t page_number) const override { return pages_.contains(page_number); }
@@ -56,6 +57,7 @@ class TranslationCache final : public DerivedCode {
   };
   static std::uint64_t key(PhysAddr start, Mode mode) { return value(start) << 4 | mode.key(); }
   std::uint64_t choose_tag(PhysAddr start, std::uint64_t rip);
+  void forget_branch(std::uint32_t index);
   void unlink(std::uint32_t exit);
   void retire(Translation& translation);
   void patch(const Exit& exit, const std::uint8_t* target);

@@ -8,14 +8,18 @@
 namespace vireo::engine::translator {
 
 class TranslatorVcpu;
+struct Translation;
 
 /// A virtual CPU as translated code sees it: GS points to it, so that code is the same for every
 /// vCPU. While translated code runs, the guest's general registers are in the host's, except R10
 /// and R11, which stay in `state`; RSP holds the guest's stack pointer plus `stack_delta`.
 struct alignas(kPageSize) TranslatorCpu final : Cpu {
-  /// Indirect branches find their code by the low 16 bits of the target, in a half of the tables
-  /// for supervisor and one for user code.
+  /// Indirect branches find their code by a hash of the target, in a half of the tables for
+  /// supervisor and one for user code.
   static constexpr std::size_t kBranchEntries = 65536;
+  static std::size_t branch_hash(std::uint64_t target) {
+    return static_cast<std::uint16_t>(__builtin_ia32_crc32di(0, target));
+  }
   /// A stack window reaches this many bytes up from `stack_window`.
   static constexpr std::size_t kWindowSize = kPageSize;
 
@@ -33,8 +37,10 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   static constexpr std::uint64_t kIndirect = ~0ull, kEvent = ~0ull - 1;
   TranslatorCpu* self = this;
   bool vectors_loaded = false;  ///< the guest's vector registers are in the host's
+  bool vectors_wanted = false;  ///< they are to be when translated code goes on
   std::array<const void*, 2 * kBranchEntries> branch_code{};
   std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};  ///< code_base of the target
+  std::array<Translation*, 2 * kBranchEntries> branch_to{};     ///< null: none
   bool warm = false;  ///< the block at RIP has run often enough to be translated
   TranslatorVcpu* translator = nullptr;
   alignas(kPageSize) std::array<std::byte, kPageSize> nobodys_page{};
@@ -72,6 +78,7 @@ inline constexpr std::size_t kScratch = VIREO_CPU_OFFSET(scratch);
 inline constexpr std::size_t kExit = VIREO_CPU_OFFSET(exit);
 inline constexpr std::size_t kSelf = VIREO_CPU_OFFSET(self);
 inline constexpr std::size_t kVectorsLoaded = VIREO_CPU_OFFSET(vectors_loaded);
+inline constexpr std::size_t kVectorsWanted = VIREO_CPU_OFFSET(vectors_wanted);
 inline constexpr std::size_t kBranchCode = VIREO_CPU_OFFSET(branch_code);
 inline constexpr std::size_t kBranchBase = VIREO_CPU_OFFSET(branch_base);
 inline constexpr std::size_t kTranslator = VIREO_CPU_OFFSET(translator);

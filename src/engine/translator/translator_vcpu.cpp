@@ -83,6 +83,10 @@ const TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
   const auto translation = mmu_.walk_code(LinearAddr{rip});
   if (!translation) return nullptr;
   page = {linear, translation->page, translation->global};
+  const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
+                         : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
+                                                                        : PageFilter::kLarge;
+  code_filter_.add(rip, shift);
   return &page;
 }
 
@@ -97,13 +101,14 @@ void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
   for (CodePage& page : code_pages_)
     if (all || !page.global) page.linear = ~0ull;
   cache_.forget_branches(all);
+  if (all) code_filter_.clear();
 }
 
 void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
-  // What is known of one page may be part of a larger one that goes with it.
+  if (!code_filter_.may_hold(linear)) return;
   for (CodePage& page : code_pages_) page.linear = ~0ull;
-  static_cast<void>(linear);
   cache_.forget_branches(true);
+  code_filter_.clear();
 }
 
 void TranslatorVcpu::enter_cold(const Op* op, Cpu* cpu) {
@@ -139,8 +144,7 @@ void TranslatorVcpu::interpret() {
 void TranslatorVcpu::execute() {
   const auto now = interpret_next_ ? std::nullopt : mode();
   if (now) {
-    if (*now != branch_mode_ && now->user == branch_mode_.user) cache_.forget_branches(true);
-    branch_mode_ = *now;
+    keep_branches_of(*now);
     if (Translation* found = find(translated_.state.rip, *now)) return run_translated(found);
   }
   interpret();
@@ -162,28 +166,30 @@ bool TranslatorVcpu::translate_here() {
 
 void TranslatorVcpu::run_translated(Translation* translation) {
   TranslatorCpu& cpu = translated_;
-  const Mode mode = translation->mode;
   ++entries_;
   while (translation != nullptr) {
     cpu.code_base = cpu.state.rip - translation->tag;
+    choose_window(translation->mode.user);
     cpu.negative_delta = 0 - cpu.stack_delta;
     cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
     cache_.glue().enter(&cpu, translation->entry);
     cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
     if (cpu.exit == TranslatorCpu::kEvent) return;
-    translation = after_exit(mode);
+    translation = after_exit();
   }
 }
 
 /// Where to go on after translated code did not know; null: through the run loop.
-Translation* TranslatorVcpu::after_exit(Mode mode) {
+Translation* TranslatorVcpu::after_exit() {
   TranslatorCpu& cpu = translated_;
+  const auto now = mode();
+  if (!now) return nullptr;
   if (cpu.exit == TranslatorCpu::kIndirect) {
     ++indirect_misses_;
     cpu.state.rip = cpu.target;
     if (!x86::canonical(cpu.state, cpu.target)) refuse_target();
     if (cpu.events.any() || cpu.fault_pending) return nullptr;
-    Translation* to = find(cpu.state.rip, mode);
+    Translation* to = find(cpu.state.rip, *now);
     if (to != nullptr) cache_.enter_branch(cpu.state.rip, *to, code_page(cpu.state.rip)->global);
     return to;
   }
@@ -191,7 +197,7 @@ Translation* TranslatorVcpu::after_exit(Mode mode) {
   const Exit& exit = cache_.tables().exits[number];
   cpu.state.rip = rip_of(*exit.from, exit.tag);
   if (cpu.events.any()) return nullptr;
-  Translation* to = find(cpu.state.rip, mode);
+  Translation* to = find(cpu.state.rip, *now);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
                         to->tag == exit.tag && exit.from->valid &&
                         value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
@@ -270,18 +276,57 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
     cpu.raise(done.error());
     return leave();
   }
-  if (needs_attention(cpu, flags_before) || state.rip != next || !site.from->valid) return leave();
+  // Where no interrupt waits, it does not matter that they are enabled.
+  const std::uint64_t known = interrupt_may_wait() ? 0 : x86::rflags::kIf;
+  if (needs_attention(cpu, flags_before | known)) return leave();
   auto now = mode();
   if (!now) return leave();
+  if (state.rip != next || !site.from->valid) return go_on(state.rip);
   now->careful = before.careful;
-  return *now == before ? site.resume : leave();
+  return *now == before ? site.resume : go_on(next);
+}
+
+/// Indirect branches find nothing of another mode of the same privilege.
+void TranslatorVcpu::keep_branches_of(Mode mode) {
+  Mode& last = branch_mode_[mode.user];
+  if (last != mode) cache_.forget_branches(true);
+  last = mode;
+}
+
+/// From an instruction that branched, or changed the mode, straight to the code behind it.
+const void* TranslatorVcpu::go_on(std::uint64_t rip) {
+  TranslatorCpu& cpu = translated_;
+  const auto now = mode();
+  if (!now) return leave();
+  keep_branches_of(*now);
+  Translation* to = cache_.known_branch(rip, *now);
+  if (to == nullptr) {
+    to = find(rip, *now);
+    if (to == nullptr) return leave();
+    cache_.enter_branch(rip, *to, code_page(rip)->global);
+  }
+  cpu.code_base = rip - to->tag;
+  choose_window(now->user);
+  cpu.negative_delta = 0 - cpu.stack_delta;
+  cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
+  cpu.vectors_wanted = false;
+  return to->entry;
+}
+
+/// The window that code of this privilege had last, if the TLB has not changed since.
+void TranslatorVcpu::choose_window(bool user) {
+  const Window& last = windows_[user];
+  if (translated_.stack_window != translated_.no_window || last.epoch != translated_.window_epoch)
+    return;
+  translated_.stack_window = last.window;
+  translated_.stack_delta = last.delta;
 }
 
 /// The stack has moved on: the page in which it stands now becomes the window, if it is memory that
 /// may be written.
 const void* TranslatorVcpu::move_window(const Site& site) {
   TranslatorCpu& cpu = translated_;
-  ++windows_;
+  ++window_moves_;
   const bool user = site.from->mode.user;
   const std::uint64_t rsp = cpu.rsp - cpu.stack_delta;
   const std::uint64_t low = rsp + static_cast<std::uint64_t>(std::int64_t{site.stack_low});
@@ -295,6 +340,7 @@ const void* TranslatorVcpu::move_window(const Site& site) {
       cpu.negative_delta = 0 - entry.delta;
       cpu.stack_window = page + entry.delta;
       cpu.rsp = rsp + entry.delta;
+      windows_[user] = {entry.delta, cpu.stack_window, cpu.window_epoch};
       return site.resume;
     }
   }
@@ -323,7 +369,7 @@ std::vector<Counter> TranslatorVcpu::counters() const {
                                {"access_misses", misses_},
                                {"instruction_calls", calls_},
                                {"indirect_misses", indirect_misses_},
-                               {"stack_windows", windows_}});
+                               {"stack_windows", window_moves_}});
   return result;
 }
 

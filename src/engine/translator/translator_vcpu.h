@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "engine/interpreter/interpreter_vcpu.h"
+#include "engine/software/page_filter.h"
 #include "engine/translator/translation_cache.h"
 #include "engine/translator/translator.h"
 #include "engine/translator/translator_cpu.h"
@@ -36,7 +37,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   std::optional<Mode> mode() const;
   const CodePage* code_page(std::uint64_t rip);
   Translation* find(std::uint64_t rip, Mode mode);
-  Translation* after_exit(Mode mode);
+  Translation* after_exit();
   void refuse_target();
 
   // What translated code calls.
@@ -45,6 +46,9 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   const void* execute_site(const Site& site);
   const void* move_window(const Site& site);
   const void* leave();
+  const void* go_on(std::uint64_t rip);
+  void choose_window(bool user);
+  void keep_branches_of(Mode mode);
   const void* leave_to_interpret(std::uint64_t rip);
   std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
     return translation.relative ? translated_.code_base + tag : tag;
@@ -61,10 +65,15 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   TranslatorCpu& translated_;
   TranslationCache cache_;
   std::array<CodePage, 256> code_pages_;
-  Mode branch_mode_;  ///< the mode of the code that indirect branches find
+  PageFilter code_filter_;  ///< pages from which code was looked up
+  struct Window {
+    std::uint64_t delta = 0, window = 0, epoch = ~0ull;
+  };
+  std::array<Window, 2> windows_;    ///< the last of supervisor and of user code
+  std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege
   const unsigned warm_after_;
   bool interpret_next_ = false;  ///< the instruction at RIP is not one for C++ alone
-  std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, windows_ = 0;
+  std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, window_moves_ = 0;
 };
 
 }  // namespace vireo::engine::translator
