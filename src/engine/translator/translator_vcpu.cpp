@@ -1,9 +1,13 @@
 #include "engine/translator/translator_vcpu.h"
 
+#include <Zydis/Mnemonic.h>
 #include <asm/prctl.h>
+#include <fmt/format.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "engine/interpreter/handlers.h"
@@ -248,6 +252,7 @@ const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
   const Site& site = self.cache_.tables().sites[number];
   if (site.stack_low != site.stack_high) return self.move_window(site);
   ++self.calls_;
+  ++self.calls_by_mnemonic_[site.insn.mnemonic];
   return self.execute_site(site);
 }
 
@@ -370,7 +375,21 @@ std::vector<Counter> TranslatorVcpu::counters() const {
                                {"instruction_calls", calls_},
                                {"indirect_misses", indirect_misses_},
                                {"stack_windows", window_moves_}});
+  count_calls(result);
   return result;
+}
+
+/// The instructions that are most often left to C++.
+void TranslatorVcpu::count_calls(std::vector<Counter>& counters) const {
+  constexpr std::size_t kShown = 16;
+  std::vector<std::pair<std::uint64_t, ZydisMnemonic>> ranking;
+  for (std::size_t i = 0; i < calls_by_mnemonic_.size(); ++i)
+    if (calls_by_mnemonic_[i] != 0)
+      ranking.emplace_back(calls_by_mnemonic_[i], static_cast<ZydisMnemonic>(i));
+  std::ranges::sort(ranking, std::greater{});
+  if (ranking.size() > kShown) ranking.resize(kShown);
+  for (const auto& [calls, mnemonic] : ranking)
+    counters.push_back({fmt::format("calls_{}", ZydisMnemonicGetString(mnemonic)), calls});
 }
 
 }  // namespace vireo::engine::translator

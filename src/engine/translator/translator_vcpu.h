@@ -46,6 +46,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   const void* execute_site(const Site& site);
   const void* move_window(const Site& site);
   const void* leave();
+  void count_calls(std::vector<Counter>& counters) const;
   const void* go_on(std::uint64_t rip);
   void choose_window(bool user);
   void keep_branches_of(Mode mode);
@@ -74,6 +75,7 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   const unsigned warm_after_;
   bool interpret_next_ = false;  ///< the instruction at RIP is not one for C++ alone
   std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, window_moves_ = 0;
+  std::array<std::uint64_t, ZYDIS_MNEMONIC_MAX_VALUE + 1> calls_by_mnemonic_{};
 };
 
 }  // namespace vireo::engine::translator
