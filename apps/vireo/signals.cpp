@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace vireo::app {
@@ -20,7 +20,8 @@ EndingSignals::~EndingSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullp
 
 Result<> EndingSignals::watch(EventLoop& loop, std::function<void(int)> callback) {
   fd_ = UniqueFd(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd_) return host_error("cannot watch for signals: {}", std::strerror(errno));
+  if (!fd_)
+    return host_error("cannot watch for signals: {}", std::generic_category().message(errno));
   return loop.watch(fd_.get(), {.readable = true},
                     [fd = fd_.get(), callback = std::move(callback)](EventLoop::Ready) {
                       signalfd_siginfo info{};

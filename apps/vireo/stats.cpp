@@ -1,8 +1,8 @@
 #include "stats.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <system_error>
 
 #include "print_json.h"
 
@@ -48,7 +48,8 @@ Result<StatsFile> StatsFile::open(const std::string& where) {
   if (where.empty() || where == "-") return result;
   result.file_.open(where, std::ios::trunc);
   if (!result.file_) {
-    return usage_error("cannot write statistics to {}: {}", where, std::strerror(errno));
+    return usage_error("cannot write statistics to {}: {}", where,
+                       std::generic_category().message(errno));
   }
   return result;
 }
@@ -63,7 +64,9 @@ Result<> StatsFile::write(const machine::MachineStatistics& statistics,
   }
   file_ << text;
   file_.close();
-  if (!file_) return host_error("cannot write statistics to {}: {}", where_, std::strerror(errno));
+  if (!file_)
+    return host_error("cannot write statistics to {}: {}", where_,
+                      std::generic_category().message(errno));
   return {};
 }
 

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace vireo {
@@ -57,7 +57,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create(const Clock& clock) {
   loop->wake_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   loop->timer_ = UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!loop->epoll_ || !loop->wake_ || !loop->timer_) {
-    return host_error("cannot make an event loop: {}", std::strerror(errno));
+    return host_error("cannot make an event loop: {}", std::generic_category().message(errno));
   }
   const std::pair<int, std::uint64_t> own[] = {{loop->wake_.get(), kWakeKey},
                                                {loop->timer_.get(), kTimerKey}};
@@ -66,7 +66,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create(const Clock& clock) {
     event.events = EPOLLIN;
     event.data.u64 = key;
     if (::epoll_ctl(loop->epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-      return host_error("cannot make an event loop: {}", std::strerror(errno));
+      return host_error("cannot make an event loop: {}", std::generic_category().message(errno));
     }
   }
   return loop;
@@ -143,7 +143,8 @@ Result<> EventLoop::watch(int fd, Ready interest, FdCallback callback) {
   event.data.u64 = std::uint64_t{generation} << 32 | static_cast<std::uint32_t>(fd);
   const int operation = watches_.contains(fd) ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   if (::epoll_ctl(epoll_.get(), operation, fd, &event) != 0) {
-    return host_error("cannot wait for a file descriptor: {}", std::strerror(errno));
+    return host_error("cannot wait for a file descriptor: {}",
+                      std::generic_category().message(errno));
   }
   watches_[fd] = {generation, std::make_shared<FdCallback>(std::move(callback))};
   return {};

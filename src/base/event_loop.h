@@ -54,7 +54,7 @@ class EventLoop final : public TimerService {
   class LoopTimer;
   struct Alarm;
   struct Watch {
-    std::uint32_t generation;
+    std::uint32_t generation = 0;
     std::shared_ptr<FdCallback> callback;
   };
 

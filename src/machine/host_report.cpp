@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <fstream>
+#include <system_error>
 
 #include "base/host_clock.h"
 #include "base/unique_fd.h"
@@ -44,9 +44,10 @@ HostCheck check_clock() {
 HostCheck check_memory() {
   const UniqueFd fd(::memfd_create("doctor", MFD_CLOEXEC));
   if (!fd || ::ftruncate(fd.get(), 1 << 20) != 0) {
-    return {"memory", Verdict::kMissing,
-            fmt::format("shared memory files do not work: {}", std::strerror(errno)),
-            "allow memfd_create in the sandbox that runs this program"};
+    return {
+        "memory", Verdict::kMissing,
+        fmt::format("shared memory files do not work: {}", std::generic_category().message(errno)),
+        "allow memfd_create in the sandbox that runs this program"};
   }
   std::ifstream file("/proc/meminfo");
   std::string key, unit;

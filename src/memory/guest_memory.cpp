@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace vireo::memory {
@@ -63,13 +64,14 @@ Result<> GuestMemory::map_pages() {
   fd_ = UniqueFd(::memfd_create("guest-memory", MFD_CLOEXEC));
   if (!fd_ || ::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0) {
     return host_error("cannot reserve {} MiB of guest memory: {}", size_ >> 20,
-                      std::strerror(errno));
+                      std::generic_category().message(errno));
   }
   // SAFETY: a fresh mapping of our own memfd, nobody else's; unmapped by the destructor only.
   void* ram =
       ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd_.get(), 0);
   if (ram == MAP_FAILED) {
-    return host_error("cannot map {} MiB of guest memory: {}", size_ >> 20, std::strerror(errno));
+    return host_error("cannot map {} MiB of guest memory: {}", size_ >> 20,
+                      std::generic_category().message(errno));
   }
   base_ = static_cast<std::byte*>(ram);
   ::madvise(ram, size_, MADV_HUGEPAGE);  // a hint: hosts that refuse it lose only speed
@@ -82,7 +84,8 @@ Result<> GuestMemory::map_pages() {
   void* table = ::mmap(nullptr, table_pages_ * sizeof(*table_), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (table == MAP_FAILED) {
-    return host_error("cannot map the guest page table: {}", std::strerror(errno));
+    return host_error("cannot map the guest page table: {}",
+                      std::generic_category().message(errno));
   }
   table_ = static_cast<std::atomic<std::uint64_t>*>(table);
 

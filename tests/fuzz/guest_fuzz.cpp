@@ -20,11 +20,22 @@ constexpr std::array kModes{Mode::kReal,     Mode::kRealBig,    Mode::kProtected
                             Mode::kLongUser, Mode::kLongKernel, Mode::kProtected32};
 constexpr std::chrono::milliseconds kLimit{2};
 
-EngineFixture& fixture() {
-  static const auto made = EngineFixture::create("interpreter", "host");
-  VIREO_ASSERT(made);
-  (*made)->port().keep_log(false);
-  return **made;
+using Guests = std::vector<std::unique_ptr<EngineFixture>>;
+
+/// One on each engine that this host has.
+Guests& guests() {
+  static Guests made = [] {
+    Guests result;
+    for (const engine::EngineInfo& info : engine::engines()) {
+      if (!info.available) continue;
+      auto guest = EngineFixture::create(info.name, "host");
+      VIREO_ASSERT(guest);
+      (*guest)->port().keep_log(false);
+      result.push_back(std::move(*guest));
+    }
+    return result;
+  }();
+  return made;
 }
 
 void check(const CpuState& state) {
@@ -46,8 +57,7 @@ void clear_memory(EngineFixture& guest) {
       guest.memory().write(PhysAddr{page}, kZeroes);
 }
 
-void run(FuzzInput input) {
-  EngineFixture& guest = fixture();
+void run(FuzzInput input, EngineFixture& guest) {
   const Mode mode = kModes[input.take<std::uint8_t>() % kModes.size()];
   GuestSetup setup = prepare(mode);
   for (auto& gpr : setup.state.gpr) {
@@ -78,6 +88,7 @@ void run(FuzzInput input) {
 }  // namespace vireo::test
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  vireo::test::run(vireo::test::FuzzInput({data, size}));
+  for (const auto& guest : vireo::test::guests())
+    vireo::test::run(vireo::test::FuzzInput({data, size}), *guest);
   return 0;
 }

@@ -45,8 +45,8 @@ class FwCfg final : public bus::BusDevice {
                                  kSetupData = 0x18, kDirectory = 0x19;
 
   struct Machine {
-    std::uint64_t memory_bytes;
-    std::uint16_t cpus;
+    std::uint64_t memory_bytes = 0;
+    std::uint16_t cpus = 0;
     bool graphics = false;
   };
   FwCfg(memory::GuestMemory& memory, const Machine& machine);

@@ -99,9 +99,9 @@ inline x86::OrFault<> check_enabled(const x86::CpuState& state, VectorUnit unit,
 /// Whether the stub can be called as it is, without run_stub(), in this state: it cannot fault then
 /// and keeps nothing in the host's registers.
 inline bool runs_directly(const HostStub& stub, const x86::CpuState& state) {
-  constexpr std::uint32_t masks = 0x1f80, valid = 0xffff;
+  constexpr std::uint32_t kMasks = 0x1f80, kValid = 0xffff;
   const bool simd = stub.unit == VectorUnit::kSse || stub.unit == VectorUnit::kAvx;
-  return simd && (!stub.floating_point || (state.fpu.mxcsr & (masks | ~valid)) == masks);
+  return simd && (!stub.floating_point || (state.fpu.mxcsr & (kMasks | ~kValid)) == kMasks);
 }
 
 /// Runs the stub on an operand that the caller has brought to `memory`, or that is in place there:
@@ -120,19 +120,19 @@ x86::OrFault<> execute_stub(const HostStub& stub, x86::CpuState& state, x86::Cpu
                             const x86::Insn& insn);
 
 inline bool surely_enabled(const x86::CpuState& state, VectorUnit unit) {
-  constexpr std::uint64_t avx_state = x86::xcr0::kSse | x86::xcr0::kAvx;
-  constexpr std::uint16_t pending = 1 << 7;  // ES of the x87 status word
+  constexpr std::uint64_t kAvxState = x86::xcr0::kSse | x86::xcr0::kAvx;
+  constexpr std::uint16_t kPending = 1 << 7;  // ES of the x87 status word
   const bool available = (state.cr0 & (x86::cr0::kEm | x86::cr0::kTs)) == 0;
   switch (unit) {
     case VectorUnit::kX87:
-      return available && (state.fpu.status & pending) == 0;
+      return available && (state.fpu.status & kPending) == 0;
     case VectorUnit::kMmx:
-      return available && (state.fpu.status & pending) == 0 && (state.cr4 & x86::cr4::kOsfxsr);
+      return available && (state.fpu.status & kPending) == 0 && (state.cr4 & x86::cr4::kOsfxsr);
     case VectorUnit::kSse:
       return available && (state.cr4 & x86::cr4::kOsfxsr);
     case VectorUnit::kAvx:
       return available && state.protected_mode() && (state.cr4 & x86::cr4::kOsxsave) &&
-             (state.xcr0 & avx_state) == avx_state && !state.virtual8086();
+             (state.xcr0 & kAvxState) == kAvxState && !state.virtual8086();
   }
   return false;
 }

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "base/unique_fd.h"
@@ -15,16 +15,17 @@ namespace vireo::engine::translator {
 Result<CodeMemory> CodeMemory::create() {
   const UniqueFd fd(memfd_create("vireo-code", MFD_CLOEXEC));
   if (!fd || ftruncate(fd.get(), kSize) != 0)
-    return host_error("no memory for translated code: {}", std::strerror(errno));
+    return host_error("no memory for translated code: {}", std::generic_category().message(errno));
   CodeMemory memory;
   // SAFETY: fresh mappings of our own file.
   void* writable = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (writable == MAP_FAILED)
-    return host_error("no memory for translated code: {}", std::strerror(errno));
+    return host_error("no memory for translated code: {}", std::generic_category().message(errno));
   memory.writable_ = static_cast<std::uint8_t*>(writable);
   void* executable = mmap(nullptr, kSize, PROT_READ | PROT_EXEC, MAP_SHARED, fd.get(), 0);
   if (executable == MAP_FAILED)
-    return host_error("the host forbids executable memory: {}", std::strerror(errno));
+    return host_error("the host forbids executable memory: {}",
+                      std::generic_category().message(errno));
   memory.executable_ = static_cast<std::uint8_t*>(executable);
   return memory;
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include "base/unique_fd.h"
 #include "machine/boot/elf_file.h"
@@ -69,7 +69,7 @@ Result<KernelKind> classify_kernel(std::span<const std::byte> file) {
   const ElfFile elf = TRY(ElfFile::parse(file));
   if (elf.pvh_entry()) return KernelKind::kPvh;
   if (is_user_program(elf)) return usage_error("it is a program for an operating system");
-  if (elf.machine() == ElfFile::kMachineX86_64) return KernelKind::kLinuxElf;
+  if (elf.machine() == ElfFile::kMachineAmd64) return KernelKind::kLinuxElf;
   return usage_error("it is a 32-bit ELF file with neither a PVH note nor a multiboot header");
 }
 
@@ -77,7 +77,8 @@ Result<std::vector<std::byte>> read_file(const std::string& path, std::string_vi
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) {
-    return usage_error("cannot read the {} {}: {}", what, path, std::strerror(errno));
+    return usage_error("cannot read the {} {}: {}", what, path,
+                       std::generic_category().message(errno));
   }
   if (!S_ISREG(status.st_mode)) {
     return usage_error("cannot read the {} {}: it is not a regular file", what, path);
@@ -90,7 +91,9 @@ Result<std::vector<std::byte>> read_file(const std::string& path, std::string_vi
   while (have < bytes.size()) {
     const ssize_t got = ::read(fd.get(), bytes.data() + have, bytes.size() - have);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return usage_error("cannot read the {} {}: {}", what, path, std::strerror(errno));
+    if (got < 0)
+      return usage_error("cannot read the {} {}: {}", what, path,
+                         std::generic_category().message(errno));
     if (got == 0) break;
     have += static_cast<std::size_t>(got);
   }

@@ -108,7 +108,7 @@ Result<ElfFile> ElfFile::parse(std::span<const std::byte> file) {
   }
   ElfFile elf;
   elf.machine_ = number_or_zero<std::uint16_t>(file, kMachine);
-  if (elf.machine_ != kMachine386 && elf.machine_ != kMachineX86_64) {
+  if (elf.machine_ != kMachine386 && elf.machine_ != kMachineAmd64) {
     return usage_error("it is an ELF file for another processor (machine {})", elf.machine_);
   }
   const auto type = number_or_zero<std::uint16_t>(file, kType);

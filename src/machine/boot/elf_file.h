@@ -24,7 +24,7 @@ struct ElfSegment {
 /// is hostile and outlives this.
 class ElfFile {
  public:
-  static constexpr std::uint16_t kMachine386 = 3, kMachineX86_64 = 62;
+  static constexpr std::uint16_t kMachine386 = 3, kMachineAmd64 = 62;
 
   static bool present(std::span<const std::byte> file);
   /// A usage error says what is wrong with it.

@@ -63,7 +63,7 @@ Role role_of(std::span<const std::byte> code, x86::CodeSize code_size) {
 
 bool only_calls_system(const ElfFile& elf) {
   const auto code_size =
-      elf.machine() == ElfFile::kMachineX86_64 ? x86::CodeSize::k64 : x86::CodeSize::k32;
+      elf.machine() == ElfFile::kMachineAmd64 ? x86::CodeSize::k64 : x86::CodeSize::k32;
   std::size_t left = kMostCode;
   Role role = Role::kAny;
   for (const ElfSegment& s : elf.segments()) {
