@@ -48,22 +48,12 @@ class Tlb {
   }
 
   void clear() {
-    for_each_used([&](std::size_t i) { invalidate(i); });
-    for_each_bit(std::exchange(used_words_, 0), [&](std::size_t word) { used_[word] = 0; });
+    clear_of(global_);
+    clear_of(local_);
     large_.clear();
   }
-  void clear_non_global() {
-    large_.clear();
-    for_each_bit(std::exchange(used_words_, 0), [&](std::size_t word) {
-      for_each_bit(std::exchange(used_[word], 0), [&](std::size_t bit) {
-        const std::size_t i = word * 64 + bit;
-        if (entries_[i].physical & TlbEntry::kGlobal)
-          note_used(i);
-        else
-          invalidate(i);
-      });
-    });
-  }
+  /// Large pages of global entries stay noted, and of the others too: that costs only time.
+  void clear_non_global() { clear_of(local_); }
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {
@@ -98,16 +88,37 @@ class Tlb {
   static void for_each_bit(std::uint64_t bits, Action action) {
     for (; bits != 0; bits &= bits - 1) action(static_cast<std::size_t>(std::countr_zero(bits)));
   }
+  /// The entries that may be valid.
+  struct Used {
+    std::array<std::uint64_t, kEntries / 64> bits{};
+    std::uint64_t words = 0;  ///< a bit for each word of `bits` that is not 0
+    static_assert(kEntries / 64 <= 64);
+  };
   template <class Action>
-  void for_each_used(Action action) {
-    for_each_bit(used_words_, [&](std::size_t word) {
-      for_each_bit(used_[word], [&](std::size_t bit) { action(word * 64 + bit); });
+  static void for_each(const Used& used, Action action) {
+    for_each_bit(used.words, [&](std::size_t word) {
+      for_each_bit(used.bits[word], [&](std::size_t bit) { action(word * 64 + bit); });
     });
   }
+  template <class Action>
+  void for_each_used(Action action) {
+    for_each(global_, action);
+    for_each(local_, action);
+  }
+  /// An entry may be noted twice, as what it was and what it is.
+  void clear_of(Used& used) {
+    const bool local = &used == &local_;
+    for_each(used, [&](std::size_t i) {
+      const bool is_local = (entries_[i].physical & TlbEntry::kGlobal) == 0;
+      if (is_local == local) invalidate(i);
+    });
+    for_each_bit(std::exchange(used.words, 0), [&](std::size_t word) { used.bits[word] = 0; });
+  }
   void note_used(std::size_t i) {
-    used_[i / 64] |= 1ull << (i % 64);
-    used_words_ |= 1ull << (i / 64);
     const TlbEntry& entry = entries_[i];
+    Used& used = (entry.physical & TlbEntry::kGlobal) ? global_ : local_;
+    used.bits[i / 64] |= 1ull << (i % 64);
+    used.words |= 1ull << (i / 64);
     if (entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge))
       large_.add(linear_of(i), shift_of(entry));
   }
@@ -117,9 +128,7 @@ class Tlb {
   }
 
   std::array<TlbEntry, kEntries> entries_;
-  std::array<std::uint64_t, kEntries / 64> used_{};  ///< a bit for each entry that may be valid
-  std::uint64_t used_words_ = 0;                     ///< a bit for each word above that is not 0
-  static_assert(kEntries / 64 <= 64);
+  Used global_, local_;
   PageFilter large_;  ///< large pages that entries are part of
 };
 

@@ -111,12 +111,9 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
 void Emitter::emit_heads(const Superblock& block) {
   Xbyak::Label& other = new_label();
   Xbyak::Label& leave = new_label();
-  Xbyak::Label& indirect = new_label();
-  Xbyak::Label& polling = new_label();
-  Xbyak::Label& entry = new_label();
   const bool live = block.flags_live_at_entry || exact_flags_;
   const std::uint64_t tag = translation_->tag;
-  L(indirect);
+  translation_->entry_indirect = here();
   if (translation_->relative) {
     putSeg(gs);
     mov(r11, ptr[r11 * 8 + (at::kBranchBase + at::branch_half(translation_->mode.user))]);
@@ -132,10 +129,10 @@ void Emitter::emit_heads(const Superblock& block) {
     cmp(r10, static_cast<std::uint32_t>(tag));
     jne(other, T_NEAR);
   }
-  L(polling);
+  translation_->entry_polling = here();
   emit_poll(live, leave);
   align(32);
-  L(entry);
+  translation_->entry = here();
   const std::uint32_t self = add_exit(translation_->tag);
   cold_.push_back([this, &other, &leave, self] {
     L(other);
@@ -144,17 +141,12 @@ void Emitter::emit_heads(const Superblock& block) {
     mov(r11d, self);
     jump_to(glue_.exit);
   });
-  after_.push_back([this, &indirect, &polling, &entry] {
-    translation_->entry = executable(entry);
-    translation_->entry_polling = executable(polling);
-    translation_->entry_indirect = executable(indirect);
-  });
-  if (block.stack_low != block.stack_high) emit_stack_check(entry);
+  if (block.stack_low != block.stack_high) emit_stack_check();
 }
 
 /// The span that the block uses of the stack is within the window; otherwise C++ moves the window,
 /// or names code that does without.
-void Emitter::emit_stack_check(Xbyak::Label& entry) {
+void Emitter::emit_stack_check() {
   if (exact_flags_)
     emit_save();
   else
@@ -171,6 +163,7 @@ void Emitter::emit_stack_check(Xbyak::Label& entry) {
   site.tag = translation_->tag;
   site.stack_low = block_->stack_low;
   site.stack_high = block_->stack_high;
+  site.resume = translation_->entry;
   tables_.sites.push_back(site);
   const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
   cold_.push_back([this, &cold, number] {
@@ -178,7 +171,6 @@ void Emitter::emit_stack_check(Xbyak::Label& entry) {
     mov(r11d, number);
     jump_to(glue_.call_saved);
   });
-  after_.push_back([this, number, &entry] { tables_.sites[number].resume = executable(entry); });
 }
 
 void Emitter::ensure_vectors(std::size_t index) {
@@ -392,12 +384,7 @@ void Emitter::emit_step(std::size_t index) {
       break;
   }
   after_step(index);
-  if (step_sites_.empty()) return;
-  Xbyak::Label& behind = new_label();
-  L(behind);
-  after_.push_back([this, sites = step_sites_, &behind] {
-    for (const std::uint32_t site : sites) tables_.sites[site].resume = executable(behind);
-  });
+  for (const std::uint32_t site : step_sites_) tables_.sites[site].resume = here();
 }
 
 void Emitter::emit(const Superblock& block, Translation& translation) {
@@ -412,7 +399,6 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   if (block.falls_through) fall_through();
   for (std::size_t i = 0; i < cold_.size(); ++i) cold_[i]();
   ready();
-  for (const Cold& action : after_) action();
   translation.first = block.first;
   translation.last = block.last;
   translation.code_bytes = getSize();

@@ -5,7 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "base/assert.h"
 #include "engine/translator/assembler.h"
 #include "engine/translator/code_memory.h"
 #include "engine/translator/glue.h"
@@ -59,7 +58,7 @@ class Emitter : Assembler {
   void emit_heads(const Superblock& block);
   void emit_step(std::size_t index);
   void emit_poll(bool flags_live, Xbyak::Label& leave);
-  void emit_stack_check(Xbyak::Label& entry);
+  void emit_stack_check();
   void compare_keeping_flags(Xbyak::Label& other);
   void copy(std::size_t index);
   void adjust_stack(std::size_t index);
@@ -116,10 +115,7 @@ class Emitter : Assembler {
                  Xbyak::Label& stub);
   std::uint32_t add_exit(std::uint64_t tag);
 
-  const std::uint8_t* executable(const Xbyak::Label& label) const {
-    VIREO_ASSERT(label.getAddress() != nullptr);
-    return memory_.executable(label.getAddress());
-  }
+  const std::uint8_t* here() const { return memory_.executable(getCurr()); }
   void jump_to(const std::uint8_t* executable) { jmp(memory_.writable(executable), T_NEAR); }
   const Step& step(std::size_t index) const { return block_->steps[index]; }
 
@@ -133,7 +129,6 @@ class Emitter : Assembler {
 
   std::deque<Xbyak::Label> labels_;  ///< Xbyak's labels must not be copied before they stand
   std::vector<Cold> cold_;
-  std::vector<Cold> after_;                ///< once all labels are known
   std::vector<std::uint32_t> step_sites_;  ///< of the step that is being written
   Flags flags_ = Flags::kHost;
   static constexpr std::size_t kNobody = ~std::size_t{0};

@@ -74,9 +74,7 @@ void Emitter::pop(std::size_t index) {
 void Emitter::leave(std::size_t index) {
   spoil_flags(index);
   const std::uint32_t site = add_site(step(index));
-  Xbyak::Label& retry = new_label();
-  L(retry);
-  after_.push_back([this, site, &retry] { tables_.sites[site].retry = executable(retry); });
+  tables_.sites[site].retry = here();
   mov(r10, rbp);
   check(index, site, 8, false, 1);
   load_from_tlb();
@@ -198,10 +196,10 @@ void Emitter::link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8
   exit.backward = page_offset <= from;
   cold_.push_back([this, &stub, number] {
     L(stub);
+    tables_.exits[number].stub = here();
     mov(r11d, number);
     jump_to(glue_.exit);
   });
-  after_.push_back([this, &stub, number] { tables_.exits[number].stub = executable(stub); });
 }
 
 /// To code of another page: where that is must be looked up, for the mapping may change.

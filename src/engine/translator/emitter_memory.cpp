@@ -175,9 +175,7 @@ Emitter::Placed Emitter::access(std::size_t index, unsigned scratch_wanted) {
     return native_stack(now);
   spoil_flags(index);
   const std::uint32_t site = add_site(now);
-  Xbyak::Label& retry = new_label();
-  L(retry);
-  after_.push_back([this, site, &retry] { tables_.sites[site].retry = executable(retry); });
+  tables_.sites[site].retry = here();
   Placed result;
   if (const auto address = constant_address(now)) {
     const auto page = static_cast<std::uint32_t>(*address) & ~static_cast<std::uint32_t>(kPageMask);
@@ -229,9 +227,7 @@ void Emitter::load_from_tlb() {
 Emitter::Placed Emitter::stack_slot(std::size_t index, std::int32_t displacement, bool write) {
   spoil_flags(index);
   const std::uint32_t site = add_site(step(index));
-  Xbyak::Label& retry = new_label();
-  L(retry);
-  after_.push_back([this, site, &retry] { tables_.sites[site].retry = executable(retry); });
+  tables_.sites[site].retry = here();
   load_guest(r10, x86::kRsp);
   if (displacement != 0) lea(r10, ptr[r10 + disp(displacement)]);
   check(index, site, 8, write, 1);

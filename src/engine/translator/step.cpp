@@ -197,7 +197,7 @@ void classify_vector(Step& step, bool sse, bool avx) {
     const auto kind = insn.operands[i].kind;
     if (kind == OperandKind::kX87 || kind == OperandKind::kMmx) return;
   }
-  if (insn.memory.vsib || insn.lock) return;
+  if (insn.memory.vsib || insn.lock || (!sse && !avx)) return;
   const auto plan = plan_stub(insn);
   if (!plan) return;
   const HostStub& stub = plan->stub;

@@ -97,6 +97,13 @@ void find_stack_span(Superblock& block) {
   }
 }
 
+/// Surely neither a branch nor something that shows the flags to the system.
+bool goes_on(Step& step) {
+  classify(step, false, false);
+  return step.kind != Kind::kInterpret && step.kind != Kind::kBranch && step.kind != Kind::kCall &&
+         step.kind != Kind::kJump && step.kind != Kind::kReturn;
+}
+
 }  // namespace
 
 bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) const {
@@ -145,14 +152,9 @@ std::uint16_t SuperblockReader::live_at(std::uint64_t offset) {
   for (int i = 0; i < 8 && open != 0; ++i) {
     Step step;
     if (at >= kPageSize || !decode(static_cast<std::uint16_t>(at), step.insn)) break;
-    classify(step, true, true);
     live |= static_cast<std::uint16_t>(step.insn.effects.flags_read & open);
     open &= static_cast<std::uint16_t>(~step.insn.effects.flags_killed);
-    const bool goes_on = step.kind == Kind::kCopy || step.kind == Kind::kVector ||
-                         step.kind == Kind::kNothing || step.kind == Kind::kLea ||
-                         step.kind == Kind::kPush || step.kind == Kind::kPop ||
-                         step.kind == Kind::kAdjustStack || step.kind == Kind::kLeave;
-    if (!goes_on) break;
+    if (!goes_on(step)) break;
     at += step.insn.length;
   }
   live |= open;
