@@ -30,10 +30,14 @@ struct TlbEntry {
 /// pages of RAM and ROM; MMIO always misses. What a flush costs depends on what is there.
 class Tlb {
  public:
-  static constexpr std::size_t kEntries = 4096;
+  /// A page has a slot by its number, and others a little further on by a salt. Generated code
+  /// takes the salt from the base register, so that accesses which walk through memory side by side
+  /// never fight for one slot, whatever power of two lies between them.
+  static constexpr std::size_t kEntries = 2048, kSalts = 8, kSaltStride = 251, kSlots = 4096;
+  static_assert(kEntries + (kSalts - 1) * kSaltStride <= kSlots);
 
   Tlb() {
-    for (std::size_t i = 0; i < kEntries; ++i) invalidate(i);
+    for (std::size_t i = 0; i < kSlots; ++i) invalidate(i);
   }
 
   /// To look things up. Entries are made by fill() only.
@@ -47,6 +51,14 @@ class Tlb {
     note_used(i);
   }
 
+  /// The entry of the address, for those who look with a salt.
+  void copy_to(std::uint64_t linear, std::size_t salt) {
+    const std::size_t i = slot(linear) + salt * kSaltStride;
+    if (salt == 0) return;
+    entries_[i] = entries_[slot(linear)];
+    note_used(i);
+  }
+
   void clear() {
     clear_of(global_);
     clear_of(local_);
@@ -57,7 +69,7 @@ class Tlb {
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {
-    invalidate(slot(linear));
+    for (std::size_t salt = 0; salt < kSalts; ++salt) invalidate(slot(linear) + salt * kSaltStride);
     if (!large_.may_hold(linear)) return;
     for_each_used([&](std::size_t i) {
       const TlbEntry& entry = entries_[i];
@@ -90,9 +102,9 @@ class Tlb {
   }
   /// The entries that may be valid.
   struct Used {
-    std::array<std::uint64_t, kEntries / 64> bits{};
+    std::array<std::uint64_t, kSlots / 64> bits{};
     std::uint64_t words = 0;  ///< a bit for each word of `bits` that is not 0
-    static_assert(kEntries / 64 <= 64);
+    static_assert(kSlots / 64 <= 64);
   };
   template <class Action>
   static void for_each(const Used& used, Action action) {
@@ -127,7 +139,7 @@ class Tlb {
     entries_[i] = {tag, tag, 0, ~kPageMask};
   }
 
-  std::array<TlbEntry, kEntries> entries_;
+  std::array<TlbEntry, kSlots> entries_;
   Used global_, local_;
   PageFilter large_;  ///< large pages that entries are part of
 };

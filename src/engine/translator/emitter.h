@@ -83,7 +83,7 @@ class Emitter : Assembler {
   Placed access(std::size_t index, unsigned scratch_wanted);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
   Placed stack_slot(std::size_t index, std::int32_t displacement, bool write);
-  void load_from_tlb();
+  void load_from_tlb(const Step& step);
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
   void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
 

@@ -77,7 +77,7 @@ void Emitter::leave(std::size_t index) {
   tables_.sites[site].retry = here();
   mov(r10, rbp);
   check(index, site, 8, false, 1);
-  load_from_tlb();
+  load_from_tlb(step(index));
   mov(r10, ptr[rbp + r11]);
   load(rsp, at::kStackDelta);
   lea(rsp, ptr[rsp + rbp + 8]);

@@ -22,6 +22,18 @@ std::size_t tag_member(bool write) {
   return write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag);
 }
 
+/// See Tlb::kSalts.
+std::uint8_t salt_of(const Step& step) {
+  if (!step.has_memory) return 0;
+  const x86::MemoryOperand& memory = step.insn.memory;
+  const std::uint8_t gpr = memory.base < 16 ? memory.base : memory.index < 16 ? memory.index : 0;
+  return gpr % Tlb::kSalts;
+}
+
+std::size_t salted(std::size_t member, std::uint8_t salt) {
+  return salt * Tlb::kSaltStride * sizeof(TlbEntry) + member;
+}
+
 }  // namespace
 
 void Emitter::load_guest(const Xbyak::Reg64& to, unsigned gpr) {
@@ -130,7 +142,7 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
       mov(r10, static_cast<std::uint64_t>(std::int64_t{*constant_address(missed)}));
     } else {
       putSeg(gs);
-      add(r10, ptr[r11 + at::tlb(tlb, tag_member(write))]);
+      add(r10, ptr[r11 + at::tlb(tlb, salted(tag_member(write), tables_.sites[site].salt))]);
     }
     store(at::kMissAddress, r10);
     const bool again =
@@ -157,7 +169,9 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
   rorx(r11, r10, 7);
   and_(r11d, static_cast<std::uint32_t>((Tlb::kEntries - 1) * sizeof(TlbEntry)));
   putSeg(gs);
-  sub(r10, ptr[r11 + at::tlb(tlb_, tag_member(write))]);
+  const std::uint8_t salt = salt_of(step(index));
+  tables_.sites[site].salt = salt;
+  sub(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(write), salt))]);
   cmp(r10, static_cast<std::uint32_t>(kPageSize - size));
   ja(cold, T_NEAR);
   if (alignment > 1) {
@@ -196,7 +210,7 @@ Emitter::Placed Emitter::access(std::size_t index, unsigned scratch_wanted) {
   effective_address(now);
   check(index, site, now.memory_size, now.memory_written, now.alignment);
   if (is_simple(now)) {
-    load_from_tlb();
+    load_from_tlb(now);
     result.memory.base = now.insn.memory.base;
     result.memory.index = x86::kR11;
     result.memory.displacement = static_cast<std::int32_t>(now.insn.memory.displacement);
@@ -204,23 +218,23 @@ Emitter::Placed Emitter::access(std::size_t index, unsigned scratch_wanted) {
     return result;
   }
   putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, tag_member(now.memory_written))]);
+  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(now.memory_written), salt_of(now)))]);
   result.memory.base = x86::kR10;
   if (scratch_wanted == 0) {
-    load_from_tlb();
+    load_from_tlb(now);
     result.memory.index = x86::kR11;
   } else {
     putSeg(gs);
-    add(r10, ptr[r11 + at::tlb(tlb_, offsetof(TlbEntry, delta))]);
+    add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt_of(now)))]);
     result.r11_free = true;
   }
   return result;
 }
 
 /// R11: from the place of the entry to the distance between host and linear addresses.
-void Emitter::load_from_tlb() {
+void Emitter::load_from_tlb(const Step& now) {
   putSeg(gs);
-  mov(r11, ptr[r11 + at::tlb(tlb_, offsetof(TlbEntry, delta))]);
+  mov(r11, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt_of(now)))]);
 }
 
 /// Eight bytes at the guest's RSP + displacement, checked: [R10], R11 is free.
@@ -228,13 +242,14 @@ Emitter::Placed Emitter::stack_slot(std::size_t index, std::int32_t displacement
   spoil_flags(index);
   const std::uint32_t site = add_site(step(index));
   tables_.sites[site].retry = here();
+  const std::uint8_t salt = salt_of(step(index));
   load_guest(r10, x86::kRsp);
   if (displacement != 0) lea(r10, ptr[r10 + disp(displacement)]);
   check(index, site, 8, write, 1);
   putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, tag_member(write))]);
+  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(write), salt))]);
   putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, offsetof(TlbEntry, delta))]);
+  add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt))]);
   Placed result;
   result.memory.base = x86::kR10;
   result.r11_free = true;

@@ -50,6 +50,7 @@ struct Site {
   bool write = false;
   std::uint16_t size = 0;
   std::uint16_t alignment = 1;
+  std::uint8_t salt = 0;  ///< with which the code looks into the TLB
   // A stack check instead of an instruction: the span that has to be in the window, from RSP.
   std::int32_t stack_low = 0, stack_high = 0;
 };

@@ -241,8 +241,12 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   const std::uint64_t linear = cpu->miss_address, in_page = linear & kPageMask;
   const bool whole = in_page + site.size <= kPageSize && (linear & (site.alignment - 1u)) == 0;
   if (whole && self.mmu_.fill(LinearAddr{linear}, site.write, site.tlb)) {
-    const TlbEntry& entry = cpu->tlbs[static_cast<std::size_t>(site.tlb)].entry(linear);
-    if ((site.write ? entry.write_tag : entry.read_tag) == linear - in_page) return site.retry;
+    Tlb& tlb = cpu->tlbs[static_cast<std::size_t>(site.tlb)];
+    const TlbEntry& entry = tlb.entry(linear);
+    if ((site.write ? entry.write_tag : entry.read_tag) == linear - in_page) {
+      tlb.copy_to(linear, site.salt);
+      return site.retry;
+    }
   }
   return self.execute_site(site);
 }
