@@ -195,6 +195,13 @@ void Pair::compare_memory(std::vector<std::string>& report) const {
   }
 }
 
+bool Pair::asked_for_random() {
+  return std::any_of(trail_.begin(), trail_.end(), [&](std::uint64_t rip) {
+    const auto lines = list_guest_code(interpreter_->code_at(rip, 15), rip, false);
+    return !lines.empty() && (lines[0].starts_with("rdrand") || lines[0].starts_with("rdseed"));
+  });
+}
+
 /// The guest code of the trail, and the host code of every translation that starts in it.
 void Pair::describe(std::vector<std::string>& report) {
   report.emplace_back("guest code since both agreed:");
@@ -228,7 +235,7 @@ Result<Lockstep> Pair::run(const x86::CpuState& state, std::uint64_t max_stretch
     TRY(subject_.run(*translator_));
     ++result.stretches;
     if (!TRY(follow(result))) {
-      result.end = Lockstep::End::kDifference;
+      result.end = asked_for_random() ? Lockstep::End::kRandom : Lockstep::End::kDifference;
       return result;
     }
     if (compare_memory_always_) compare_memory(result.report);

@@ -14,7 +14,14 @@ namespace vireo::test {
 
 /// How a lock-step run ended.
 struct Lockstep {
-  enum class End : std::uint8_t { kHalt, kTripleFault, kPort, kDifference, kTooLong };
+  enum class End : std::uint8_t {
+    kHalt,
+    kTripleFault,
+    kPort,
+    kDifference,
+    kRandom,  ///< the guest asked for random numbers, and each got its own
+    kTooLong
+  };
   End end = End::kTooLong;
   std::uint64_t instructions = 0;  ///< of the interpreter
   std::uint64_t stretches = 0;     ///< of translated code
@@ -59,6 +66,7 @@ class Pair {
   Result<bool> follow(Lockstep& result);
   bool agree(bool with_report, std::vector<std::string>& report) const;
   void compare_memory(std::vector<std::string>& report) const;
+  bool asked_for_random();
   void describe(std::vector<std::string>& report);
 
   x86::CpuidModel model_;
