@@ -112,6 +112,7 @@ std::vector<Line> decode_all(std::span<const std::uint8_t> code) {
 std::string text_of(const Line& line, std::uint64_t address) {
   ZydisFormatter formatter;
   ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+  ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_FORCE_SIZE, ZYAN_TRUE);
   std::array<char, 160> text{};
   ZydisFormatterFormatInstruction(&formatter, &line.instruction, line.operands.data(),
                                   line.instruction.operand_count_visible, text.data(), text.size(),
