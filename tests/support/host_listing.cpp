@@ -169,12 +169,13 @@ std::string name_of_field(std::int64_t offset) {
   const auto place = static_cast<std::size_t>(offset);
   for (const Named& field : kFields)
     if (field.offset == place) return std::string(field.name);
-  if (within(place, at::kGpr, 16 * 8)) return std::string(kGprs[(place - at::kGpr) / 8]);
+  if (within(place, at::kGpr, 16 * 8))
+    return fmt::format("state.{}", kGprs[(place - at::kGpr) / 8]);
   for (unsigned i = 0; i < kSegments.size(); ++i)
-    if (place == at::segment_base(i)) return fmt::format("{}.base", kSegments[i]);
+    if (place == at::segment_base(i)) return fmt::format("state.{}.base", kSegments[i]);
   for (unsigned i = 0; i < 16; ++i) {
-    if (place == at::xmm(i)) return fmt::format("xmm{}", i);
-    if (place == at::ymm_high(i)) return fmt::format("ymm{}.high", i);
+    if (place == at::xmm(i)) return fmt::format("state.xmm{}", i);
+    if (place == at::ymm_high(i)) return fmt::format("state.ymm{}.high", i);
   }
   if (within(place, at::kTlbs, 4 * sizeof(Tlb))) return name_of_tlb(place - at::kTlbs);
   constexpr std::size_t kTable = 2 * TranslatorCpu::kBranchEntries * 8;

@@ -10,7 +10,7 @@
 
 namespace vireo::test {
 
-/// What a displacement from GS names in the translator's CPU: "r10", "tlb.user.read_tag", ...
+/// What a displacement from GS names in the translator's CPU: "state.r10", "tlb.user.read_tag", ...
 std::string name_of_field(std::int64_t offset);
 
 /// A place in host code that has a name.
