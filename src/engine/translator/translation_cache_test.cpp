@@ -205,6 +205,26 @@ TEST(TranslationCache, ThePageIsWatchedWhileItIsUsed) {
   EXPECT_FALSE(w.cache.uses_page(kPage >> kPageShift));
 }
 
+TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
+  struct Listener final : CodeListener {
+    std::span<const std::uint8_t> code;
+    std::uint64_t rip = 0;
+    void code_made(std::span<const std::uint8_t> made, std::uint64_t at) override {
+      code = made;
+      rip = at;
+    }
+  };
+  TranslationWorld w;
+  const auto listener = std::make_shared<Listener>();
+  w.cache.set_listener(listener);
+  const std::uint8_t code[]{0x31, 0xc0, 0xc3};
+  w.write(kPage, code);
+  const Translation* translation = w.translate(kPage, kUpper + kPage);
+  EXPECT_EQ(listener->rip, kUpper + kPage);
+  EXPECT_EQ(listener->code.data(), translation->entry_indirect);
+  EXPECT_EQ(listener->code.size(), translation->code_bytes);
+}
+
 TEST(TranslationCache, ItSaysWhenItIsNearlyFull) {
   Linked w;
   EXPECT_FALSE(w.cache.nearly_full());
