@@ -112,6 +112,8 @@ void add_run(CLI::App& program, Action& action) {
                    "End the machine with status 124 after so many seconds");
   verb->add_option("--stats", options->stats,
                    "At the end write accounts of the run as JSON to a file, or - for stdout");
+  verb->add_flag("--perf-map", config.perf_map,
+                 "Write /tmp/perf-PID.map, by which perf names translated code guest:0xRIP");
   verb->callback([&action, options] { action = [options] { return run_machine(*options); }; });
 }
 

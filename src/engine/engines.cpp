@@ -10,7 +10,8 @@ std::vector<EngineInfo> engines() {
           {"interpreter", "executes every instruction in software; runs on any host", true, ""}};
 }
 
-Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::GuestMemory& memory) {
+Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::GuestMemory& memory,
+                                              const EngineOptions& options) {
   std::string known;
   for (const EngineInfo& info : engines()) {
     if (name != "auto" && name != info.name) {
@@ -19,7 +20,11 @@ Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::Gue
       continue;
     }
     if (info.available) {
-      if (info.name == "translator") return make_translator(memory);
+      if (info.name == "translator") {
+        TranslatorOptions translator;
+        translator.code_listener = options.code_listener;
+        return make_translator(memory, translator);
+      }
       return make_interpreter(memory);
     }
     if (name == info.name) return host_error("engine {} cannot run here: {}", name, info.reason);

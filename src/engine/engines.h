@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/code_listener.h"
 #include "engine/engine.h"
 
 namespace vireo::engine {
@@ -19,8 +20,15 @@ struct EngineInfo {
 /// Every engine, fastest first.
 std::vector<EngineInfo> engines();
 
+/// What an engine is asked for besides running the guest.
+struct EngineOptions {
+  /// Told of host code made of guest code, by engines that make it; null: nobody asks.
+  std::shared_ptr<CodeListener> code_listener;
+};
+
 /// `auto` is the fastest available. A usage error names an unknown engine, a host error one that
 /// cannot run here. `memory` outlives the engine.
-Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::GuestMemory& memory);
+Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::GuestMemory& memory,
+                                              const EngineOptions& options = {});
 
 }  // namespace vireo::engine

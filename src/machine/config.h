@@ -17,6 +17,7 @@ struct MachineConfig {
   std::string serial = "stdio";  ///< as backends::open_char_backend() takes it
   std::string debug_console;     ///< as backends::open_char_output() takes it; empty: none
   bool debug_exit = false;       ///< the exit port at 0xf4
+  bool perf_map = false;         ///< names host code made of guest code for `perf report`
   /// A reset restarts the guest; otherwise it ends the machine.
   bool reboot = true;
   /// A triple fault is a reset too, as on hardware; otherwise it ends the machine as a failure.

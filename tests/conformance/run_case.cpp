@@ -176,6 +176,14 @@ Observed observe(const Case& test, const Outcome& outcome) {
 
 }  // namespace
 
+GuestSetup setup_of(const Case& test, Verdict& verdict) {
+  GuestSetup setup = prepare(test.mode);
+  if (!apply_inputs(test, setup.state, verdict)) return setup;
+  setup.pokes.push_back({layout::kCode, test.code});
+  setup.pokes.insert(setup.pokes.end(), test.pokes.begin(), test.pokes.end());
+  return setup;
+}
+
 Verdict run_on_engine(const Case& test, std::string_view engine) {
   Verdict verdict;
   if (std::find(test.skip_engines.begin(), test.skip_engines.end(), engine) !=
@@ -188,11 +196,9 @@ Verdict run_on_engine(const Case& test, std::string_view engine) {
     verdict.skipped = fixture.error().message;
     return verdict;
   }
-  GuestSetup setup = prepare(test.mode);
-  if (!apply_inputs(test, setup.state, verdict)) return verdict;
+  GuestSetup setup = setup_of(test, verdict);
+  if (!verdict.mismatches.empty()) return verdict;
   for (const Poke& poke : setup.pokes) (*fixture)->poke(poke);
-  (*fixture)->poke({layout::kCode, test.code});
-  for (const Poke& poke : test.pokes) (*fixture)->poke(poke);
 
   const auto outcome = (*fixture)->run(test.mode, setup.state, kLimit, test.software_interrupt);
   if (!outcome) {

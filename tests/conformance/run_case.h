@@ -13,6 +13,9 @@ struct Verdict {
   std::vector<std::string> mismatches;  ///< one sentence each; empty if all is as expected
 };
 
+/// The machine that the case starts from, its code included. What the case asks for in vain becomes
+/// a mismatch.
+GuestSetup setup_of(const Case& test, Verdict& verdict);
 Verdict run_on_engine(const Case& test, std::string_view engine);
 Verdict run_natively(const Case& test, NativeCpu& cpu);
 

@@ -3,17 +3,12 @@
 #include <string>
 #include <vector>
 
+#include "differential/random_start.h"
 #include "differential/stream.h"
 #include "support/engine_fixture.h"
 #include "support/native_cpu.h"
 
 namespace vireo::test {
-
-/// Where a stream starts from.
-struct Start {
-  x86::CpuState state;                    ///< general registers, RIP, RFLAGS and FPU are used
-  std::vector<std::uint8_t> data, stack;  ///< the active parts of the two windows
-};
 
 /// What both sides did.
 struct Comparison {
@@ -29,7 +24,9 @@ class TwinCpus {
   static Result<std::unique_ptr<TwinCpus>> create(std::string_view engine, Mode mode);
 
   /// A random start; the code is to stand at `address`.
-  Start random_start(std::mt19937_64& random, std::uint64_t address) const;
+  Start random_start(std::mt19937_64& random, std::uint64_t address) const {
+    return test::random_start(mode_, base_state_, random, address);
+  }
   /// Runs the code (a breakpoint is put behind it) from the start on both sides.
   Result<Comparison> compare(const Start& start, const std::vector<std::uint8_t>& code);
 

@@ -112,9 +112,11 @@ class ItemBuilder {
   std::uint64_t stack_target() { return kActiveStack + 0x1000 + pick(0x40) * 8; }
 
   /// A locked access across cache lines stops all CPUs, and some hosts punish it with delays.
+  /// The semantics of CMPXCHG8B lock always.
   bool locked() const {
     return (decoded_.instruction.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0 ||
-           decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_XCHG;
+           decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_XCHG ||
+           decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B;
   }
 
   std::uint64_t data_target() {

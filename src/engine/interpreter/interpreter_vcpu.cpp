@@ -247,6 +247,21 @@ bool InterpreterVcpu::traps_after(const Block& block) const {
   }
 }
 
+const Block* InterpreterVcpu::execute_one() {
+  x86::CpuState& state = cpu_->state;
+  BlockMode single = mode();
+  single.single = true;
+  const auto block = find(single);
+  const std::uint64_t limit = state.segment[x86::kCs].limit;
+  if (!block || (single.limited_code && state.rip + (*block)->bytes - 1 > limit)) {
+    cpu_->raise(block ? x86::Fault{x86::Vector::kGP} : block.error());
+    return nullptr;
+  }
+  state.rflags &= ~rflags::kRf;
+  run_single(**block);
+  return *block;
+}
+
 /// One instruction, with everything that debugging and shadows ask for.
 std::optional<ExitReason> InterpreterVcpu::step() {
   x86::CpuState& state = cpu_->state;
@@ -262,19 +277,10 @@ std::optional<ExitReason> InterpreterVcpu::step() {
   const bool trap = (state.rflags & rflags::kTf) != 0;
   state.sti_shadow = 0;
   state.mov_ss_shadow = 0;
-  BlockMode single = mode();
-  single.single = true;
-  const auto block = find(single);
-  const std::uint64_t limit = state.segment[x86::kCs].limit;
-  if (!block || (single.limited_code && state.rip + (*block)->bytes - 1 > limit)) {
-    cpu_->raise(block ? x86::Fault{x86::Vector::kGP} : block.error());
-    return deliver_pending_fault();
-  }
-  state.rflags &= ~rflags::kRf;
-  run_single(**block);
+  const Block* block = execute_one();
   if (cpu_->fault_pending) return deliver_pending_fault();
   // Behind MOV SS the trap is lost, not late. SDM vol. 3A, 6.8.3.
-  if (trap && !state.mov_ss_shadow && traps_after(**block)) state.pending_debug |= x86::dr6::kBs;
+  if (trap && !state.mov_ss_shadow && traps_after(*block)) state.pending_debug |= x86::dr6::kBs;
   return {};
 }
 

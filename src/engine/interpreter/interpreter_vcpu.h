@@ -41,6 +41,9 @@ class InterpreterVcpu : public EngineVcpu {
   x86::OrFault<Block*> find(BlockMode mode);
   x86::OrFault<Block*> find_within_limit(std::uint64_t limit);
   BlockMode mode() const;
+  /// Runs the instruction at state.rip and nothing after it. Null: its code cannot be fetched, and
+  /// there is a fault to deliver.
+  const Block* execute_one();
 
   VcpuContext context_;
   std::shared_ptr<Cpu> cpu_;

@@ -145,7 +145,7 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
 
 /// Which flags somebody may ask for who starts at the offset. Looks a few instructions ahead.
 std::uint16_t SuperblockReader::live_at(std::uint64_t offset) {
-  if (offset >= kPageSize) return kAllFlags;
+  if (exact_flags_ || offset >= kPageSize) return kAllFlags;
   if (const auto known = known_live_.find(offset); known != known_live_.end()) return known->second;
   std::uint16_t live = 0, open = kAllFlags;  // `open`: not overwritten so far
   std::uint64_t at = offset;

@@ -78,6 +78,9 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   translation.relative = !fits32(rip);
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
+  if (listener_ != nullptr)
+    listener_->code_made({translation.entry_indirect, translation.code_bytes}, rip);
+
   Translation*& head = by_key_[key(start, mode)];
   translation.next = std::exchange(head, &translation);
   pages_[value(start) >> kPageShift].push_back(&translation);

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/code_listener.h"
 #include "engine/software/block_cache.h"
 #include "engine/translator/code_memory.h"
 #include "engine/translator/emitter.h"
@@ -20,6 +21,9 @@ class TranslationCache final : public DerivedCode {
                    const x86::CpuidModel& model, CodeMemory code, SiteCallback on_miss,
                    SiteCallback on_call, bool exact_flags);
   ~TranslationCache() override;
+
+  /// Null: nobody asks.
+  void set_listener(std::shared_ptr<CodeListener> listener) { listener_ = std::move(listener); }
 
   const Glue& glue() const { return glue_; }
   CodeTables& tables() { return tables_; }
@@ -68,6 +72,7 @@ class TranslationCache final : public DerivedCode {
   const x86::CpuidModel& model_;
   CodeMemory code_;
   const bool exact_flags_;
+  std::shared_ptr<CodeListener> listener_;
   Glue glue_;
   CodeTables tables_;
   std::unordered_map<std::uint64_t, Translation*> by_key_;

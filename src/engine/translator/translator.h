@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 
+#include "engine/code_listener.h"
 #include "engine/engine.h"
 #include "memory/guest_memory.h"
 
@@ -12,6 +13,7 @@ struct TranslatorOptions {
   /// Arithmetic flags that the program overwrites before it looks at them are kept even so: they
   /// can be seen in the frame of a fault or an interrupt that comes in between. Costs time.
   bool exact_flags = false;
+  std::shared_ptr<CodeListener> code_listener;  ///< null: nobody asks
 };
 
 /// Executes guest code as host code of the same instruction set; what is not warm, and other modes

@@ -45,6 +45,7 @@ TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& 
       cache_(translated_, blocks_, memory, context.cpuid, std::move(code), on_miss, on_call,
              options.exact_flags),
       warm_after_(options.warm_after) {
+  cache_.set_listener(options.code_listener);
   translated_.translator = this;
   translated_.mapping_listener = this;
 }

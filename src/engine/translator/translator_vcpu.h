@@ -12,8 +12,9 @@
 
 namespace vireo::engine::translator {
 
-/// Interprets guest code and translates what is warm.
-class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListener {
+/// Interprets guest code and translates what is warm. A test derives from it to look in after every
+/// piece of translated code.
+class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
  public:
   TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory, CodeMemory code,
                  const TranslatorOptions& options);
@@ -21,6 +22,19 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
 
   Result<ExitReason> run() override;
   std::vector<Counter> counters() const override;
+
+ protected:
+  void execute() override;
+  /// Whether there is a translation for state.rip, or one could be made.
+  bool translate_here();
+  std::optional<Mode> mode() const;
+  Translation* find(std::uint64_t rip, Mode mode);
+  Translation* after_exit();
+  virtual const void* execute_site(const Site& site);
+
+  TranslatorCpu& translated_;
+  TranslationCache cache_;
+  bool interpret_next_ = false;  ///< the instruction at RIP is not one for C++ alone
 
  private:
   /// Where a page of code is, as long as mappings stand.
@@ -30,20 +44,14 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
     bool global = false;
   };
 
-  void execute() override;
   void run_translated(Translation* translation);
   void interpret();
-  bool translate_here();
-  std::optional<Mode> mode() const;
   const CodePage* code_page(std::uint64_t rip);
-  Translation* find(std::uint64_t rip, Mode mode);
-  Translation* after_exit();
   void refuse_target();
 
   // What translated code calls.
   static const void* on_miss(TranslatorCpu* cpu, std::uint32_t site);
   static const void* on_call(TranslatorCpu* cpu, std::uint32_t site);
-  const void* execute_site(const Site& site);
   const void* move_window(const Site& site);
   const void* leave();
   void count_calls(std::vector<Counter>& counters) const;
@@ -63,8 +71,6 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   void mappings_flushed(x86::TlbFlush kind) override;
   void page_invalidated(std::uint64_t linear) override;
 
-  TranslatorCpu& translated_;
-  TranslationCache cache_;
   std::array<CodePage, 256> code_pages_;
   PageFilter code_filter_;  ///< pages from which code was looked up
   struct Window {
@@ -73,7 +79,6 @@ class TranslatorVcpu final : public interpreter::InterpreterVcpu, MappingListene
   std::array<Window, 2> windows_;    ///< the last of supervisor and of user code
   std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege
   const unsigned warm_after_;
-  bool interpret_next_ = false;  ///< the instruction at RIP is not one for C++ alone
   std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, window_moves_ = 0;
   std::array<std::uint64_t, ZYDIS_MNEMONIC_MAX_VALUE + 1> calls_by_mnemonic_{};
 };

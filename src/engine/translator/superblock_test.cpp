@@ -1,0 +1,187 @@
+#include "engine/translator/superblock.h"
+
+#include <gtest/gtest.h>
+#include <xbyak/xbyak.h>
+
+#include <array>
+#include <functional>
+
+#include "x86/cpu_state.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+using Guest = Xbyak::CodeGenerator;
+using namespace Xbyak::util;
+
+constexpr std::uint16_t kStart = 0x100;
+constexpr std::uint16_t kAll = x86::rflags::kArithmetic, kZf = x86::rflags::kZf,
+                        kCf = x86::rflags::kCf;
+constexpr Mode kUser{true, true, true, false};
+
+Superblock read(const std::function<void(Guest&)>& write, std::uint16_t start = kStart,
+                Mode mode = kUser, bool exact_flags = false) {
+  std::array<std::uint8_t, kPageSize> page{};
+  page.fill(0x90);
+  Guest guest(kPageSize - start, page.data() + start);
+  write(guest);
+  const auto model = x86::CpuidModel::parse("v3", {}).value();
+  return SuperblockReader(page, model.features(), exact_flags).read(start, mode);
+}
+
+TEST(Superblock, ItEndsWithAReturn) {
+  const Superblock block = read([](Guest& g) { g.inc(eax), g.ret(), g.dec(eax); });
+  ASSERT_EQ(block.steps.size(), 2u);
+  EXPECT_EQ(block.steps[1].kind, Kind::kReturn);
+  EXPECT_FALSE(block.falls_through);
+  EXPECT_EQ(block.first, kStart);
+  EXPECT_EQ(block.last, kStart + 2);
+}
+
+TEST(Superblock, ABranchThatIsNotTakenIsPassed) {
+  const Superblock block = read([](Guest& g) { g.db(0x74), g.db(0x10), g.inc(eax), g.ret(); });
+  ASSERT_EQ(block.steps.size(), 3u);
+  EXPECT_EQ(block.steps[0].kind, Kind::kBranch);
+  EXPECT_EQ(branch_target(block.steps[0]), kStart + 0x12);
+}
+
+TEST(Superblock, AJumpForwardIsFollowed) {
+  const Superblock block = read([](Guest& g) {
+    g.db(0xeb), g.db(2), g.ud2();  // jmp over
+    g.ret();
+  });
+  ASSERT_EQ(block.steps.size(), 2u);
+  EXPECT_EQ(block.steps[0].kind, Kind::kNothing);
+  EXPECT_EQ(block.steps[1].kind, Kind::kReturn);
+  EXPECT_EQ(block.steps[1].offset, kStart + 4);
+}
+
+TEST(Superblock, AJumpBackwardEndsIt) {
+  const Superblock block = read([](Guest& g) { g.inc(eax), g.db(0xeb), g.db(0xfc), g.ret(); });
+  ASSERT_EQ(block.steps.size(), 2u);
+  EXPECT_EQ(block.steps[1].kind, Kind::kJump);
+  EXPECT_EQ(branch_target(block.steps[1]), kStart);
+}
+
+TEST(Superblock, AJumpToItselfEndsIt) {
+  const Superblock block = read([](Guest& g) { g.db(0xeb), g.db(0xfe); });
+  ASSERT_EQ(block.steps.size(), 1u);
+  EXPECT_EQ(block.steps[0].kind, Kind::kJump);
+}
+
+TEST(Superblock, AJumpToAnotherPageEndsIt) {
+  const Superblock block = read([](Guest& g) { g.db(0xe9), g.dd(0x2000); });
+  ASSERT_EQ(block.steps.size(), 1u);
+  EXPECT_EQ(block.steps[0].kind, Kind::kJump);
+  EXPECT_FALSE(in_page(branch_target(block.steps[0])));
+}
+
+TEST(Superblock, ItStopsInFrontOfAnInstructionThatLeavesThePage) {
+  const Superblock block =
+      read([](Guest& g) { g.inc(eax), g.db(0xb8); }, static_cast<std::uint16_t>(kPageSize - 3));
+  ASSERT_EQ(block.steps.size(), 1u);
+  EXPECT_TRUE(block.falls_through);
+  EXPECT_EQ(block.next, kPageSize - 1);
+}
+
+TEST(Superblock, WithoutAWholeInstructionThereIsNone) {
+  EXPECT_TRUE(
+      read([](Guest& g) { g.db(0xb8); }, static_cast<std::uint16_t>(kPageSize - 1)).steps.empty());
+  EXPECT_TRUE(read([](Guest& g) { g.db(0x06); }).steps.empty());
+}
+
+TEST(Superblock, ItHasALongestLength) {
+  const Superblock block = read([](Guest& g) {
+    for (int i = 0; i < 100; ++i) g.inc(eax);
+  });
+  EXPECT_EQ(block.steps.size(), Superblock::kMaxSteps);
+  EXPECT_TRUE(block.falls_through);
+  EXPECT_EQ(block.next, kStart + 2 * Superblock::kMaxSteps);
+}
+
+TEST(Superblock, FlagsAreDeadUpToWhatOverwritesThem) {
+  const Superblock block =
+      read([](Guest& g) { g.cmp(eax, ebx), g.mov(ecx, edx), g.xor_(eax, eax), g.ret(); });
+  EXPECT_EQ(block.steps[0].flags_live, 0);
+  EXPECT_EQ(block.steps[1].flags_live, 0);
+  EXPECT_EQ(block.steps[2].flags_live, kAll);
+  EXPECT_FALSE(block.flags_live_at_entry);
+}
+
+TEST(Superblock, OnlyTheFlagsThatAreReadLive) {
+  const Superblock block =
+      read([](Guest& g) { g.cmp(eax, ebx), g.setz(cl), g.xor_(eax, eax), g.ret(); });
+  EXPECT_EQ(block.steps[0].flags_live, kZf);
+  EXPECT_EQ(block.steps[1].flags_used, kZf);
+}
+
+TEST(Superblock, WhatAnInstructionKeepsLivesThroughIt) {
+  // INC keeps CF.
+  const Superblock block =
+      read([](Guest& g) { g.cmp(eax, ebx), g.inc(ecx), g.setc(al), g.xor_(eax, eax), g.ret(); });
+  EXPECT_EQ(block.steps[0].flags_live, kCf);
+  EXPECT_EQ(block.steps[1].flags_used, kCf);
+}
+
+TEST(Superblock, AShiftByCountMayKeepTheFlags) {
+  const Superblock block = read([](Guest& g) { g.cmp(eax, ebx), g.shl(edx, cl), g.ret(); });
+  EXPECT_EQ(block.steps[0].flags_live, kAll);
+}
+
+TEST(Superblock, FlagsLiveIfTheTargetOfABranchReadsThem) {
+  const auto code = [](bool target_reads) {
+    return [target_reads](Guest& g) {
+      g.test(eax, eax);
+      g.db(0x74), g.db(3);        // jz to the last line
+      g.xor_(eax, eax), g.ret();  // 3 bytes
+      target_reads ? g.setc(al) : g.nop(3);
+      g.xor_(eax, eax), g.ret();
+    };
+  };
+  EXPECT_EQ(read(code(true)).steps[1].flags_live, kCf);
+  EXPECT_EQ(read(code(false)).steps[1].flags_live, 0);
+}
+
+TEST(Superblock, ExactFlagsAllLive) {
+  const Superblock block =
+      read([](Guest& g) { g.cmp(eax, ebx), g.xor_(eax, eax), g.ret(); }, kStart, kUser, true);
+  EXPECT_EQ(block.steps[0].flags_live, kAll);
+}
+
+TEST(Superblock, TheSpanOfTheStackIsFromTheLowestToTheHighestByte) {
+  const Superblock block = read([](Guest& g) {
+    g.xor_(eax, eax), g.push(rbx), g.push(rcx), g.mov(rax, ptr[rsp + 24]), g.mov(dl, ptr[rsp]);
+    g.add(rsp, 16), g.ret();
+  });
+  EXPECT_EQ(block.stack_low, -16);
+  EXPECT_EQ(block.stack_high, 16);
+  EXPECT_EQ(block.steps[3].stack_offset, -16);
+  for (const std::size_t i : {1u, 2u, 3u, 4u, 6u}) EXPECT_TRUE(block.steps[i].on_stack) << i;
+  EXPECT_FALSE(block.steps[0].on_stack);
+}
+
+TEST(Superblock, AnAccessFarAwayIsNotInTheSpan) {
+  const Superblock block =
+      read([](Guest& g) { g.xor_(eax, eax), g.push(rbx), g.mov(rax, ptr[rsp + 0x800]), g.ret(); });
+  EXPECT_TRUE(block.steps[1].on_stack);
+  EXPECT_FALSE(block.steps[2].on_stack);
+  EXPECT_EQ(block.stack_high, 0);
+}
+
+TEST(Superblock, CarefulCodeHasNoSpan) {
+  Mode careful = kUser;
+  careful.careful = true;
+  const Superblock block =
+      read([](Guest& g) { g.xor_(eax, eax), g.push(rbx), g.ret(); }, kStart, careful);
+  EXPECT_EQ(block.stack_low, block.stack_high);
+  EXPECT_FALSE(block.steps[1].on_stack);
+}
+
+TEST(Superblock, BehindAnotherStackPointerIsAnotherBlock) {
+  const Superblock block = read([](Guest& g) { g.mov(rsp, rbp), g.pop(rbp), g.ret(); });
+  EXPECT_EQ(block.steps.size(), 1u);
+  EXPECT_TRUE(block.falls_through);
+}
+
+}  // namespace
+}  // namespace vireo::engine::translator

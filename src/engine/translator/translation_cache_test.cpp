@@ -1,0 +1,240 @@
+#include "engine/translator/translation_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "engine/translator/translation_world.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+using test::TranslationWorld;
+
+constexpr std::uint64_t kPage = 0x5000, kUpper = 0xffffffff80000000;
+
+/// Two blocks of a page: the first ends with a jump back to the second, the second with one that
+/// goes through a register.
+struct Linked : TranslationWorld {
+  static constexpr std::uint64_t kFirst = kPage + 0x40, kSecond = kPage + 0x20;
+  Translation *first, *second;
+
+  explicit Linked(std::uint64_t base = 0) {
+    const std::uint8_t back[]{0x31, 0xc0, 0xeb, 0xdc};    // xor eax, eax; jmp kSecond
+    const std::uint8_t onward[]{0x31, 0xc9, 0xff, 0xe0};  // xor ecx, ecx; jmp rax
+    write(kFirst, back);
+    write(kSecond, onward);
+    first = translate(kFirst, base + kFirst);
+    second = translate(kSecond, base + kSecond);
+  }
+  /// The exit of the first block that can be linked.
+  std::uint32_t exit() {
+    for (const std::uint32_t number : first->exits)
+      if (cache.tables().exits[number].patch != nullptr) return number;
+    ADD_FAILURE() << "no exit";
+    return 0;
+  }
+  Exit& exit_entry() { return cache.tables().exits[exit()]; }
+  std::int32_t distance() {
+    std::int32_t result = 0;
+    std::memcpy(&result, exit_entry().patch, 4);
+    return result;
+  }
+  const void* branch_code(std::uint64_t rip) {
+    return cpu
+        ->branch_code[TranslatorCpu::kBranchEntries + (rip & (TranslatorCpu::kBranchEntries - 1))];
+  }
+};
+
+TEST(TranslationCache, FindsByAddressModeAndRip) {
+  Linked w;
+  ASSERT_NE(w.first, nullptr);
+  EXPECT_EQ(w.find(w.kFirst, w.kFirst), w.first);
+  EXPECT_EQ(w.find(w.kSecond, w.kSecond), w.second);
+  EXPECT_EQ(w.find(w.kFirst + 1, w.kFirst + 1), nullptr);
+  EXPECT_EQ(w.find(w.kFirst, w.kFirst, TranslationWorld::kSupervisor), nullptr);
+}
+
+TEST(TranslationCache, CodeAtLowAddressesIsForOneAddress) {
+  Linked w;
+  EXPECT_FALSE(w.first->relative);
+  EXPECT_EQ(w.find(w.kFirst, 0x100000 + w.kFirst), nullptr);
+  Translation* other = w.translate(w.kFirst, 0x100000 + w.kFirst);
+  EXPECT_EQ(w.find(w.kFirst, 0x100000 + w.kFirst), other);
+  EXPECT_EQ(w.find(w.kFirst, w.kFirst), w.first);
+}
+
+TEST(TranslationCache, CodeAtHighAddressesRunsAnywhere) {
+  Linked w(0x7f00'0000'0000);
+  EXPECT_TRUE(w.first->relative);
+  EXPECT_EQ(w.find(w.kFirst, 0x7e12'3456'7000 + w.kFirst), w.first);
+  EXPECT_EQ(w.find(w.kFirst, w.kFirst), nullptr);
+  EXPECT_EQ(w.second->tag - w.first->tag, w.kSecond - w.kFirst);
+}
+
+TEST(TranslationCache, TheTopOfTheAddressSpaceFitsInSignedNumbers) {
+  Linked w(kUpper);
+  EXPECT_FALSE(w.first->relative);
+  EXPECT_EQ(w.first->tag, kUpper + w.kFirst);
+}
+
+TEST(TranslationCache, WhatIsNoInstructionIsNotTranslated) {
+  TranslationWorld w;
+  const std::uint8_t invalid[]{0x06};
+  w.write(kPage, invalid);
+  EXPECT_EQ(w.translate(kPage, kPage), nullptr);
+  EXPECT_EQ(w.find(kPage, kPage), nullptr);
+}
+
+TEST(TranslationCache, AnExitLeadsToItsStubUntilItIsLinked) {
+  Linked w;
+  const std::int32_t unlinked = w.distance();
+  const Exit& exit = w.exit_entry();
+  EXPECT_EQ(exit.tag, w.kSecond);
+  EXPECT_TRUE(exit.backward);
+  w.cache.link(w.exit(), *w.second);
+  EXPECT_EQ(exit.to, w.second);
+  // From the stub to the entry that looks for events, as it leads backward.
+  EXPECT_EQ(w.distance() - unlinked, w.second->entry_polling - exit.stub);
+}
+
+TEST(TranslationCache, AWriteToTheTargetUnlinks) {
+  Linked w;
+  const std::int32_t unlinked = w.distance();
+  w.cache.link(w.exit(), *w.second);
+  ASSERT_NE(w.distance(), unlinked);
+  w.memory->write_value(PhysAddr{w.kSecond + 1}, std::uint8_t{0x90});
+  EXPECT_FALSE(w.second->valid);
+  EXPECT_EQ(w.find(w.kSecond, w.kSecond), nullptr);
+  EXPECT_EQ(w.distance(), unlinked);
+  EXPECT_EQ(w.exit_entry().to, nullptr);
+  EXPECT_TRUE(w.first->valid);
+}
+
+TEST(TranslationCache, AWriteToTheSourceUnlinksItsOwnExits) {
+  Linked w;
+  const std::int32_t unlinked = w.distance();
+  w.cache.link(w.exit(), *w.second);
+  w.memory->write_value(PhysAddr{w.kFirst}, std::uint8_t{0x90});
+  EXPECT_FALSE(w.first->valid);
+  EXPECT_EQ(w.distance(), unlinked);
+  EXPECT_TRUE(w.second->incoming.empty());
+  EXPECT_TRUE(w.second->valid);
+}
+
+TEST(TranslationCache, AWriteBetweenBlocksRetiresNone) {
+  Linked w;
+  w.memory->write_value(PhysAddr{w.kSecond + 4}, std::uint8_t{0x90});
+  w.memory->write_value(PhysAddr{w.kFirst - 1}, std::uint8_t{0x90});
+  EXPECT_TRUE(w.first->valid);
+  EXPECT_TRUE(w.second->valid);
+  EXPECT_EQ(w.cache.statistics().retired, 0u);
+}
+
+TEST(TranslationCache, ARetiredBlockCanBeMadeAnew) {
+  Linked w;
+  w.memory->write_value(PhysAddr{w.kSecond}, std::uint8_t{0x29});
+  Translation* again = w.translate(w.kSecond, w.kSecond);
+  EXPECT_NE(again, w.second);
+  EXPECT_EQ(w.find(w.kSecond, w.kSecond), again);
+  w.cache.link(w.exit(), *again);
+  EXPECT_EQ(w.exit_entry().to, again);
+}
+
+TEST(TranslationCache, RetiringOneOfSeveralAtAnAddressKeepsTheOthers) {
+  Linked w;
+  Translation* other = w.translate(w.kFirst, 0x100000 + w.kFirst);
+  Translation* supervisor = w.translate(w.kFirst, w.kFirst, TranslationWorld::kSupervisor);
+  ASSERT_TRUE(other != nullptr && supervisor != nullptr);
+  w.memory->write_value(PhysAddr{w.kFirst}, std::uint8_t{0x90});
+  EXPECT_FALSE(w.first->valid || other->valid || supervisor->valid);
+  EXPECT_EQ(w.find(w.kFirst, w.kFirst), nullptr);
+  EXPECT_EQ(w.cache.statistics().retired, 3u);
+}
+
+TEST(TranslationCache, BranchesFindWhatWasEnteredUntilTheyForget) {
+  Linked w;
+  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
+  w.cache.enter_branch(w.kFirst, *w.first, false);
+  w.cache.enter_branch(w.kSecond, *w.second, true);
+  EXPECT_EQ(w.branch_code(w.kFirst), w.first->entry_indirect);
+  w.cache.forget_branches(false);
+  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
+  EXPECT_EQ(w.branch_code(w.kSecond), w.second->entry_indirect);
+  w.cache.forget_branches(true);
+  EXPECT_EQ(w.branch_code(w.kSecond), w.cache.glue().indirect);
+}
+
+TEST(TranslationCache, BranchesForgetWhatIsRetired) {
+  Linked w;
+  w.cache.enter_branch(w.kFirst, *w.first, true);
+  w.cache.enter_branch(0x30000 + w.kFirst, *w.first, true);
+  w.memory->write_value(PhysAddr{w.kFirst}, std::uint8_t{0x90});
+  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
+  EXPECT_EQ(w.branch_code(0x30000 + w.kFirst), w.cache.glue().indirect);
+}
+
+TEST(TranslationCache, BranchesOfRelativeCodeKnowItsBase) {
+  Linked w(0x7f00'0000'0000);
+  const std::uint64_t rip = 0x7f00'0000'0000 + w.kFirst;
+  w.cache.enter_branch(rip, *w.first, false);
+  EXPECT_EQ(w.cpu->branch_base[TranslatorCpu::kBranchEntries + (rip & 0xffff)] + w.first->tag, rip);
+}
+
+TEST(TranslationCache, AFlushForgetsEverything) {
+  Linked w;
+  const std::size_t empty = TranslationWorld().cache.code_bytes();
+  w.cache.link(w.exit(), *w.second);
+  w.cache.enter_branch(w.kFirst, *w.first, true);
+  w.blocks.flush();
+  EXPECT_EQ(w.find(w.kFirst, w.kFirst), nullptr);
+  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
+  EXPECT_TRUE(w.cache.tables().exits.empty());
+  EXPECT_TRUE(w.cache.tables().sites.empty());
+  EXPECT_EQ(w.cache.code_bytes(), empty);
+  EXPECT_NE(w.translate(w.kFirst, w.kFirst), nullptr);
+}
+
+TEST(TranslationCache, ThePageIsWatchedWhileItIsUsed) {
+  Linked w;
+  EXPECT_TRUE(w.memory->watched(PhysAddr{kPage}));
+  EXPECT_TRUE(w.cache.uses_page(kPage >> kPageShift));
+  EXPECT_FALSE(w.cache.uses_page((kPage >> kPageShift) + 1));
+  w.memory->write_value(PhysAddr{w.kFirst}, std::uint8_t{0x90});
+  w.memory->write_value(PhysAddr{w.kSecond}, std::uint8_t{0x90});
+  EXPECT_FALSE(w.cache.uses_page(kPage >> kPageShift));
+}
+
+TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
+  struct Listener final : CodeListener {
+    std::span<const std::uint8_t> code;
+    std::uint64_t rip = 0;
+    void code_made(std::span<const std::uint8_t> made, std::uint64_t at) override {
+      code = made;
+      rip = at;
+    }
+  };
+  TranslationWorld w;
+  const auto listener = std::make_shared<Listener>();
+  w.cache.set_listener(listener);
+  const std::uint8_t code[]{0x31, 0xc0, 0xc3};
+  w.write(kPage, code);
+  const Translation* translation = w.translate(kPage, kUpper + kPage);
+  EXPECT_EQ(listener->rip, kUpper + kPage);
+  EXPECT_EQ(listener->code.data(), translation->entry_indirect);
+  EXPECT_EQ(listener->code.size(), translation->code_bytes);
+}
+
+TEST(TranslationCache, ItSaysWhenItIsNearlyFull) {
+  Linked w;
+  EXPECT_FALSE(w.cache.nearly_full());
+  while (!w.cache.nearly_full()) ASSERT_NE(w.translate(w.kFirst, w.kFirst), nullptr);
+  EXPECT_TRUE(w.blocks.full());
+  // The vCPU is told to go where there is a flush.
+  EXPECT_NE(w.cpu->events.take() & PendingEvents::kStop, 0u);
+  w.blocks.trim();
+  EXPECT_FALSE(w.cache.nearly_full());
+}
+
+}  // namespace
+}  // namespace vireo::engine::translator

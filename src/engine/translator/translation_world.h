@@ -1,0 +1,42 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "engine/software/soft_world.h"
+#include "engine/translator/translation_cache.h"
+
+namespace vireo::engine::translator::test {
+
+/// A translation cache with everything around it but a vCPU: translations are made and looked at,
+/// not run.
+struct TranslationWorld {
+  static constexpr Mode kUser{true, true, true, false}, kSupervisor{false, true, true, false};
+
+  std::unique_ptr<memory::GuestMemory> memory = engine::test::make_memory();
+  std::unique_ptr<TranslatorCpu> cpu = std::make_unique<TranslatorCpu>();
+  x86::CpuidModel model = x86::CpuidModel::parse("v3", {}).value();
+  BlockCache blocks{*cpu, *memory, nothing, nothing};
+  TranslationCache cache;
+
+  explicit TranslationWorld(bool exact_flags = false)
+      : cache(*cpu, blocks, *memory, model, CodeMemory::create().value(), nowhere, nowhere,
+              exact_flags) {}
+
+  void write(std::uint64_t address, std::span<const std::uint8_t> code) {
+    memory->write(PhysAddr{address}, std::as_bytes(code));
+  }
+  /// The translation of code at a physical address that is executed at `rip`.
+  Translation* translate(std::uint64_t address, std::uint64_t rip, Mode mode = kUser) {
+    return cache.translate(PhysAddr{address}, mode, rip);
+  }
+  Translation* find(std::uint64_t address, std::uint64_t rip, Mode mode = kUser) const {
+    return cache.find(PhysAddr{address}, mode, rip);
+  }
+
+ private:
+  static void nothing(const Op*, Cpu*) {}
+  static const void* nowhere(TranslatorCpu*, std::uint32_t) { return nullptr; }
+};
+
+}  // namespace vireo::engine::translator::test

@@ -1,0 +1,92 @@
+#include "lockstep/vcpus.h"
+
+#include <utility>
+
+#include "support/host_listing.h"
+
+namespace vireo::test {
+
+using engine::ExitReason;
+using engine::PendingEvents;
+using engine::translator::Translation;
+using engine::translator::TranslatorCpu;
+
+Result<ExitReason> SteppingInterpreter::run() {
+  executed_.reset();
+  return InterpreterVcpu::run();
+}
+
+void SteppingInterpreter::execute() {
+  executed_ = cpu_->state.rip;
+  execute_one();
+  cpu_->events.raise(PendingEvents::kKick);
+}
+
+std::vector<std::uint8_t> SteppingInterpreter::code_at(std::uint64_t rip, std::size_t size) {
+  const auto physical = mmu_.translate_code(LinearAddr{rip});
+  if (!physical) return {};
+  size = std::min<std::size_t>(size, kPageSize - (rip & kPageMask));
+  std::vector<std::uint8_t> bytes(size);
+  if (!mmu_.memory().read(*physical, std::as_writable_bytes(std::span(bytes)))) bytes.clear();
+  return bytes;
+}
+
+Result<ExitReason> SteppingTranslator::run() {
+  in_translation_ = false;
+  return TranslatorVcpu::run();
+}
+
+void SteppingTranslator::execute() {
+  if (std::exchange(interpret_next_, false) || !translate_here())
+    execute_one();
+  else
+    run_stretch();
+  cpu_->events.raise(PendingEvents::kKick);
+}
+
+void SteppingTranslator::stop_soon(bool stop) {
+  const std::uint32_t others = cpu_->events.take() & ~PendingEvents::kStop;
+  if (const std::uint32_t events = stop ? others | PendingEvents::kStop : others; events != 0)
+    cpu_->events.raise(events);
+}
+
+/// Without an exit and with everything as it was, code was left before its first instruction.
+bool SteppingTranslator::went_nowhere(const x86::CpuState& before) const {
+  if (translated_.exit != TranslatorCpu::kEvent) return false;
+  x86::CpuState now;
+  store(now);
+  return now == before;
+}
+
+void SteppingTranslator::run_stretch() {
+  x86::CpuState before;
+  store(before);
+  in_translation_ = true;
+  stop_soon(true);
+  TranslatorVcpu::execute();
+  stop_soon(false);
+  if (translated_.fault_pending) return;
+  if (translated_.exit != TranslatorCpu::kEvent) {
+    after_exit();  // once more, now that nothing keeps it from linking
+  } else if (went_nowhere(before) && std::exchange(interpret_next_, false)) {
+    in_translation_ = false;
+    execute_one();
+  }
+}
+
+/// Otherwise every call would end the stretch, and nothing would go on behind one.
+const void* SteppingTranslator::execute_site(const engine::translator::Site& site) {
+  stop_soon(false);
+  const void* resume = TranslatorVcpu::execute_site(site);
+  stop_soon(true);
+  return resume;
+}
+
+std::vector<std::string> SteppingTranslator::listing_at(std::uint64_t rip) {
+  const auto mode = TranslatorVcpu::mode();
+  const Translation* translation = mode ? find(rip, *mode) : nullptr;
+  if (translation == nullptr) return {};
+  return list_translation(*translation, cache_.glue());
+}
+
+}  // namespace vireo::test
