@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 namespace vireo::engine {
 
@@ -15,7 +15,8 @@ Result<std::unique_ptr<PerfMap>> PerfMap::create(const std::string& path) {
   // A folder for everybody: a file that somebody else has put there is none of ours.
   ::unlink(path.c_str());
   UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-  if (!file) return host_error("{} cannot be made: {}", path, std::strerror(errno));
+  if (!file)
+    return host_error("{} cannot be made: {}", path, std::generic_category().message(errno));
   return std::unique_ptr<PerfMap>(new PerfMap(std::move(file)));
 }
 

@@ -73,6 +73,12 @@ std::uint64_t word_at(const std::byte* address) {
   return word;
 }
 
+/// A line of the machine's log. Without exact flags the frame of a fault may hold other ones, even
+/// where a device is taken for the stack: what was written counts only with them.
+std::string_view without_value(std::string_view line) {
+  return line.substr(0, line.find(' ', line.find(' ') + 1));
+}
+
 /// Tables whose accessed and dirty bits a CPU may set early.
 bool in_page_tables(std::uint64_t address) {
   return address >= layout::kPageRoot && address < layout::kPageRoot + 0x10000;
@@ -189,7 +195,7 @@ void Pair::compare_memory(std::vector<std::string>& report) const {
     const std::string nothing = "nothing";
     const std::string& wanted = i < expected.size() ? expected[i] : nothing;
     const std::string& got = i < actual.size() ? actual[i] : nothing;
-    if (wanted == got) continue;
+    if (exact_flags_ ? wanted == got : without_value(wanted) == without_value(got)) continue;
     report.push_back(fmt::format("the machine: interpreter {}, translator {}", wanted, got));
     break;
   }

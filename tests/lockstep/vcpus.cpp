@@ -77,9 +77,12 @@ void SteppingTranslator::run_stretch() {
 /// Otherwise every call would end the stretch, and nothing would go on behind one.
 const void* SteppingTranslator::execute_site(const engine::translator::Site& site) {
   stop_soon(false);
-  const void* resume = TranslatorVcpu::execute_site(site);
+  const void* next = TranslatorVcpu::execute_site(site);
   stop_soon(true);
-  return resume;
+  if (next == nullptr || next == site.resume) return next;
+  // To other code: in the same stretch, instructions could run twice.
+  translated_.exit = TranslatorCpu::kEvent;
+  return nullptr;
 }
 
 std::vector<std::string> SteppingTranslator::listing_at(std::uint64_t rip) {

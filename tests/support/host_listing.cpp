@@ -45,6 +45,7 @@ constexpr std::array kFields{Named{at::kRflags, "rflags"},
                              Named{at::kExit, "exit"},
                              Named{at::kSelf, "self"},
                              Named{at::kVectorsLoaded, "vectors_loaded"},
+                             Named{at::kVectorsWanted, "vectors_wanted"},
                              Named{at::kMxcsr, "mxcsr"}};
 
 std::string name_of_tlb(std::size_t offset) {

@@ -1,32 +1,30 @@
 #include "engine/translator/code_memory.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
-#include "base/unique_fd.h"
-
 namespace vireo::engine::translator {
 
 Result<CodeMemory> CodeMemory::create() {
-  const UniqueFd fd(memfd_create("vireo-code", MFD_CLOEXEC));
-  if (!fd || ftruncate(fd.get(), kSize) != 0)
-    return host_error("no memory for translated code: {}", std::generic_category().message(errno));
   CodeMemory memory;
-  // SAFETY: fresh mappings of our own file.
-  void* writable = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  // SAFETY: fresh mappings of shared memory without a name: profilers look for the names of
+  // generated code only where a mapping is of no file.
+  void* writable = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (writable == MAP_FAILED)
     return host_error("no memory for translated code: {}", std::generic_category().message(errno));
   memory.writable_ = static_cast<std::uint8_t*>(writable);
-  void* executable = mmap(nullptr, kSize, PROT_READ | PROT_EXEC, MAP_SHARED, fd.get(), 0);
+  // An old size of 0 makes a second mapping of the same memory.
+  void* executable = mremap(writable, 0, kSize, MREMAP_MAYMOVE);
   if (executable == MAP_FAILED)
+    return host_error("no memory for translated code: {}", std::generic_category().message(errno));
+  memory.executable_ = static_cast<std::uint8_t*>(executable);
+  if (mprotect(executable, kSize, PROT_READ | PROT_EXEC) != 0)
     return host_error("the host forbids executable memory: {}",
                       std::generic_category().message(errno));
-  memory.executable_ = static_cast<std::uint8_t*>(executable);
   return memory;
 }
 

@@ -6,8 +6,8 @@
 
 namespace vireo::engine::translator {
 
-/// Memory for generated code: one memfd, mapped once writable and once executable, never both at
-/// one address. Code is written at writable addresses and named by executable ones; distances
+/// Memory for generated code: shared memory, mapped once writable and once executable, never both
+/// at one address. Code is written at writable addresses and named by executable ones; distances
 /// between two places are the same in both. Filled from the bottom, emptied all at once.
 class CodeMemory {
  public:

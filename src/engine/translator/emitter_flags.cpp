@@ -62,7 +62,7 @@ void Emitter::spoil_flags(std::size_t index) {
   if (flags_ != Flags::kHost) return;
   const Step& next = step(index);
   const auto kept = next.flags_live & ~next.insn.effects.flags_killed;
-  if ((next.flags_used | kept) == 0) {
+  if ((next.flags_used | kept) == 0 && !exact_flags_) {
     flags_ = Flags::kDead;
   } else if (recipe_lasts(producer_, index)) {
     flags_ = Flags::kRecipe;

@@ -40,10 +40,11 @@ struct Linked : TranslationWorld {
     std::memcpy(&result, exit_entry().patch, 4);
     return result;
   }
-  const void* branch_code(std::uint64_t rip) {
-    return cpu
-        ->branch_code[TranslatorCpu::kBranchEntries + (rip & (TranslatorCpu::kBranchEntries - 1))];
+  /// In the tables, for user code.
+  static std::size_t branch_index(std::uint64_t rip) {
+    return TranslatorCpu::kBranchEntries + TranslatorCpu::branch_hash(rip);
   }
+  const void* branch_code(std::uint64_t rip) { return cpu->branch_code[branch_index(rip)]; }
 };
 
 TEST(TranslationCache, FindsByAddressModeAndRip) {
@@ -174,11 +175,25 @@ TEST(TranslationCache, BranchesForgetWhatIsRetired) {
   EXPECT_EQ(w.branch_code(0x30000 + w.kFirst), w.cache.glue().indirect);
 }
 
+TEST(TranslationCache, AKnownBranchIsForItsAddressAndModeOnly) {
+  Linked w;
+  Mode other = TranslationWorld::kUser;
+  other.avx = false;
+  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kUser), nullptr);
+  w.cache.enter_branch(w.kFirst, *w.first, false);
+  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kUser), w.first);
+  EXPECT_EQ(w.cache.known_branch(w.kFirst, other), nullptr);
+  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kSupervisor), nullptr);
+  EXPECT_EQ(w.cache.known_branch(w.kSecond, TranslationWorld::kUser), nullptr);
+  w.cache.forget_branches(false);
+  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kUser), nullptr);
+}
+
 TEST(TranslationCache, BranchesOfRelativeCodeKnowItsBase) {
   Linked w(0x7f00'0000'0000);
   const std::uint64_t rip = 0x7f00'0000'0000 + w.kFirst;
   w.cache.enter_branch(rip, *w.first, false);
-  EXPECT_EQ(w.cpu->branch_base[TranslatorCpu::kBranchEntries + (rip & 0xffff)] + w.first->tag, rip);
+  EXPECT_EQ(w.cpu->branch_base[Linked::branch_index(rip)] + w.first->tag, rip);
 }
 
 TEST(TranslationCache, AFlushForgetsEverything) {

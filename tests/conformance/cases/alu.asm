@@ -170,3 +170,10 @@
 ; in: flags=0
 ; expect: rax={R}, cf=({FLAGS})&1, pf=(({FLAGS})>>2)&1, zf=(({FLAGS})>>6)&1, sf=(({FLAGS})>>7)&1, of=0
     {OP} {D}, {IMM}
+
+; case: flags that an instruction would overwrite are in the frame of its fault
+; in: rax=5, rdi=HOLE, flags=cf
+; expect: fault=#PF, error=4, cr2=HOLE, rip=second, rax=0xffffffffffffffff, flags=cf+pf+af+sf
+    sbb rax, 5
+second:
+    add rcx, [rdi]
