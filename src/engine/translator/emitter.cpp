@@ -277,6 +277,7 @@ void Emitter::interpret(std::size_t index) {
     emit_recipe(producer_);
     flags_ = Flags::kHost;
   }
+  tables_.sites[site].more_follows = index + 1 < block_->steps.size();
   mov(r11d, site);
   jump_to(flags_ == Flags::kHost ? glue_.call : glue_.call_saved);
   if (flags_ == Flags::kSaved) flags_ = Flags::kHost;

@@ -44,6 +44,7 @@ struct Site {
   const std::uint8_t* retry = nullptr;   ///< the access once more
   const std::uint8_t* resume = nullptr;  ///< behind the instruction
   x86::Handler handler = nullptr;
+  bool more_follows = false;  ///< the next instruction is in the same translation
   x86::Insn insn;
   // The access that missed:
   TlbIndex tlb = TlbIndex::kSupervisor;

@@ -286,8 +286,16 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
     cpu.raise(done.error());
     return leave();
   }
-  // Where no interrupt waits, it does not matter that they are enabled.
-  const std::uint64_t known = interrupt_may_wait() ? 0 : x86::rflags::kIf;
+  std::uint64_t known = 0;
+  if (!interrupt_may_wait()) {
+    // It does not matter that interrupts are enabled, nor that they wait for the next instruction
+    // if nobody looks for any before it is done.
+    known = x86::rflags::kIf;
+    if (site.more_follows) state.sti_shadow = 0;
+  }
+  // RF is there for the next instruction's breakpoints, and for one that is repeated.
+  // SDM vol. 3B, 17.3.1.1.
+  if ((state.dr7 & 0xff) == 0 && state.rip != rip) state.rflags &= ~x86::rflags::kRf;
   if (needs_attention(cpu, flags_before | known)) return leave();
   auto now = mode();
   if (!now) return leave();
