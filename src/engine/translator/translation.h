@@ -44,7 +44,8 @@ struct Site {
   const std::uint8_t* retry = nullptr;   ///< the access once more
   const std::uint8_t* resume = nullptr;  ///< behind the instruction
   x86::Handler handler = nullptr;
-  bool more_follows = false;  ///< the next instruction is in the same translation
+  mutable const HostStub* stub = nullptr;  ///< instead of a handler; found at first use
+  bool more_follows = false;               ///< the next instruction is in the same translation
   x86::Insn insn;
   // The access that missed:
   TlbIndex tlb = TlbIndex::kSupervisor;

@@ -275,8 +275,8 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   x86::OrFault<> done;
   if (site.handler != nullptr)
     done = site.handler(state, port_, site.insn);
-  else if (const HostStub* stub = stubs_.find(site.insn))
-    done = execute_stub(*stub, state, port_, site.insn);
+  else if (site.stub != nullptr || (site.stub = stubs_.find(site.insn)) != nullptr)
+    done = execute_stub(*site.stub, state, port_, site.insn);
   else
     return leave_to_interpret(rip);
   cpu.take_in_flags();
