@@ -98,7 +98,26 @@ OpHandler special_handler(const Insn& insn, const Shape& shape) {
   return nullptr;
 }
 
-/// Control never reaches what stands behind these.
+void resolve_memory(Op& op, const Insn& insn) {
+  const x86::MemoryOperand& memory = insn.memory;
+  op.segment = memory.segment;
+  op.address_width = insn.address_width;
+  op.shift = memory.scale_shift;
+  op.displacement = memory.displacement;
+  op.base = kZeroOffset;
+  op.index = kZeroOffset;
+  if (memory.base == x86::kRipBase) {
+    op.base = kRipOffset;  // the start of the block; operands count from the next instruction
+    op.displacement += op.offset + op.length;
+  } else if (memory.base != x86::kNoRegister) {
+    op.base = static_cast<std::uint16_t>(kStateOffset + 8u * memory.base);
+  }
+  if (memory.index != x86::kNoRegister && !memory.vsib)
+    op.index = static_cast<std::uint16_t>(kStateOffset + 8u * memory.index);
+}
+
+}  // namespace
+
 bool ends_block(const Insn& insn) {
   switch (insn.mnemonic) {
     case ZYDIS_MNEMONIC_JMP:
@@ -123,26 +142,6 @@ bool ends_block(const Insn& insn) {
       return false;
   }
 }
-
-void resolve_memory(Op& op, const Insn& insn) {
-  const x86::MemoryOperand& memory = insn.memory;
-  op.segment = memory.segment;
-  op.address_width = insn.address_width;
-  op.shift = memory.scale_shift;
-  op.displacement = memory.displacement;
-  op.base = kZeroOffset;
-  op.index = kZeroOffset;
-  if (memory.base == x86::kRipBase) {
-    op.base = kRipOffset;  // the start of the block; operands count from the next instruction
-    op.displacement += op.offset + op.length;
-  } else if (memory.base != x86::kNoRegister) {
-    op.base = static_cast<std::uint16_t>(kStateOffset + 8u * memory.base);
-  }
-  if (memory.index != x86::kNoRegister && !memory.vsib)
-    op.index = static_cast<std::uint16_t>(kStateOffset + 8u * memory.index);
-}
-
-}  // namespace
 
 void resolve_operands(Op& op, const Insn& insn) {
   const Operand &a = insn.operands[0], &b = insn.operands[1];

@@ -43,6 +43,9 @@ class BlockBuilder {
 /// addresses there.
 x86::OrFault<PhysAddr> translate_next_page(Cpu& cpu, LinearAddr linear);
 
+/// Control never reaches what stands behind the instruction.
+bool ends_block(const x86::Insn& insn);
+
 /// Fills the operand fields of `op` from the instruction; exposed for tests.
 void resolve_operands(Op& op, const x86::Insn& insn);
 

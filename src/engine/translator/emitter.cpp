@@ -3,12 +3,11 @@
 #include <array>
 
 #include "engine/interpreter/handlers.h"
+#include "engine/translator/displaced.h"
 #include "x86/cpu_state.h"
 
 namespace vireo::engine::translator {
 namespace {
-
-bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
 
 /// The displaced registers among the operands that are not addresses.
 struct DisplacedOperands {
@@ -215,7 +214,7 @@ void Emitter::copy(std::size_t index) {
   if (reencode(insn, placement, code.data()) == 0) return interpret(index);
 
   if (now.kind == Kind::kVector) ensure_vectors(index);
-  if (now.has_memory) placement.memory = access(index, operands.count).memory;
+  if (now.has_memory) placement.memory = access(index, operands.count);
   need_flags(index);
   for (unsigned i = 0; i < operands.count; ++i)
     load_guest(Xbyak::Reg64(scratch[i]), operands.gpr[i]);
@@ -298,10 +297,7 @@ void Emitter::divide(std::size_t index) {
   };
   spoil_flags(index);
   if (now.has_memory) {
-    const HostMemory memory = access(index, 0).memory;
-    Xbyak::RegExp address = Xbyak::Reg64(memory.base);
-    if (memory.index != HostMemory::kNone) address = address + Xbyak::Reg64(memory.index) * 1;
-    mov(sized(r10), ptr[address + disp(memory.displacement)]);
+    mov(sized(r10), ptr[host_address(access(index, 0))]);
   } else if (displaced(insn.operands[0].number)) {
     load_guest(r10, insn.operands[0].number);
   } else {

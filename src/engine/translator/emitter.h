@@ -45,12 +45,6 @@ class Emitter : Assembler {
     kRecipe,  ///< to be had again by what set them, at `producer_`
     kDead,    ///< nobody asks for them before they are set again
   };
-  /// A memory operand that has passed its check.
-  struct Placed {
-    HostMemory memory;
-    bool r10_free = false;
-    bool r11_free = false;
-  };
   /// Code that runs seldom, behind the rest.
   using Cold = std::function<void()>;
 
@@ -79,10 +73,11 @@ class Emitter : Assembler {
   void effective_address(const Step& step);
   bool is_simple(const Step& step) const;
   std::optional<std::int32_t> constant_address(const Step& step) const;
-  Placed native_stack(const Step& step) const;
-  Placed access(std::size_t index, unsigned scratch_wanted);
+  static Xbyak::RegExp host_address(const HostMemory& memory);
+  HostMemory native_stack(const Step& step) const;
+  HostMemory access(std::size_t index, unsigned scratch_wanted);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
-  Placed stack_slot(std::size_t index, std::int32_t displacement, bool write);
+  HostMemory stack_slot(std::size_t index, std::int32_t displacement, bool write);
   void load_from_tlb(const Step& step);
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
   void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);

@@ -1,20 +1,11 @@
-#include <limits>
-
+#include "engine/translator/displaced.h"
 #include "engine/translator/emitter.h"
 #include "x86/cpu_state.h"
 
 namespace vireo::engine::translator {
 namespace {
 
-bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
-
 Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
-
-bool fits32(std::uint64_t number) {
-  const auto signed_number = static_cast<std::int64_t>(number);
-  return signed_number >= std::numeric_limits<std::int32_t>::min() &&
-         signed_number <= std::numeric_limits<std::int32_t>::max();
-}
 
 }  // namespace
 
@@ -136,10 +127,7 @@ void Emitter::call_or_jump(std::size_t index) {
   }
   const x86::Operand& operand = now.insn.operands[0];
   if (now.has_memory) {
-    const Placed placed = access(index, 0);
-    Xbyak::RegExp address = host(placed.memory.base);
-    if (placed.memory.index != HostMemory::kNone) address = address + host(placed.memory.index) * 1;
-    mov(r10, ptr[address + disp(placed.memory.displacement)]);
+    mov(r10, ptr[host_address(access(index, 0))]);
     if (call) {
       store(at::kTarget, r10);
       push_return_address(index);

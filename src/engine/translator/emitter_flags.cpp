@@ -1,10 +1,9 @@
+#include "engine/translator/displaced.h"
 #include "engine/translator/emitter.h"
 #include "x86/cpu_state.h"
 
 namespace vireo::engine::translator {
 namespace {
-
-bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
 
 /// General registers that a recipe for the step's flags reads; empty if there is none.
 std::optional<std::uint16_t> recipe_registers(const Step& step) {

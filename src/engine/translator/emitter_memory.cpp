@@ -1,5 +1,4 @@
-#include <limits>
-
+#include "engine/translator/displaced.h"
 #include "engine/translator/emitter.h"
 #include "x86/cpu_state.h"
 
@@ -8,13 +7,6 @@ namespace {
 
 using x86::kNoRegister;
 using x86::kRipBase;
-
-bool displaced(unsigned gpr) { return gpr == x86::kRsp || gpr == x86::kR10 || gpr == x86::kR11; }
-
-bool fits32(std::int64_t number) {
-  return number >= std::numeric_limits<std::int32_t>::min() &&
-         number <= std::numeric_limits<std::int32_t>::max();
-}
 
 Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
 
@@ -59,7 +51,7 @@ void Emitter::rip_to(const Xbyak::Reg64& to, std::uint64_t tag) {
   const auto number = static_cast<std::int64_t>(tag);
   if (!translation_->relative) {
     mov(to, tag);
-  } else if (fits32(number)) {
+  } else if (fits32(tag)) {
     load(to, at::kCodeBase);
     lea(to, ptr[to + disp(number)]);
   } else {
@@ -118,15 +110,22 @@ std::optional<std::int32_t> Emitter::constant_address(const Step& step) const {
     return {};
   }
   const std::uint64_t in_page = static_cast<std::uint64_t>(address) & kPageMask;
-  if (!fits32(address) || in_page + step.memory_size > kPageSize) return {};
+  if (!fits32(static_cast<std::uint64_t>(address)) || in_page + step.memory_size > kPageSize)
+    return {};
   return static_cast<std::int32_t>(address);
 }
 
-Emitter::Placed Emitter::native_stack(const Step& step) const {
+Xbyak::RegExp Emitter::host_address(const HostMemory& memory) {
+  Xbyak::RegExp address = host(memory.base);
+  if (memory.index != HostMemory::kNone) address = address + host(memory.index) * 1;
+  return address + disp(memory.displacement);
+}
+
+HostMemory Emitter::native_stack(const Step& step) const {
   HostMemory memory;
   memory.base = x86::kRsp;
   memory.displacement = static_cast<std::int32_t>(step.insn.memory.displacement);
-  return {memory, true, true};
+  return memory;
 }
 
 /// From "ja cold" or "jne cold": the address is put together again, then C++ decides.
@@ -183,14 +182,14 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
 }
 
 /// The memory operand, checked, with at least so many scratch registers left over as are wanted.
-Emitter::Placed Emitter::access(std::size_t index, unsigned scratch_wanted) {
+HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   const Step& now = step(index);
   if (now.on_stack && (now.kind == Kind::kCopy || now.kind == Kind::kVector))
     return native_stack(now);
   spoil_flags(index);
   const std::uint32_t site = add_site(now);
   tables_.sites[site].retry = here();
-  Placed result;
+  HostMemory result;
   if (const auto address = constant_address(now)) {
     const auto page = static_cast<std::uint32_t>(*address) & ~static_cast<std::uint32_t>(kPageMask);
     const std::uint64_t number = static_cast<std::uint64_t>(std::int64_t{*address}) >> kPageShift;
@@ -202,31 +201,28 @@ Emitter::Placed Emitter::access(std::size_t index, unsigned scratch_wanted) {
     note_access(site, now.memory_size, now.memory_written, 1);
     cold_miss(index, site, cold, true);
     load(r11, at::tlb(tlb_, entry + offsetof(TlbEntry, delta)));
-    result.memory.base = x86::kR11;
-    result.memory.displacement = *address;
-    result.r10_free = true;
+    result.base = x86::kR11;
+    result.displacement = *address;
     return result;
   }
   effective_address(now);
   check(index, site, now.memory_size, now.memory_written, now.alignment);
   if (is_simple(now)) {
     load_from_tlb(now);
-    result.memory.base = now.insn.memory.base;
-    result.memory.index = x86::kR11;
-    result.memory.displacement = static_cast<std::int32_t>(now.insn.memory.displacement);
-    result.r10_free = true;
+    result.base = now.insn.memory.base;
+    result.index = x86::kR11;
+    result.displacement = static_cast<std::int32_t>(now.insn.memory.displacement);
     return result;
   }
   putSeg(gs);
   add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(now.memory_written), salt_of(now)))]);
-  result.memory.base = x86::kR10;
+  result.base = x86::kR10;
   if (scratch_wanted == 0) {
     load_from_tlb(now);
-    result.memory.index = x86::kR11;
+    result.index = x86::kR11;
   } else {
     putSeg(gs);
     add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt_of(now)))]);
-    result.r11_free = true;
   }
   return result;
 }
@@ -238,7 +234,7 @@ void Emitter::load_from_tlb(const Step& now) {
 }
 
 /// Eight bytes at the guest's RSP + displacement, checked: [R10], R11 is free.
-Emitter::Placed Emitter::stack_slot(std::size_t index, std::int32_t displacement, bool write) {
+HostMemory Emitter::stack_slot(std::size_t index, std::int32_t displacement, bool write) {
   spoil_flags(index);
   const std::uint32_t site = add_site(step(index));
   tables_.sites[site].retry = here();
@@ -250,9 +246,8 @@ Emitter::Placed Emitter::stack_slot(std::size_t index, std::int32_t displacement
   add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(write), salt))]);
   putSeg(gs);
   add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt))]);
-  Placed result;
-  result.memory.base = x86::kR10;
-  result.r11_free = true;
+  HostMemory result;
+  result.base = x86::kR10;
   return result;
 }
 

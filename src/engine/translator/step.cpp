@@ -4,6 +4,7 @@
 #include <array>
 #include <initializer_list>
 
+#include "engine/interpreter/block_builder.h"
 #include "engine/software/host_stub_plan.h"
 #include "x86/cpu_state.h"
 
@@ -293,39 +294,6 @@ void classify(Step& step, bool sse, bool avx) {
   classify_vector(step, sse, avx);
 }
 
-bool ends_block(const Step& step) {
-  switch (step.kind) {
-    case Kind::kCall:
-    case Kind::kJump:
-    case Kind::kReturn:
-      return true;
-    case Kind::kLeave:
-      return false;
-    default:
-      break;
-  }
-  switch (step.insn.mnemonic) {
-    case ZYDIS_MNEMONIC_IRET:
-    case ZYDIS_MNEMONIC_IRETD:
-    case ZYDIS_MNEMONIC_IRETQ:
-    case ZYDIS_MNEMONIC_SYSCALL:
-    case ZYDIS_MNEMONIC_SYSRET:
-    case ZYDIS_MNEMONIC_SYSENTER:
-    case ZYDIS_MNEMONIC_SYSEXIT:
-    case ZYDIS_MNEMONIC_INT:
-    case ZYDIS_MNEMONIC_INT1:
-    case ZYDIS_MNEMONIC_INT3:
-    case ZYDIS_MNEMONIC_HLT:
-    case ZYDIS_MNEMONIC_UD0:
-    case ZYDIS_MNEMONIC_UD1:
-    case ZYDIS_MNEMONIC_UD2:
-    case ZYDIS_MNEMONIC_CALL:
-    case ZYDIS_MNEMONIC_JMP:
-    case ZYDIS_MNEMONIC_RET:
-      return true;
-    default:
-      return false;
-  }
-}
+bool ends_block(const Step& step) { return interpreter::ends_block(step.insn); }
 
 }  // namespace vireo::engine::translator

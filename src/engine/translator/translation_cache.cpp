@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "base/assert.h"
+#include "engine/translator/displaced.h"
 #include "engine/translator/superblock.h"
 
 namespace vireo::engine::translator {
@@ -14,12 +14,6 @@ namespace {
 
 /// Room that the longest translation surely fits in.
 constexpr std::size_t kReserve = 256 << 10;
-
-bool fits32(std::uint64_t number) {
-  const auto signed_number = static_cast<std::int64_t>(number);
-  return signed_number >= std::numeric_limits<std::int32_t>::min() &&
-         signed_number <= std::numeric_limits<std::int32_t>::max();
-}
 
 }  // namespace
 
