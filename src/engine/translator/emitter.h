@@ -128,6 +128,7 @@ class Emitter : Assembler {
   Flags flags_ = Flags::kHost;
   static constexpr std::size_t kNobody = ~std::size_t{0};
   std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again
+  const bool bmi2_ = __builtin_cpu_supports("bmi2") != 0;
   TlbIndex tlb_ = TlbIndex::kSupervisor;
   bool vectors_known_ = false;  ///< they are loaded from here on
 };

@@ -165,7 +165,12 @@ void Emitter::note_access(std::uint32_t number, unsigned size, bool write, unsig
 void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool write,
                     unsigned alignment) {
   Xbyak::Label& cold = new_label();
-  rorx(r11, r10, 7);
+  if (bmi2_) {
+    rorx(r11, r10, 7);
+  } else {
+    mov(r11, r10);
+    shr(r11, 7);
+  }
   and_(r11d, static_cast<std::uint32_t>((Tlb::kEntries - 1) * sizeof(TlbEntry)));
   putSeg(gs);
   const std::uint8_t salt = salt_of(step(index));
