@@ -22,6 +22,13 @@ void SteppingInterpreter::execute() {
   cpu_->events.raise(PendingEvents::kKick);
 }
 
+std::optional<ExitReason> SteppingInterpreter::step() {
+  executed_ = cpu_->state.rip;
+  const auto exit = InterpreterVcpu::step();
+  cpu_->events.raise(PendingEvents::kKick);
+  return exit;
+}
+
 std::vector<std::uint8_t> SteppingInterpreter::code_at(std::uint64_t rip, std::size_t size) {
   const auto physical = mmu_.translate_code(LinearAddr{rip});
   if (!physical) return {};

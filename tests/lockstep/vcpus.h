@@ -9,8 +9,7 @@
 namespace vireo::test {
 
 /// The interpreter, which every run() leaves after one instruction, or after what had to happen
-/// before or instead of it. Instructions for which the run loop must do more (shadows, traps) do
-/// not count: it goes on to the next.
+/// before or instead of it.
 class SteppingInterpreter final : public engine::interpreter::InterpreterVcpu {
  public:
   using InterpreterVcpu::InterpreterVcpu;
@@ -23,6 +22,7 @@ class SteppingInterpreter final : public engine::interpreter::InterpreterVcpu {
 
  private:
   void execute() override;
+  std::optional<engine::ExitReason> step() override;
 
   std::optional<std::uint64_t> executed_;
 };

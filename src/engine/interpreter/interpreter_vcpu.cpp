@@ -262,7 +262,6 @@ const Block* InterpreterVcpu::execute_one() {
   return *block;
 }
 
-/// One instruction, with everything that debugging and shadows ask for.
 std::optional<ExitReason> InterpreterVcpu::step() {
   x86::CpuState& state = cpu_->state;
   const bool shadowed = state.mov_ss_shadow != 0;

@@ -34,6 +34,8 @@ class InterpreterVcpu : public EngineVcpu {
  protected:
   /// Runs code from state.rip on until there is something to look at, or a fault is pending.
   virtual void execute();
+  /// One instruction, with everything that debugging and shadows ask for. An answer ends run().
+  virtual std::optional<ExitReason> step();
   /// Whether the irqchip may have an interrupt for the CPU when it enables them.
   bool interrupt_may_wait() const { return interrupt_hint_; }
   static const Op* find_block(Cpu* cpu);
@@ -60,7 +62,6 @@ class InterpreterVcpu : public EngineVcpu {
   bool must_step() const;
   void run_single(const Block& block);
   bool traps_after(const Block& block) const;
-  std::optional<ExitReason> step();
   std::optional<ExitReason> deliver_pending_fault();
   std::optional<ExitReason> deliver(const x86::Event& event);
   std::uint64_t instruction_breakpoints() const;
