@@ -62,6 +62,13 @@ class Writer : Assembler {
     for (const unsigned n : {1u, 2u, 3u, 5u, 6u, 7u, 8u, 9u, 12u, 13u, 14u, 15u}) each(n);
   }
 
+  template <class Each>
+  static void for_each_vector(Each each) {
+    for (unsigned n = 0; n < 16; ++n) each(n);
+  }
+  static Xbyak::Xmm xmm_of(unsigned n) { return Xbyak::Xmm(static_cast<int>(n)); }
+  static Xbyak::Ymm ymm_of(unsigned n) { return Xbyak::Ymm(static_cast<int>(n)); }
+
   void save_state(bool with_flags) {
     store(at::gpr(0), rax);
     if (with_flags) take_flags();
@@ -77,18 +84,40 @@ class Writer : Assembler {
     load(rax, at::gpr(0));
   }
 
+  /// Upper halves that are all zero are left in their initial state: otherwise every change between
+  /// SSE and AVX code would cost the host a transition (Intel's optimization manual, 15.3).
+  /// Spoils the flags.
   void load_vectors() {
-    for (unsigned n = 0; n < 16; ++n) {
-      const auto xmm = Xbyak::Xmm(static_cast<int>(n));
-      const auto ymm = Xbyak::Ymm(static_cast<int>(n));
+    Xbyak::Label uppers, loaded;
+    if (avx_) {
+      constexpr unsigned kStep = 2;  // upper halves in one register
       putSeg(gs);
-      if (avx_) {
-        vmovaps(xmm, field(at::xmm(n), 128));
+      vmovups(ymm0, field(at::ymm_high(0), 256));
+      for (unsigned n = kStep; n < 16; n += kStep) {
         putSeg(gs);
-        vinsertf128(ymm, ymm, field(at::ymm_high(n), 128), 1);
-      } else {
-        movaps(xmm, field(at::xmm(n), 128));
+        vorps(ymm0, ymm0, field(at::ymm_high(n), 256));
       }
+      vptest(ymm0, ymm0);
+      vzeroupper();
+      jnz(uppers, T_NEAR);
+    }
+    for_each_vector([&](unsigned n) {
+      putSeg(gs);
+      if (avx_)
+        vmovaps(xmm_of(n), field(at::xmm(n), 128));
+      else
+        movaps(xmm_of(n), field(at::xmm(n), 128));
+    });
+    if (avx_) {
+      jmp(loaded, T_NEAR);
+      L(uppers);
+      for_each_vector([&](unsigned n) {
+        putSeg(gs);
+        vmovaps(xmm_of(n), field(at::xmm(n), 128));
+        putSeg(gs);
+        vinsertf128(ymm_of(n), ymm_of(n), field(at::ymm_high(n), 128), 1);
+      });
+      L(loaded);
     }
     putSeg(gs);
     ldmxcsr(dword_at(at::kMxcsr));
@@ -97,17 +126,16 @@ class Writer : Assembler {
   }
 
   void save_vectors() {
-    for (unsigned n = 0; n < 16; ++n) {
-      const auto xmm = Xbyak::Xmm(static_cast<int>(n));
+    for_each_vector([&](unsigned n) {
       putSeg(gs);
       if (avx_) {
-        vmovaps(field(at::xmm(n), 128), xmm);
+        vmovaps(field(at::xmm(n), 128), xmm_of(n));
         putSeg(gs);
-        vextractf128(field(at::ymm_high(n), 128), Xbyak::Ymm(static_cast<int>(n)), 1);
+        vextractf128(field(at::ymm_high(n), 128), ymm_of(n), 1);
       } else {
-        movaps(field(at::xmm(n), 128), xmm);
+        movaps(field(at::xmm(n), 128), xmm_of(n));
       }
-    }
+    });
     putSeg(gs);
     stmxcsr(dword_at(at::kMxcsr));
     ldmxcsr(ptr[rip + host_mxcsr_]);
