@@ -10,6 +10,7 @@
 #include "differential/random_start.h"
 #include "lockstep/pair.h"
 #include "support/guest_layout.h"
+#include "support/host_listing.h"
 
 namespace vireo::test {
 namespace {
@@ -131,6 +132,8 @@ class StreamRunner {
     ++failures_;
     fmt::print("stream {} of seed {}: the engines differ\n", streams_, options_.seed);
     print(result.report);
+    fmt::print("    the whole stream:\n");
+    print(list_guest_code(code, address, true));
     // What differs once would differ in all that follows.
     pair_->make_alike();
     return Unit{};

@@ -186,6 +186,9 @@ void SuperblockReader::find_live_flags(Superblock& block) {
       case Kind::kReturn:
         step->flags_live = step->flags_used = live = kAllFlags;
         break;
+      case Kind::kInterpret:
+        if (ends_block(*step) || is_direct(*step)) live = kAllFlags;  // it may branch
+        [[fallthrough]];
       default: {
         step->flags_live = live;
         const std::uint16_t kept = mask(live & ~effects.flags_killed);

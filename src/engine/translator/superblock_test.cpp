@@ -128,6 +128,14 @@ TEST(Superblock, AShiftByCountMayKeepTheFlags) {
   EXPECT_EQ(block.steps[0].flags_live, kAll);
 }
 
+TEST(Superblock, WhereALoopInstructionLeadsMayAskForFlags) {
+  const Superblock block = read([](Guest& g) {
+    g.cmp(eax, ecx), g.db(0xe2), g.db(2);  // loop over
+    g.test(eax, eax), g.setl(dl), g.ret();
+  });
+  EXPECT_EQ(block.steps[0].flags_live, kAll);
+}
+
 TEST(Superblock, FlagsLiveIfTheTargetOfABranchReadsThem) {
   const auto code = [](bool target_reads) {
     return [target_reads](Guest& g) {
