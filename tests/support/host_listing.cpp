@@ -188,13 +188,10 @@ std::string name_of_field(std::int64_t offset) {
 }
 
 std::vector<HostPlace> places_of(const engine::translator::Glue& glue) {
-  return {{glue.miss, "glue.miss"},
-          {glue.miss_saved, "glue.miss_saved"},
-          {glue.call, "glue.call"},
-          {glue.call_saved, "glue.call_saved"},
-          {glue.exit, "glue.exit"},
-          {glue.indirect, "glue.indirect"},
-          {glue.load_vectors, "glue.load_vectors"}};
+  return {{glue.miss, "glue.miss"},         {glue.miss_saved, "glue.miss_saved"},
+          {glue.call, "glue.call"},         {glue.call_saved, "glue.call_saved"},
+          {glue.window, "glue.window"},     {glue.exit, "glue.exit"},
+          {glue.indirect, "glue.indirect"}, {glue.load_vectors, "glue.load_vectors"}};
 }
 
 std::vector<HostPlace> places_of(const Translation& translation) {

@@ -13,7 +13,7 @@ class PageFilter {
   /// The sizes of pages that are told apart, as powers of two. Those of 2 MiB count as 4 MiB.
   static constexpr unsigned kSmall = kPageShift, kLarge = 22, kHuge = 30;
 
-  void add(std::uint64_t linear, unsigned shift) {
+  [[gnu::always_inline]] void add(std::uint64_t linear, unsigned shift) {
     const unsigned i = bit(linear, shift);
     bits_[i / 64] |= 1ull << (i % 64);
     empty_ = false;

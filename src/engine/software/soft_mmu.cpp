@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/software/host_exchange.h"
+#include "engine/software/soft_mmu_fill.h"
 #include "x86/semantics/operands.h"
 
 namespace vireo::engine {
@@ -27,12 +28,6 @@ std::uint64_t breakpoint_size(std::uint64_t dr7, unsigned i) {
   return kSizes[(dr7 >> (18 + 4 * i)) & 3];
 }
 bool breakpoint_enabled(std::uint64_t dr7, unsigned i) { return ((dr7 >> (2 * i)) & 3) != 0; }
-
-/// TlbEntry's.
-std::uint64_t size_bits(const x86::Translation& translation) {
-  if (translation.page_shift == kPageShift) return 0;
-  return translation.page_shift > PageFilter::kLarge ? TlbEntry::kHuge : TlbEntry::kLarge;
-}
 
 /// The sizes that instructions have, without a call.
 void copy(std::byte* to, const std::byte* from, std::size_t size) {
@@ -148,33 +143,11 @@ OrFault<PhysAddr> SoftMmu::translate_page(LinearAddr address, Access access, Tlb
   request.access = access;
   request.user = who == TlbIndex::kUser || who == TlbIndex::kAlignmentChecked;
   request.smap_suspended = who == TlbIndex::kSmapSuspended;
-  const auto translation = TRY(x86::walk_pages(mode_, *this, request));
+  x86::Translation translation;
+  if (!walk_quickly(address, access, translation) || !permitted(mode_, translation.rights, request))
+    translation = TRY(x86::walk_pages(mode_, *this, request));
   remember(address, translation, access, who);
   return translation.page + (value(address) & kPageMask);
-}
-
-void SoftMmu::remember(LinearAddr address, const x86::Translation& translation, Access access,
-                       TlbIndex who) {
-  ++cpu_.counters.tlb_misses;
-  if (who == TlbIndex::kAlignmentChecked) return;
-  std::byte* host = memory_.host_page(translation.page);
-  if (host == nullptr) return;
-  const std::uint64_t linear = value(address) & ~kPageMask;
-  x86::WalkRequest request{LinearAddr{linear}, Access::kRead, who == TlbIndex::kUser,
-                           who == TlbIndex::kSmapSuspended};
-  TlbEntry entry;
-  entry.read_tag = permitted(mode_, translation.rights, request) ? linear : Tlb::no_tag(linear);
-  request.access = Access::kWrite;
-  const bool allowed = (access == Access::kWrite || translation.rights.dirty) &&
-                       permitted(mode_, translation.rights, request);
-  const bool directly = allowed && memory_.view(translation.page).writable;
-  entry.write_tag = directly ? linear : Tlb::no_tag(linear);
-  // SAFETY: an address is made from the pointer; it becomes one again in load() and store().
-  entry.delta = reinterpret_cast<std::uint64_t>(host) - linear;
-  entry.physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
-                   (allowed && !directly ? TlbEntry::kWritableSlowly : 0);
-  entry.physical |= size_bits(translation);
-  table(who).fill(linear, entry);
 }
 
 OrFault<SoftMmu::Parts> SoftMmu::translate(LinearAddr address, std::size_t size, Access access,

@@ -37,6 +37,8 @@ class SoftMmu final : public x86::PhysicalMemory {
   /// Enters the page into a translation cache as an access would, if the access is allowed and to
   /// memory. False: there is a fault to be had, in 64-bit mode.
   bool fill(LinearAddr address, bool write, TlbIndex who);
+  /// fill() where nothing is in the way; false: fill() can tell. See soft_mmu_fill.h.
+  bool fill_quickly(LinearAddr address, bool write, TlbIndex who);
   /// The host address of `size` bytes of RAM that lie in one page and may be accessed directly;
   /// null if the slow path has to be taken. Faults are left to the slow path too.
   std::byte* direct(LinearAddr address, std::size_t size, bool write);
@@ -71,6 +73,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   std::byte* hit(LinearAddr address, std::size_t size, bool write, TlbIndex who);
   std::optional<PhysAddr> cached(LinearAddr address, x86::Access access, TlbIndex who);
   x86::OrFault<PhysAddr> translate_page(LinearAddr address, x86::Access access, TlbIndex who);
+  bool walk_quickly(LinearAddr address, x86::Access access, x86::Translation& translation) const;
   void remember(LinearAddr address, const x86::Translation& translation, x86::Access access,
                 TlbIndex who);
   void read_physical(PhysAddr address, std::span<std::byte> data);

@@ -45,14 +45,14 @@ class Tlb {
   /// A tag that no address which maps to the entry can match: it names a neighbour's page.
   static std::uint64_t no_tag(std::uint64_t linear) { return (linear & ~kPageMask) ^ kPageSize; }
 
-  void fill(std::uint64_t linear, const TlbEntry& entry) {
+  [[gnu::always_inline]] void fill(std::uint64_t linear, const TlbEntry& entry) {
     const std::size_t i = slot(linear);
     entries_[i] = entry;
     note_used(i);
   }
 
   /// The entry of the address, for those who look with a salt.
-  void copy_to(std::uint64_t linear, std::size_t salt) {
+  [[gnu::always_inline]] void copy_to(std::uint64_t linear, std::size_t salt) {
     const std::size_t i = slot(linear) + salt * kSaltStride;
     if (salt == 0) return;
     entries_[i] = entries_[slot(linear)];
@@ -126,7 +126,7 @@ class Tlb {
     });
     for_each_bit(std::exchange(used.words, 0), [&](std::size_t word) { used.bits[word] = 0; });
   }
-  void note_used(std::size_t i) {
+  [[gnu::always_inline]] void note_used(std::size_t i) {
     const TlbEntry& entry = entries_[i];
     Used& used = (entry.physical & TlbEntry::kGlobal) ? global_ : local_;
     used.bits[i / 64] |= 1ull << (i % 64);

@@ -168,7 +168,7 @@ void Emitter::emit_stack_check() {
   cold_.push_back([this, &cold, number] {
     L(cold);
     mov(r11d, number);
-    jump_to(glue_.call_saved);
+    jump_to(glue_.window);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "engine/translator/glue.h"
 
+#include <array>
 #include <bit>
 
 #include "engine/translator/assembler.h"
@@ -15,7 +16,7 @@ class Writer : Assembler {
   explicit Writer(CodeMemory& memory)
       : Assembler(memory.writable(), memory.room()), memory_(memory) {}
 
-  Glue write(SiteCallback on_miss, SiteCallback on_call) {
+  Glue write(const SiteCallbacks& callbacks) {
     Glue glue;
     glue.load_vectors = here();
     load_vectors();
@@ -34,13 +35,15 @@ class Writer : Assembler {
     exit(r11);
 
     glue.miss = here();
-    call_out(on_miss, true);
+    call_out_quickly(callbacks.quick_miss, callbacks.miss, true);
     glue.miss_saved = here();
-    call_out(on_miss, false);
+    call_out_quickly(callbacks.quick_miss, callbacks.miss, false);
+    glue.window = here();
+    call_out_quickly(callbacks.quick_window, callbacks.window, false);
     glue.call = here();
-    call_out(on_call, true);
+    call_out(callbacks.call, true);
     glue.call_saved = here();
-    call_out(on_call, false);
+    call_out(callbacks.call, false);
 
     align(16);
     L(host_mxcsr_);
@@ -56,12 +59,19 @@ class Writer : Assembler {
     return memory_.executable(getCurr());
   }
 
-  /// RAX is stored apart: the flags go through it.
-  template <class Each>
-  static void for_each_other_gpr(Each each) {
-    for (const unsigned n : {1u, 2u, 3u, 5u, 6u, 7u, 8u, 9u, 12u, 13u, 14u, 15u}) each(n);
-  }
+  // Registers that C++ may overwrite, and those that it keeps. RAX is stored apart: the flags go
+  // through it.
+  static constexpr std::array kVolatile{1, 2, 6, 7, 8, 9};
+  static constexpr std::array kKept{3, 5, 12, 13, 14, 15};
 
+  template <class Registers>
+  void store_each(const Registers& registers) {
+    for (const int n : registers) store(at::gpr(static_cast<unsigned>(n)), Xbyak::Reg64(n));
+  }
+  template <class Registers>
+  void load_each(const Registers& registers) {
+    for (const int n : registers) load(Xbyak::Reg64(n), at::gpr(static_cast<unsigned>(n)));
+  }
   template <class Each>
   static void for_each_vector(Each each) {
     for (unsigned n = 0; n < 16; ++n) each(n);
@@ -69,19 +79,30 @@ class Writer : Assembler {
   static Xbyak::Xmm xmm_of(unsigned n) { return Xbyak::Xmm(static_cast<int>(n)); }
   static Xbyak::Ymm ymm_of(unsigned n) { return Xbyak::Ymm(static_cast<int>(n)); }
 
-  void save_state(bool with_flags) {
+  /// And the stack is the host's.
+  void save_volatile(bool with_flags) {
     store(at::gpr(0), rax);
     if (with_flags) take_flags();
-    for_each_other_gpr([&](unsigned n) { store(at::gpr(n), Xbyak::Reg64(static_cast<int>(n))); });
+    store_each(kVolatile);
     store(at::kRsp, rsp);
     load(rsp, at::kHostRsp);
   }
 
-  void restore_state() {
+  void save_state(bool with_flags) {
+    save_volatile(with_flags);
+    store_each(kKept);
+  }
+
+  void restore_volatile() {
     load(rsp, at::kRsp);
-    for_each_other_gpr([&](unsigned n) { load(Xbyak::Reg64(static_cast<int>(n)), at::gpr(n)); });
+    load_each(kVolatile);
     bring_flags();
     load(rax, at::gpr(0));
+  }
+
+  void restore_state() {
+    load_each(kKept);
+    restore_volatile();
   }
 
   /// Upper halves that are all zero are left in their initial state: otherwise every change between
@@ -176,18 +197,43 @@ class Writer : Assembler {
     jmp(leave_, T_NEAR);
   }
 
+  void call(SiteCallback callback) {
+    load(rdi, at::kSelf);
+    mov(esi, r11d);
+    mov(rax, std::bit_cast<std::uint64_t>(callback));
+    Xbyak::CodeGenerator::call(rax);
+    test(rax, rax);
+  }
+
+  void call_out_quickly(SiteCallback quick, SiteCallback other, bool with_flags) {
+    Xbyak::Label unknown;
+    save_volatile(with_flags);
+    sub(rsp, 16);
+    mov(ptr[rsp], r11);
+    call(quick);
+    mov(r11, ptr[rsp]);
+    lea(rsp, ptr[rsp + 16]);
+    jz(unknown, T_NEAR);
+    store(at::kResume, rax);
+    restore_volatile();
+    jump_to_field(at::kResume);
+    L(unknown);
+    store_each(kKept);
+    call_saved(other);
+  }
+
   void call_out(SiteCallback callback, bool with_flags) {
     save_state(with_flags);
+    call_saved(callback);
+  }
+
+  void call_saved(SiteCallback callback) {
     putSeg(gs);
     mov(al, byte_at(at::kVectorsLoaded));
     putSeg(gs);
     mov(byte_at(at::kVectorsWanted), al);
     save_vectors_if_loaded();
-    load(rdi, at::kSelf);
-    mov(esi, r11d);
-    mov(rax, std::bit_cast<std::uint64_t>(callback));
-    call(rax);
-    test(rax, rax);
+    call(callback);
     jz(leave_, T_NEAR);
     store(at::kResume, rax);
     Xbyak::Label without;
@@ -207,8 +253,8 @@ class Writer : Assembler {
 
 }  // namespace
 
-Glue Glue::write(CodeMemory& memory, SiteCallback on_miss, SiteCallback on_call) {
-  return Writer(memory).write(on_miss, on_call);
+Glue Glue::write(CodeMemory& memory, const SiteCallbacks& callbacks) {
+  return Writer(memory).write(callbacks);
 }
 
 }  // namespace vireo::engine::translator

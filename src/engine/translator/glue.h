@@ -11,6 +11,14 @@ namespace vireo::engine::translator {
 /// again if TranslatorCpu::vectors_wanted still says so.
 using SiteCallback = const void* (*)(TranslatorCpu* cpu, std::uint32_t site);
 
+/// The quick ones are asked first: they touch no vector register, so that these stay where they
+/// are, and null means only that the other one has to be asked.
+struct SiteCallbacks {
+  SiteCallback quick_miss, miss;      ///< an access missed
+  SiteCallback quick_window, window;  ///< the stack window is elsewhere
+  SiteCallback call;                  ///< an instruction for C++
+};
+
 /// The code between translated code and C++. Written once per code memory.
 ///
 /// All of it keeps the guest's registers: they go to CpuState on the way out (R10 and R11 are there
@@ -24,6 +32,7 @@ struct Glue {
   // To jump to. R11D: the site's number.
   const std::uint8_t* miss = nullptr;        ///< an access missed; the flags are the host's
   const std::uint8_t* miss_saved = nullptr;  ///< the same; they are in Cpu::flags
+  const std::uint8_t* window = nullptr;      ///< the stack window is elsewhere; flags in Cpu::flags
   const std::uint8_t* call = nullptr;        ///< an instruction for C++; the flags are the host's
   const std::uint8_t* call_saved = nullptr;
 
@@ -31,7 +40,7 @@ struct Glue {
   const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch cache
   const std::uint8_t* load_vectors = nullptr;  ///< and go on at TranslatorCpu::resume
 
-  static Glue write(CodeMemory& memory, SiteCallback on_miss, SiteCallback on_call);
+  static Glue write(CodeMemory& memory, const SiteCallbacks& callbacks);
 };
 
 }  // namespace vireo::engine::translator

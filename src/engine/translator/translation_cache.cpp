@@ -19,7 +19,7 @@ constexpr std::size_t kReserve = 256 << 10;
 
 TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
                                    memory::GuestMemory& memory, const x86::CpuidModel& model,
-                                   CodeMemory code, SiteCallback on_miss, SiteCallback on_call,
+                                   CodeMemory code, const SiteCallbacks& callbacks,
                                    bool exact_flags)
     : cpu_(cpu),
       blocks_(blocks),
@@ -27,7 +27,7 @@ TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
       model_(model),
       code_(std::move(code)),
       exact_flags_(exact_flags),
-      glue_(Glue::write(code_, on_miss, on_call)) {
+      glue_(Glue::write(code_, callbacks)) {
   code_.keep();
   cpu_.branch_code.fill(glue_.indirect);
   blocks_.set_derived(this);

@@ -18,8 +18,8 @@ namespace vireo::engine::translator {
 class TranslationCache final : public DerivedCode {
  public:
   TranslationCache(TranslatorCpu& cpu, BlockCache& blocks, memory::GuestMemory& memory,
-                   const x86::CpuidModel& model, CodeMemory code, SiteCallback on_miss,
-                   SiteCallback on_call, bool exact_flags);
+                   const x86::CpuidModel& model, CodeMemory code, const SiteCallbacks& callbacks,
+                   bool exact_flags);
   ~TranslationCache() override;
 
   /// Null: nobody asks.

@@ -20,8 +20,8 @@ struct TranslationWorld {
   TranslationCache cache;
 
   explicit TranslationWorld(bool exact_flags = false)
-      : cache(*cpu, blocks, *memory, model, CodeMemory::create().value(), nowhere, nowhere,
-              exact_flags) {}
+      : cache(*cpu, blocks, *memory, model, CodeMemory::create().value(),
+              SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags) {}
 
   void write(std::uint64_t address, std::span<const std::uint8_t> code) {
     memory->write(PhysAddr{address}, std::as_bytes(code));

@@ -42,7 +42,7 @@ TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& 
                                CodeMemory code, const TranslatorOptions& options)
     : InterpreterVcpu(context, memory, make_cpu(), enter_cold),
       translated_(static_cast<TranslatorCpu&>(*cpu_)),
-      cache_(translated_, blocks_, memory, context.cpuid, std::move(code), on_miss, on_call,
+      cache_(translated_, blocks_, memory, context.cpuid, std::move(code), kCallbacks,
              options.exact_flags),
       warm_after_(options.warm_after) {
   cache_.set_listener(options.code_listener);
@@ -235,27 +235,23 @@ void TranslatorVcpu::refuse_target() {
   cpu.raise({x86::Vector::kGP});
 }
 
+const SiteCallbacks TranslatorVcpu::kCallbacks{quick_miss, on_miss, quick_window, on_window,
+                                               on_call};
+
 const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   TranslatorVcpu& self = *cpu->translator;
   const Site& site = self.cache_.tables().sites[number];
+  const LinearAddr linear{cpu->miss_address};
+  const bool whole = (cpu->miss_address & kPageMask) + site.size <= kPageSize;
+  if (whole && self.mmu_.fill(linear, site.write, site.tlb))
+    if (const void* retry = quick_miss(cpu, number)) return retry;
   ++self.misses_;
-  const std::uint64_t linear = cpu->miss_address, in_page = linear & kPageMask;
-  const bool whole = in_page + site.size <= kPageSize && (linear & (site.alignment - 1u)) == 0;
-  if (whole && self.mmu_.fill(LinearAddr{linear}, site.write, site.tlb)) {
-    Tlb& tlb = cpu->tlbs[static_cast<std::size_t>(site.tlb)];
-    const TlbEntry& entry = tlb.entry(linear);
-    if ((site.write ? entry.write_tag : entry.read_tag) == linear - in_page) {
-      tlb.copy_to(linear, site.salt);
-      return site.retry;
-    }
-  }
   return self.execute_site(site);
 }
 
 const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
   TranslatorVcpu& self = *cpu->translator;
   const Site& site = self.cache_.tables().sites[number];
-  if (site.stack_low != site.stack_high) return self.move_window(site);
   ++self.calls_;
   ++self.calls_by_mnemonic_[site.insn.mnemonic];
   return self.execute_site(site);
@@ -340,37 +336,23 @@ void TranslatorVcpu::choose_window(bool user) {
   translated_.stack_delta = last.delta;
 }
 
-/// The stack has moved on: the page in which it stands now becomes the window, if it is memory that
-/// may be written.
-const void* TranslatorVcpu::move_window(const Site& site) {
-  TranslatorCpu& cpu = translated_;
-  ++window_moves_;
-  const bool user = site.from->mode.user;
-  const std::uint64_t rsp = cpu.rsp - cpu.stack_delta;
-  const std::uint64_t low = rsp + static_cast<std::uint64_t>(std::int64_t{site.stack_low});
-  const auto span = static_cast<std::uint64_t>(site.stack_high - site.stack_low);
-  const TlbIndex who = user ? TlbIndex::kUser : TlbIndex::kSupervisor;
-  if ((low & kPageMask) + span <= kPageSize && mmu_.fill(LinearAddr{low}, false, who)) {
-    const TlbEntry& entry = cpu.tlbs[static_cast<std::size_t>(who)].entry(low);
-    const std::uint64_t page = low & ~kPageMask;
-    if (entry.read_tag == page && entry.write_tag == page) {
-      cpu.stack_delta = entry.delta;
-      cpu.negative_delta = 0 - entry.delta;
-      cpu.stack_window = page + entry.delta;
-      cpu.rsp = rsp + entry.delta;
-      windows_[user] = {entry.delta, cpu.stack_window, cpu.window_epoch};
-      return site.resume;
-    }
-  }
-  const std::uint64_t rip = rip_of(*site.from, site.tag);
+/// Where the stack is cannot be the window: every access has its own check.
+const void* TranslatorVcpu::on_window(TranslatorCpu* cpu, std::uint32_t number) {
+  TranslatorVcpu& self = *cpu->translator;
+  const Site& site = self.cache_.tables().sites[number];
+  const LinearAddr low{stack_bottom(*cpu, site)};
+  if (self.mmu_.fill(low, false, stack_user(site)))
+    if (const void* resume = quick_window(cpu, number)) return resume;
+  ++self.window_moves_;
+  const std::uint64_t rip = self.rip_of(*site.from, site.tag);
   Mode careful = site.from->mode;
   careful.careful = true;
-  Translation* to = cache_.find(site.from->start, careful, rip);
-  if (to == nullptr) to = cache_.translate(site.from->start, careful, rip);
+  Translation* to = self.cache_.find(site.from->start, careful, rip);
+  if (to == nullptr) to = self.cache_.translate(site.from->start, careful, rip);
   if (to != nullptr) return to->entry;
-  cpu.state.rip = rip;
-  cpu.state.gpr[x86::kRsp] = rsp;
-  return leave();
+  cpu->state.rip = rip;
+  cpu->state.gpr[x86::kRsp] = cpu->rsp - cpu->stack_delta;
+  return self.leave();
 }
 
 std::vector<Counter> TranslatorVcpu::counters() const {

@@ -49,10 +49,13 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   const CodePage* code_page(std::uint64_t rip);
   void refuse_target();
 
-  // What translated code calls.
+  // What translated code calls. The quick ones stand in a file of their own.
+  static const void* quick_miss(TranslatorCpu* cpu, std::uint32_t site);
+  static const void* quick_window(TranslatorCpu* cpu, std::uint32_t site);
   static const void* on_miss(TranslatorCpu* cpu, std::uint32_t site);
+  static const void* on_window(TranslatorCpu* cpu, std::uint32_t site);
   static const void* on_call(TranslatorCpu* cpu, std::uint32_t site);
-  const void* move_window(const Site& site);
+  static const SiteCallbacks kCallbacks;
   const void* leave();
   void count_calls(std::vector<Counter>& counters) const;
   const void* go_on(std::uint64_t rip);
@@ -61,6 +64,14 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   const void* leave_to_interpret(std::uint64_t rip);
   std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
     return translation.relative ? translated_.code_base + tag : tag;
+  }
+
+  /// The lowest linear address that the site wants in the stack window.
+  static std::uint64_t stack_bottom(const TranslatorCpu& cpu, const Site& site) {
+    return cpu.rsp - cpu.stack_delta + static_cast<std::uint64_t>(std::int64_t{site.stack_low});
+  }
+  static TlbIndex stack_user(const Site& site) {
+    return site.from->mode.user ? TlbIndex::kUser : TlbIndex::kSupervisor;
   }
 
   // Interpreter operations in front of blocks.

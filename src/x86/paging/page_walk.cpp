@@ -8,24 +8,6 @@
 namespace vireo::x86 {
 namespace {
 
-bool denied_by_key(const PagingMode& mode, const PageRights& rights, const WalkRequest& request) {
-  if (!mode.protection_keys || !rights.user || request.access == Access::kExecute) return false;
-  const std::uint32_t bits = mode.pkru >> (2 * rights.protection_key);
-  const bool access_disabled = (bits & 1) != 0, write_disabled = (bits & 2) != 0;
-  if (access_disabled) return true;
-  return write_disabled && request.access == Access::kWrite && (request.user || mode.write_protect);
-}
-
-bool denied_by_rights(const PagingMode& mode, const PageRights& rights,
-                      const WalkRequest& request) {
-  if (request.user && !rights.user) return true;
-  if (request.access == Access::kExecute)
-    return !rights.executable || (mode.smep && !request.user && rights.user);
-  if (mode.smap && !request.user && rights.user && !request.smap_suspended) return true;
-  return request.access == Access::kWrite && !rights.writable &&
-         (request.user || mode.write_protect);
-}
-
 /// One entry that a walk has used.
 struct Step {
   PhysAddr address;
@@ -196,11 +178,6 @@ class Walk {
 };
 
 }  // namespace
-
-bool permitted(const PagingMode& mode, const PageRights& rights, const WalkRequest& request) {
-  if (mode.kind == PagingMode::Kind::kNone) return true;
-  return !denied_by_rights(mode, rights, request) && !denied_by_key(mode, rights, request);
-}
 
 OrFault<Translation> walk_pages(const PagingMode& mode, PhysicalMemory& memory,
                                 const WalkRequest& request) {

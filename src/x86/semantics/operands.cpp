@@ -5,11 +5,6 @@
 namespace vireo::x86 {
 namespace {
 
-constexpr std::uint64_t sign_extend(std::uint64_t address, unsigned bits) {
-  const unsigned shift = 64 - bits;
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(address << shift) >> shift);
-}
-
 tl::unexpected<Fault> segment_fault(SegmentIndex segment) {
   return fault(segment == kSs ? Vector::kSS : Vector::kGP, 0);
 }
@@ -22,11 +17,6 @@ bool within_limit(const Segment& segment, std::uint64_t offset, std::size_t size
   if (!segment.expand_down()) return last <= segment.limit || segment.limit == 0xffffffff;
   const std::uint64_t top = segment.big() ? 0xffffffff : 0xffff;
   return offset > segment.limit && last <= top;
-}
-
-bool canonical(const CpuState& state, std::uint64_t address) {
-  const unsigned bits = (state.cr4 & cr4::kLa57) ? 57 : 48;
-  return sign_extend(address, bits) == address;
 }
 
 std::uint64_t effective_address(const CpuState& state, const Insn& insn) {

@@ -48,6 +48,10 @@ constexpr std::uint64_t width_mask(unsigned bytes) {
   return bytes >= 8 ? ~0ull : (1ull << (bytes * 8)) - 1;
 }
 /// Whether the address is canonical under the paging mode in force.
-bool canonical(const CpuState& state, std::uint64_t address);
+[[gnu::always_inline]] inline bool canonical(const CpuState& state, std::uint64_t address) {
+  const unsigned unused = (state.cr4 & cr4::kLa57) ? 64 - 57 : 64 - 48;
+  const auto extended = static_cast<std::int64_t>(address << unused) >> unused;
+  return static_cast<std::uint64_t>(extended) == address;
+}
 
 }  // namespace vireo::x86
