@@ -191,13 +191,13 @@ x86::OrFault<PhysAddr> BlockBuilder::fetch_across(Draft& draft, LinearAddr linea
 x86::OrFault<> BlockBuilder::add_first(Draft& draft, LinearAddr linear) {
   const auto here = std::span(draft.page).subspan(draft.page_offset);
   Insn insn;
-  auto status = x86::decode(here, draft.mode.code_size, model_.features(), insn);
+  auto status = decoder_.decode(here, draft.mode.code_size, insn);
   if (status == x86::DecodeStatus::kNeedMoreBytes) {
     std::array<std::uint8_t, 15> bytes{};
     draft.second_page = TRY(fetch_across(draft, linear, bytes));
     draft.straddles = true;
     draft.done = true;
-    status = x86::decode(bytes, draft.mode.code_size, model_.features(), insn);
+    status = decoder_.decode(bytes, draft.mode.code_size, insn);
   }
   if (status == x86::DecodeStatus::kOk) {
     add(draft, insn);
@@ -213,8 +213,8 @@ bool BlockBuilder::add_next(Draft& draft) {
   const std::size_t offset = draft.page_offset + draft.bytes;
   if (draft.done || offset >= kPageSize || draft.count > kMaxInstructions) return false;
   Insn insn;
-  const auto status = x86::decode(std::span(draft.page).subspan(offset), draft.mode.code_size,
-                                  model_.features(), insn);
+  const auto status =
+      decoder_.decode(std::span(draft.page).subspan(offset), draft.mode.code_size, insn);
   if (status != x86::DecodeStatus::kOk) return false;
   add(draft, insn);
   return true;

@@ -3,6 +3,7 @@
 #include "engine/software/block_cache.h"
 #include "engine/software/cpu.h"
 #include "engine/software/host_stub.h"
+#include "x86/decode/decode_cache.h"
 
 namespace vireo::engine::interpreter {
 
@@ -12,8 +13,13 @@ class BlockBuilder {
  public:
   /// `enter` becomes the first operation of every block.
   BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs, memory::GuestMemory& memory,
-               const x86::CpuidModel& model, OpHandler enter)
-      : cpu_(cpu), cache_(cache), stubs_(stubs), memory_(memory), model_(model), enter_(enter) {}
+               x86::DecodeCache& decoder, OpHandler enter)
+      : cpu_(cpu),
+        cache_(cache),
+        stubs_(stubs),
+        memory_(memory),
+        decoder_(decoder),
+        enter_(enter) {}
 
   /// The block that starts at `linear`, whose first byte is at `physical`. A fault if its first
   /// instruction cannot be fetched. An instruction that does not exist becomes an operation that
@@ -35,7 +41,7 @@ class BlockBuilder {
   BlockCache& cache_;
   HostStubs& stubs_;
   memory::GuestMemory& memory_;
-  const x86::CpuidModel& model_;
+  x86::DecodeCache& decoder_;
   const OpHandler enter_;
 };
 

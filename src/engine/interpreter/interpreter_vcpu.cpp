@@ -29,7 +29,8 @@ InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory
       mmu_(*cpu_, memory, context.port, context.cpuid),
       port_(*cpu_, mmu_, context),
       blocks_(*cpu_, memory, leave_before, leave_at_entry),
-      builder_(*cpu_, blocks_, stubs_, memory, context.cpuid, enter) {
+      decoder_(context.cpuid.features()),
+      builder_(*cpu_, blocks_, stubs_, memory, decoder_, enter) {
   cpu_->mmu = &mmu_;
   cpu_->port = &port_;
   cpu_->stubs = &stubs_;

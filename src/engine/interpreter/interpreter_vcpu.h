@@ -53,6 +53,7 @@ class InterpreterVcpu : public EngineVcpu {
   SoftPort port_;
   HostStubs stubs_;
   BlockCache blocks_;
+  x86::DecodeCache decoder_;
 
  private:
   /// Everything that can happen between two instructions. An answer ends run().

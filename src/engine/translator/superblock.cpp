@@ -107,8 +107,7 @@ bool goes_on(Step& step) {
 }  // namespace
 
 bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) const {
-  return x86::decode(page_.subspan(offset), x86::CodeSize::k64, features_, insn) ==
-         x86::DecodeStatus::kOk;
+  return decoder_.decode(page_.subspan(offset), x86::CodeSize::k64, insn) == x86::DecodeStatus::kOk;
 }
 
 void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) const {

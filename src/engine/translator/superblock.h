@@ -8,7 +8,7 @@
 #include "engine/translator/step.h"
 #include "engine/translator/translation.h"
 #include "memory/guest_memory.h"
-#include "x86/cpuid/cpuid_model.h"
+#include "x86/decode/decode_cache.h"
 
 namespace vireo::engine::translator {
 
@@ -31,9 +31,9 @@ struct Superblock {
 class SuperblockReader {
  public:
   /// `exact_flags`: somebody may ask for every flag after every instruction.
-  SuperblockReader(std::span<const std::uint8_t, kPageSize> page, const x86::FeatureSet& features,
+  SuperblockReader(std::span<const std::uint8_t, kPageSize> page, x86::DecodeCache& decoder,
                    bool exact_flags)
-      : page_(page), features_(features), exact_flags_(exact_flags) {}
+      : page_(page), decoder_(decoder), exact_flags_(exact_flags) {}
 
   /// No steps: the first instruction does not end in this page or is not valid.
   Superblock read(std::uint16_t offset, const Mode& mode);
@@ -46,7 +46,7 @@ class SuperblockReader {
   std::uint16_t live_at_target(const Step& step);
 
   std::span<const std::uint8_t, kPageSize> page_;
-  const x86::FeatureSet& features_;
+  x86::DecodeCache& decoder_;
   const bool exact_flags_;
   std::unordered_map<std::uint64_t, std::uint16_t> known_live_;
 };

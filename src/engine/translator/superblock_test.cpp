@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "x86/cpu_state.h"
+#include "x86/cpuid/cpuid_model.h"
 
 namespace vireo::engine::translator {
 namespace {
@@ -26,7 +27,8 @@ Superblock read(const std::function<void(Guest&)>& write, std::uint16_t start = 
   Guest guest(kPageSize - start, page.data() + start);
   write(guest);
   const auto model = x86::CpuidModel::parse("v3", {}).value();
-  return SuperblockReader(page, model.features(), exact_flags).read(start, mode);
+  x86::DecodeCache decoder(model.features());
+  return SuperblockReader(page, decoder, exact_flags).read(start, mode);
 }
 
 TEST(Superblock, ItEndsWithAReturn) {

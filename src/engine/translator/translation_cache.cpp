@@ -18,13 +18,13 @@ constexpr std::size_t kReserve = 256 << 10;
 }  // namespace
 
 TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
-                                   memory::GuestMemory& memory, const x86::CpuidModel& model,
+                                   memory::GuestMemory& memory, x86::DecodeCache& decoder,
                                    CodeMemory code, const SiteCallbacks& callbacks,
                                    bool exact_flags)
     : cpu_(cpu),
       blocks_(blocks),
       memory_(memory),
-      model_(model),
+      decoder_(decoder),
       code_(std::move(code)),
       exact_flags_(exact_flags),
       glue_(Glue::write(code_, callbacks)) {
@@ -60,7 +60,7 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   std::array<std::uint8_t, kPageSize> page;
   const PhysAddr base{value(start) & ~kPageMask};
   if (!memory_.read(base, std::as_writable_bytes(std::span(page)))) return nullptr;
-  SuperblockReader reader(page, model_.features(), exact_flags_);
+  SuperblockReader reader(page, decoder_, exact_flags_);
   const auto block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
   if (block.steps.empty()) return nullptr;
 

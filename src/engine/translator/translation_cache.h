@@ -18,7 +18,7 @@ namespace vireo::engine::translator {
 class TranslationCache final : public DerivedCode {
  public:
   TranslationCache(TranslatorCpu& cpu, BlockCache& blocks, memory::GuestMemory& memory,
-                   const x86::CpuidModel& model, CodeMemory code, const SiteCallbacks& callbacks,
+                   x86::DecodeCache& decoder, CodeMemory code, const SiteCallbacks& callbacks,
                    bool exact_flags);
   ~TranslationCache() override;
 
@@ -69,7 +69,7 @@ class TranslationCache final : public DerivedCode {
   TranslatorCpu& cpu_;
   BlockCache& blocks_;
   memory::GuestMemory& memory_;
-  const x86::CpuidModel& model_;
+  x86::DecodeCache& decoder_;
   CodeMemory code_;
   const bool exact_flags_;
   std::shared_ptr<CodeListener> listener_;

@@ -17,10 +17,11 @@ struct TranslationWorld {
   std::unique_ptr<TranslatorCpu> cpu = std::make_unique<TranslatorCpu>();
   x86::CpuidModel model = x86::CpuidModel::parse("v3", {}).value();
   BlockCache blocks{*cpu, *memory, nothing, nothing};
+  x86::DecodeCache decoder{model.features()};
   TranslationCache cache;
 
   explicit TranslationWorld(bool exact_flags = false)
-      : cache(*cpu, blocks, *memory, model, CodeMemory::create().value(),
+      : cache(*cpu, blocks, *memory, decoder, CodeMemory::create().value(),
               SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags) {}
 
   void write(std::uint64_t address, std::span<const std::uint8_t> code) {

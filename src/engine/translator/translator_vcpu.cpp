@@ -42,7 +42,7 @@ TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& 
                                CodeMemory code, const TranslatorOptions& options)
     : InterpreterVcpu(context, memory, make_cpu(), enter_cold),
       translated_(static_cast<TranslatorCpu&>(*cpu_)),
-      cache_(translated_, blocks_, memory, context.cpuid, std::move(code), kCallbacks,
+      cache_(translated_, blocks_, memory, decoder_, std::move(code), kCallbacks,
              options.exact_flags),
       warm_after_(options.warm_after) {
   cache_.set_listener(options.code_listener);
