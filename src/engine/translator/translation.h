@@ -74,7 +74,7 @@ struct Translation {
   std::vector<std::uint32_t> exits;
   std::vector<std::uint32_t> incoming;  ///< exits that are linked to it
   std::vector<std::uint32_t> branches;  ///< branch entries that were made for it
-  Translation* next = nullptr;          ///< of the same start and mode
+  Translation* next = nullptr;          ///< in the same list of the page
 };
 
 }  // namespace vireo::engine::translator

@@ -35,32 +35,33 @@ TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
 
 TranslationCache::~TranslationCache() { blocks_.set_derived(nullptr); }
 
-Translation* TranslationCache::find(PhysAddr start, Mode mode, std::uint64_t rip) const {
-  const auto found = by_key_.find(key(start, mode));
-  if (found == by_key_.end()) return nullptr;
-  const bool absolute = fits32(rip);
-  for (Translation* each = found->second; each != nullptr; each = each->next)
-    if (absolute ? !each->relative && each->tag == rip : each->relative) return each;
-  return nullptr;
-}
-
 /// Pages that follow each other where they were first seen have tags that follow each other, so
 /// that they share a code base.
-std::uint64_t TranslationCache::choose_tag(PhysAddr start, std::uint64_t rip) {
-  if (fits32(rip)) return rip;
+TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip) {
   constexpr std::uint64_t kTagMask = 0x3fffffff & ~kPageMask;
-  const auto [place, fresh] = page_tags_.try_emplace(value(start) >> kPageShift, rip & kTagMask);
-  return place->second + (rip & kPageMask);
+  const auto [place, fresh] = pages_.try_emplace(value(start) >> kPageShift);
+  if (fresh) place->second.tag = rip & kTagMask;
+  return place->second;
+}
+
+Translation* TranslationCache::find(const Page& page, PhysAddr start, Mode mode,
+                                    std::uint64_t rip) {
+  const bool absolute = fits32(rip);
+  for (Translation* each = page.first[slot(start, mode)]; each != nullptr; each = each->next) {
+    if (each->start != start || each->mode != mode) continue;
+    if (absolute ? !each->relative && each->tag == rip : each->relative) return each;
+  }
+  return nullptr;
 }
 
 Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_t rip) {
   if (code_.room() < kReserve) return nullptr;
   const auto began = std::chrono::steady_clock::now();
   blocks_.watch(start);
-  std::array<std::uint8_t, kPageSize> page;
+  std::array<std::uint8_t, kPageSize> bytes;
   const PhysAddr base{value(start) & ~kPageMask};
-  if (!memory_.read(base, std::as_writable_bytes(std::span(page)))) return nullptr;
-  SuperblockReader reader(page, decoder_, exact_flags_);
+  if (!memory_.read(base, std::as_writable_bytes(std::span(bytes)))) return nullptr;
+  SuperblockReader reader(bytes, decoder_, exact_flags_);
   const auto block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
   if (block.steps.empty()) return nullptr;
 
@@ -68,16 +69,17 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   Translation& translation = *all_.back();
   translation.start = start;
   translation.mode = mode;
-  translation.tag = choose_tag(start, rip);
   translation.relative = !fits32(rip);
+  Page& home = page(start, rip);
+  translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
   if (listener_ != nullptr)
     listener_->code_made({translation.entry_indirect, translation.code_bytes}, rip);
 
-  Translation*& head = by_key_[key(start, mode)];
-  translation.next = std::exchange(head, &translation);
-  pages_[value(start) >> kPageShift].push_back(&translation);
+  Translation*& first = home.first[slot(start, mode)];
+  translation.next = std::exchange(first, &translation);
+  home.all.push_back(&translation);
   ++statistics_.translations;
   statistics_.guest_instructions += block.steps.size();
   statistics_.nanoseconds += static_cast<std::uint64_t>(
@@ -119,7 +121,8 @@ void TranslationCache::retire(Translation& translation) {
     exit.to = nullptr;
     patch(exit, exit.stub);  // it may be running
   }
-  Translation** place = &by_key_[key(translation.start, translation.mode)];
+  Page& home = pages_[value(translation.start) >> kPageShift];
+  Translation** place = &home.first[slot(translation.start, translation.mode)];
   while (*place != &translation) place = &(*place)->next;
   *place = translation.next;
   for (const std::uint32_t index : translation.branches)
@@ -131,19 +134,17 @@ void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;
     const std::uint64_t base = page << kPageShift;
-    std::erase_if(found->second, [&](Translation* each) {
+    std::erase_if(found->second.all, [&](Translation* each) {
       const bool hit = base + each->first <= last && first <= base + each->last;
       if (hit) retire(*each);
       return hit;
     });
-    if (found->second.empty()) pages_.erase(found);
   }
 }
 
 void TranslationCache::flush() {
   ++statistics_.flushes;
   forget_branches(true);
-  by_key_.clear();
   pages_.clear();
   all_.clear();
   tables_.sites.clear();

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <unordered_map>
@@ -28,8 +29,20 @@ class TranslationCache final : public DerivedCode {
   const Glue& glue() const { return glue_; }
   CodeTables& tables() { return tables_; }
 
-  /// The code for `rip`, whose byte is at `start`; null: none was made.
-  Translation* find(PhysAddr start, Mode mode, std::uint64_t rip) const;
+  /// What was made of the code of one guest page.
+  struct Page {
+    std::uint64_t tag = 0;                 ///< what stands for its address in relative code
+    std::array<Translation*, 64> first{};  ///< of a list, by offset and mode
+    std::vector<Translation*> all;
+  };
+  /// The page, for find(). Stays where it is until flush(); see flushes().
+  Page& page(PhysAddr start, std::uint64_t rip);
+  std::uint64_t flushes() const { return statistics_.flushes; }
+  /// The code for `rip`, whose byte is at `start` in the page; null: none was made.
+  static Translation* find(const Page& page, PhysAddr start, Mode mode, std::uint64_t rip);
+  Translation* find(PhysAddr start, Mode mode, std::uint64_t rip) {
+    return find(page(start, rip), start, mode, rip);
+  }
   /// Makes it. Null: the first instruction is not one that can be translated, or memory is full.
   Translation* translate(PhysAddr start, Mode mode, std::uint64_t rip);
   /// From now on the exit goes straight to the code.
@@ -42,7 +55,10 @@ class TranslationCache final : public DerivedCode {
   void forget_branches(bool global_too);
 
   // DerivedCode
-  bool uses_page(std::uint64_t page_number) const override { return pages_.contains(page_number); }
+  bool uses_page(std::uint64_t page_number) const override {
+    const auto found = pages_.find(page_number);
+    return found != pages_.end() && !found->second.all.empty();
+  }
   void invalidate(std::uint64_t first, std::uint64_t last) override;
   void flush() override;
   bool nearly_full() const override;
@@ -59,8 +75,10 @@ class TranslationCache final : public DerivedCode {
     std::uint32_t index;
     bool global;
   };
-  static std::uint64_t key(PhysAddr start, Mode mode) { return value(start) << 4 | mode.key(); }
-  std::uint64_t choose_tag(PhysAddr start, std::uint64_t rip);
+  static std::size_t slot(PhysAddr start, Mode mode) {
+    return (value(start) ^ value(start) >> 6 ^ mode.key() << 3) %
+           std::tuple_size_v<decltype(Page::first)>;
+  }
   void forget_branch(std::uint32_t index);
   void unlink(std::uint32_t exit);
   void retire(Translation& translation);
@@ -75,9 +93,7 @@ class TranslationCache final : public DerivedCode {
   std::shared_ptr<CodeListener> listener_;
   Glue glue_;
   CodeTables tables_;
-  std::unordered_map<std::uint64_t, Translation*> by_key_;
-  std::unordered_map<std::uint64_t, std::vector<Translation*>> pages_;
-  std::unordered_map<std::uint64_t, std::uint64_t> page_tags_;
+  std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
   std::vector<Branch> branches_;
   Statistics statistics_;

@@ -31,7 +31,7 @@ struct TranslationWorld {
   Translation* translate(std::uint64_t address, std::uint64_t rip, Mode mode = kUser) {
     return cache.translate(PhysAddr{address}, mode, rip);
   }
-  Translation* find(std::uint64_t address, std::uint64_t rip, Mode mode = kUser) const {
+  Translation* find(std::uint64_t address, std::uint64_t rip, Mode mode = kUser) {
     return cache.find(PhysAddr{address}, mode, rip);
   }
 

@@ -79,7 +79,7 @@ std::optional<Mode> TranslatorVcpu::mode() const {
   return result;
 }
 
-const TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
+TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
   const x86::CpuState& state = translated_.state;
   if (!x86::canonical(state, rip)) return nullptr;
   const std::uint64_t linear = (rip & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
@@ -87,7 +87,7 @@ const TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
   if (page.linear == linear) return &page;
   const auto translation = mmu_.walk_code(LinearAddr{rip});
   if (!translation) return nullptr;
-  page = {linear, translation->page, translation->global};
+  page = {linear, translation->page, translation->global, nullptr, 0};
   const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
                          : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
                                                                         : PageFilter::kLarge;
@@ -96,9 +96,13 @@ const TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
 }
 
 Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
-  const CodePage* page = code_page(rip);
+  CodePage* page = code_page(rip);
   if (page == nullptr) return nullptr;
-  return cache_.find(page->physical + (rip & kPageMask), mode, rip);
+  if (page->code == nullptr || page->flushes != cache_.flushes()) {
+    page->code = &cache_.page(page->physical, rip);
+    page->flushes = cache_.flushes();
+  }
+  return TranslationCache::find(*page->code, page->physical + (rip & kPageMask), mode, rip);
 }
 
 void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
@@ -150,7 +154,9 @@ void TranslatorVcpu::execute() {
   const auto now = interpret_next_ ? std::nullopt : mode();
   if (now) {
     keep_branches_of(*now);
-    if (Translation* found = find(translated_.state.rip, *now)) return run_translated(found);
+    Translation* found = cache_.known_branch(translated_.state.rip, *now);
+    if (found == nullptr) found = find(translated_.state.rip, *now);
+    if (found != nullptr) return run_translated(found);
   }
   interpret();
   if (!std::exchange(translated_.warm, false)) return;

@@ -42,11 +42,13 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
     std::uint64_t linear = ~0ull;  ///< page address, with bit 0 for user mode
     PhysAddr physical{};
     bool global = false;
+    TranslationCache::Page* code = nullptr;
+    std::uint64_t flushes = 0;  ///< TranslationCache::flushes() when `code` was entered
   };
 
   void run_translated(Translation* translation);
   void interpret();
-  const CodePage* code_page(std::uint64_t rip);
+  CodePage* code_page(std::uint64_t rip);
   void refuse_target();
 
   // What translated code calls. The quick ones stand in a file of their own.
