@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 
 #include "engine/translator/translator_cpu.h"
@@ -200,9 +201,10 @@ std::vector<HostPlace> places_of(const Translation& translation) {
           {translation.entry_indirect, "entry_indirect"}};
 }
 
-std::vector<std::string> list_host_code(std::span<const std::uint8_t> code,
+std::vector<std::string> list_host_code(const std::vector<std::span<const std::uint8_t>>& parts,
                                         const std::vector<HostPlace>& places) {
-  const std::vector<Line> lines = decode_all(code);
+  std::vector<Line> lines;
+  for (const auto& part : parts) std::ranges::move(decode_all(part), std::back_inserter(lines));
   const PlaceNames names = name_places(lines, places);
   std::vector<std::string> result;
   bool padding = false;
@@ -227,7 +229,7 @@ std::vector<std::string> list_translation(const Translation& translation,
   std::vector<HostPlace> places = places_of(glue);
   const auto entries = places_of(translation);
   places.insert(places.end(), entries.begin(), entries.end());
-  return list_host_code({translation.entry_indirect, translation.code_bytes}, places);
+  return list_host_code({translation.often(), translation.seldom}, places);
 }
 
 std::vector<std::string> list_guest_code(std::span<const std::uint8_t> code, std::uint64_t rip,

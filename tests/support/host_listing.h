@@ -25,8 +25,8 @@ std::vector<HostPlace> places_of(const engine::translator::Glue& glue);
 std::vector<HostPlace> places_of(const engine::translator::Translation& translation);
 
 /// Host code, a line per instruction, with names for fields of the CPU and labels for places, so
-/// that the listing does not depend on addresses. `places` may lie outside of the code.
-std::vector<std::string> list_host_code(std::span<const std::uint8_t> code,
+/// that the listing does not depend on addresses. `places` may lie outside of the parts.
+std::vector<std::string> list_host_code(const std::vector<std::span<const std::uint8_t>>& parts,
                                         const std::vector<HostPlace>& places);
 /// All code of a translation, what runs seldom included.
 std::vector<std::string> list_translation(const engine::translator::Translation& translation,

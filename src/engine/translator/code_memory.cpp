@@ -39,9 +39,10 @@ CodeMemory::~CodeMemory() {
   if (executable_ != nullptr) munmap(executable_, kSize);
 }
 
-void CodeMemory::commit(std::size_t bytes) {
+void CodeMemory::commit(std::size_t bytes, Part part) {
   constexpr std::size_t kAlignment = 32;
-  used_ = std::min(kSize, (used_ + bytes + kAlignment - 1) & ~(kAlignment - 1));
+  std::size_t& used = used_[index(part)];
+  used = std::min(kPartSize, (used + bytes + kAlignment - 1) & ~(kAlignment - 1));
 }
 
 }  // namespace vireo::engine::translator

@@ -66,13 +66,13 @@ TEST(CodeMemory, CodeStartsAligned) {
   EXPECT_EQ(memory.used(), 32u);
   memory.commit(32);
   EXPECT_EQ(memory.used(), 64u);
-  EXPECT_EQ(memory.room(), CodeMemory::kSize - 64);
+  EXPECT_EQ(memory.room(), CodeMemory::kPartSize - 64);
   EXPECT_EQ(std::bit_cast<std::uint64_t>(memory.executable(memory.writable())) % 32, 0u);
 }
 
 TEST(CodeMemory, ItNeverPromisesMoreRoomThanThereIs) {
   CodeMemory memory = CodeMemory::create().value();
-  memory.commit(CodeMemory::kSize - 5);
+  memory.commit(CodeMemory::kPartSize - 5);
   EXPECT_EQ(memory.room(), 0u);
 }
 

@@ -215,7 +215,7 @@ void Emitter::copy(std::size_t index) {
 
   if (now.kind == Kind::kVector) ensure_vectors(index);
   if (now.has_memory) placement.memory = access(index, operands.count);
-  need_flags(index);
+  need_flags(index, !now.has_memory);
   for (unsigned i = 0; i < operands.count; ++i)
     load_guest(Xbyak::Reg64(scratch[i]), operands.gpr[i]);
   bytes(code.data(), reencode(insn, placement, code.data()));
@@ -317,7 +317,7 @@ void Emitter::divide(std::size_t index) {
     jbe(cold, T_NEAR);
   }
   cold_call(index, add_site(now), cold);
-  need_flags(index);
+  need_flags(index, true);
   if (insn.mnemonic == ZYDIS_MNEMONIC_DIV)
     div(sized(r10));
   else
@@ -394,12 +394,18 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   emit_heads(block);
   for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);
   if (block.falls_through) fall_through();
+  translation.code_bytes = getSize();
+  const auto distance =
+      static_cast<std::size_t>(memory_.writable(CodeMemory::Part::kSeldom) - memory_.writable());
+  setSize(distance);
+  const std::uint8_t* seldom = here();
   for (std::size_t i = 0; i < cold_.size(); ++i) cold_[i]();
   ready();
+  translation.seldom = {seldom, here()};
   translation.first = block.first;
   translation.last = block.last;
-  translation.code_bytes = getSize();
-  memory_.commit(getSize());
+  memory_.commit(translation.code_bytes);
+  memory_.commit(translation.seldom.size(), CodeMemory::Part::kSeldom);
 }
 
 }  // namespace vireo::engine::translator

@@ -28,7 +28,7 @@ struct CodeTables {
 class Emitter : Assembler {
  public:
   Emitter(CodeMemory& memory, const Glue& glue, CodeTables& tables, bool exact_flags)
-      : Assembler(memory.writable(), memory.room()),
+      : Assembler(memory.writable(), CodeMemory::kSize),
         memory_(memory),
         glue_(glue),
         tables_(tables),
@@ -84,13 +84,13 @@ class Emitter : Assembler {
 
   // emitter_flags.cpp
   void spoil_flags(std::size_t index);
-  void need_flags(std::size_t index);
+  void need_flags(std::size_t index, bool r11_free = false);
   void after_step(std::size_t index);
   bool sets_flags(const Step& done) const;
   bool recipe_lasts(std::size_t producer, std::size_t index) const;
   bool recipe_intact(std::size_t producer, std::size_t index) const;
   void emit_recipe(std::size_t producer);
-  void emit_restore();
+  void emit_restore(bool r11_free);
   void emit_save();
 
   // emitter_branch.cpp

@@ -121,7 +121,7 @@ void Emitter::call_or_jump(std::size_t index) {
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
     if (call) push_return_address(index);
-    need_flags(index);
+    need_flags(index, true);
     go_to(branch_target(now), now.offset);
     return;
   }
@@ -136,7 +136,7 @@ void Emitter::call_or_jump(std::size_t index) {
     // PUSH may change what RSP or the scratch registers hold, but no operand.
     push_return_address(index);
   }
-  need_flags(index);
+  need_flags(index, true);
   if (now.has_memory) {
     if (call) load(r10, at::kTarget);
   } else if (displaced(operand.number)) {
@@ -152,14 +152,14 @@ void Emitter::return_near(std::size_t index) {
   const auto released = static_cast<int>(
       now.insn.operands[0].kind == x86::OperandKind::kImmediate ? now.insn.immediate : 0);
   if (now.on_stack) {
-    need_flags(index);
+    need_flags(index, true);
     Xbyak::CodeGenerator::pop(r10);
     if (released != 0) lea(rsp, ptr[rsp + disp(released)]);
   } else {
     stack_slot(index, 0, false);
     mov(r10, ptr[r10]);
     lea(rsp, ptr[rsp + disp(8 + released)]);
-    need_flags(index);
+    need_flags(index, true);
   }
   branch_indirect(index);
 }
@@ -210,13 +210,13 @@ void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
 void Emitter::fall_through() {
   const std::size_t last = block_->steps.size() - 1;
   if (flags_ == Flags::kRecipe) emit_recipe(producer_);
-  if (flags_ == Flags::kSaved) emit_restore();
+  if (flags_ == Flags::kSaved) emit_restore(true);
   go_to(block_->next, step(last).offset);
 }
 
 void Emitter::branch(std::size_t index) {
   const Step& now = step(index);
-  need_flags(index);
+  need_flags(index, true);
   Xbyak::Label& stub = new_label();
   // 0f 8x rel32 for 7x rel8 and 0f 8x rel32 alike.
   const auto condition = static_cast<std::uint8_t>(now.insn.opcode & 15);

@@ -56,7 +56,7 @@ bool Emitter::recipe_lasts(std::size_t producer, std::size_t index) const {
   return !broken;
 }
 
-/// The host's flags are about to be overwritten in front of the step itself.
+/// The host's flags are about to be overwritten in front of the step itself. Spoils R11.
 void Emitter::spoil_flags(std::size_t index) {
   if (flags_ != Flags::kHost) return;
   const Step& next = step(index);
@@ -70,18 +70,19 @@ void Emitter::spoil_flags(std::size_t index) {
   }
 }
 
+/// Spoils R11.
 void Emitter::emit_save() {
-  store(at::kScratch, rax);
+  mov(r11, rax);
   take_flags();
-  load(rax, at::kScratch);
+  mov(rax, r11);
   flags_ = Flags::kSaved;
 }
 
-/// The guest's flags become the host's. Touches no other register.
-void Emitter::need_flags(std::size_t index) {
+/// The guest's flags become the host's. Touches no other register, but R11 if that is free.
+void Emitter::need_flags(std::size_t index, bool r11_free) {
   if (step(index).flags_used == 0) return;
   if (flags_ == Flags::kRecipe) emit_recipe(producer_);
-  if (flags_ == Flags::kSaved) emit_restore();
+  if (flags_ == Flags::kSaved) emit_restore(r11_free);
   flags_ = Flags::kHost;
 }
 
@@ -121,10 +122,16 @@ void Emitter::emit_recipe(std::size_t producer) {
   }
 }
 
-void Emitter::emit_restore() {
-  store(at::kScratch, rax);
+void Emitter::emit_restore(bool r11_free) {
+  if (r11_free)
+    mov(r11, rax);
+  else
+    store(at::kScratch, rax);
   bring_flags();
-  load(rax, at::kScratch);
+  if (r11_free)
+    mov(rax, r11);
+  else
+    load(rax, at::kScratch);
 }
 
 }  // namespace vireo::engine::translator

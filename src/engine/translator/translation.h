@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/address.h"
@@ -70,11 +71,13 @@ struct Translation {
   const std::uint8_t* entry = nullptr;          ///< from within the page, forward
   const std::uint8_t* entry_polling = nullptr;  ///< backward: looks for events
   const std::uint8_t* entry_indirect = nullptr;  ///< R10: the target, R11: its branch entry
-  std::size_t code_bytes = 0;
+  std::size_t code_bytes = 0;                    ///< from entry_indirect on
+  std::span<const std::uint8_t> seldom;          ///< more code, elsewhere
   std::vector<std::uint32_t> exits;
   std::vector<std::uint32_t> incoming;  ///< exits that are linked to it
   std::vector<std::uint32_t> branches;  ///< branch entries that were made for it
-  Translation* next = nullptr;          ///< in the same list of the page
+  std::span<const std::uint8_t> often() const { return {entry_indirect, code_bytes}; }
+  Translation* next = nullptr;  ///< in the same list of the page
 };
 
 }  // namespace vireo::engine::translator

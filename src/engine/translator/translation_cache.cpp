@@ -55,7 +55,7 @@ Translation* TranslationCache::find(const Page& page, PhysAddr start, Mode mode,
 }
 
 Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_t rip) {
-  if (code_.room() < kReserve) return nullptr;
+  if (room() < kReserve) return nullptr;
   const auto began = std::chrono::steady_clock::now();
   blocks_.watch(start);
   std::array<std::uint8_t, kPageSize> bytes;
@@ -75,7 +75,8 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
   if (listener_ != nullptr)
-    listener_->code_made({translation.entry_indirect, translation.code_bytes}, rip);
+    for (const auto& code : {translation.often(), translation.seldom})
+      listener_->code_made(code, rip);
 
   Translation*& first = home.first[slot(start, mode)];
   translation.next = std::exchange(first, &translation);
@@ -154,7 +155,7 @@ void TranslationCache::flush() {
 
 bool TranslationCache::nearly_full() const {
   constexpr std::size_t kMaxSites = 1u << 20;
-  return code_.room() < 2 * kReserve || tables_.sites.size() > kMaxSites;
+  return room() < 2 * kReserve || tables_.sites.size() > kMaxSites;
 }
 
 void TranslationCache::enter_branch(std::uint64_t rip, Translation& to, bool global) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -78,6 +79,9 @@ class TranslationCache final : public DerivedCode {
   static std::size_t slot(PhysAddr start, Mode mode) {
     return (value(start) ^ value(start) >> 6 ^ mode.key() << 3) %
            std::tuple_size_v<decltype(Page::first)>;
+  }
+  std::size_t room() const {
+    return std::min(code_.room(CodeMemory::Part::kOften), code_.room(CodeMemory::Part::kSeldom));
   }
   void forget_branch(std::uint32_t index);
   void unlink(std::uint32_t exit);

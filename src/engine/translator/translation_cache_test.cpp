@@ -222,10 +222,13 @@ TEST(TranslationCache, ThePageIsWatchedWhileItIsUsed) {
 
 TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
   struct Listener final : CodeListener {
-    std::span<const std::uint8_t> code;
+    std::span<const std::uint8_t> code, seldom;
     std::uint64_t rip = 0;
     void code_made(std::span<const std::uint8_t> made, std::uint64_t at) override {
-      code = made;
+      if (code.empty())
+        code = made;
+      else
+        seldom = made;
       rip = at;
     }
   };
@@ -238,6 +241,7 @@ TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
   EXPECT_EQ(listener->rip, kUpper + kPage);
   EXPECT_EQ(listener->code.data(), translation->entry_indirect);
   EXPECT_EQ(listener->code.size(), translation->code_bytes);
+  EXPECT_EQ(listener->seldom.data(), translation->seldom.data());
 }
 
 TEST(TranslationCache, ItSaysWhenItIsNearlyFull) {
