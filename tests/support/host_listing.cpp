@@ -183,22 +183,30 @@ std::string name_of_field(std::int64_t offset) {
   constexpr std::size_t kTable = 2 * TranslatorCpu::kBranchEntries * 8;
   if (within(place, at::kBranchCode, kTable))
     return name_of_branch("branch_code", place - at::kBranchCode);
+  if (within(place, at::kBranchCodeSaved, kTable))
+    return name_of_branch("branch_code_saved", place - at::kBranchCodeSaved);
   if (within(place, at::kBranchBase, kTable))
     return name_of_branch("branch_base", place - at::kBranchBase);
   return fmt::format("cpu+{:#x}", offset);
 }
 
 std::vector<HostPlace> places_of(const engine::translator::Glue& glue) {
-  return {{glue.miss, "glue.miss"},         {glue.miss_saved, "glue.miss_saved"},
-          {glue.call, "glue.call"},         {glue.call_saved, "glue.call_saved"},
-          {glue.window, "glue.window"},     {glue.exit, "glue.exit"},
-          {glue.indirect, "glue.indirect"}, {glue.load_vectors, "glue.load_vectors"}};
+  return {{glue.miss, "glue.miss"},
+          {glue.miss_saved, "glue.miss_saved"},
+          {glue.call, "glue.call"},
+          {glue.call_saved, "glue.call_saved"},
+          {glue.window, "glue.window"},
+          {glue.exit, "glue.exit"},
+          {glue.indirect, "glue.indirect"},
+          {glue.indirect_saved, "glue.indirect_saved"},
+          {glue.load_vectors, "glue.load_vectors"}};
 }
 
 std::vector<HostPlace> places_of(const Translation& translation) {
   return {{translation.entry, "entry"},
           {translation.entry_polling, "entry_polling"},
-          {translation.entry_indirect, "entry_indirect"}};
+          {translation.entry_indirect, "entry_indirect"},
+          {translation.entry_indirect_saved, "entry_indirect_saved"}};
 }
 
 std::vector<std::string> list_host_code(const std::vector<std::span<const std::uint8_t>>& parts,

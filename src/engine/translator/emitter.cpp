@@ -78,64 +78,80 @@ void Emitter::emit_poll(bool flags_live, Xbyak::Label& leave) {
     return;
   }
   Xbyak::Label& none = new_label();
-  store(at::kScratch, rcx);
+  mov(r11, rcx);
   putSeg(gs);
   mov(ecx, dword_at(at::kEvents));
   jrcxz(none);
-  load(rcx, at::kScratch);
+  mov(rcx, r11);
   jmp(leave, T_NEAR);
   L(none);
-  load(rcx, at::kScratch);
+  mov(rcx, r11);
+}
+
+/// R11: the base of code at the target of an indirect branch, which is noted.
+void Emitter::take_code_base() {
+  putSeg(gs);
+  mov(r11, ptr[r11 * 8 + (at::kBranchBase + at::branch_half(translation_->mode.user))]);
+  store(at::kCodeBase, r11);
 }
 
 /// Whether R10 is this translation's address, without touching the flags. Spoils R11.
 void Emitter::compare_keeping_flags(Xbyak::Label& other) {
   Xbyak::Label& same = new_label();
-  store(at::kScratch, rcx);
+  const auto tag = static_cast<std::int64_t>(translation_->tag);
   if (translation_->relative) {
-    load(rcx, at::kCodeBase);
-    lea(rcx, ptr[rcx + translation_->tag]);
+    not_(r11);  // -base - 1
+    lea(r11, ptr[r11 + r10 + disp(1 - tag)]);
+    xchg(rcx, r11);
   } else {
-    mov(rcx, translation_->tag);
+    mov(r11, rcx);
+    lea(rcx, ptr[r10 + disp(-tag)]);
   }
-  not_(rcx);
-  lea(rcx, ptr[rcx + r10 + 1]);
   jrcxz(same);
-  load(rcx, at::kScratch);
+  mov(rcx, r11);
   jmp(other, T_NEAR);
   L(same);
-  load(rcx, at::kScratch);
+  mov(rcx, r11);
+}
+
+/// Where indirect branches come in; each leads to the polling entry.
+void Emitter::emit_indirect_heads(bool flags_live) {
+  Xbyak::Label &other = new_label(), &other_saved = new_label(), &polling = new_label();
+  const std::uint64_t tag = translation_->tag;
+  translation_->entry_indirect_saved = here();
+  if (translation_->relative) {
+    take_code_base();
+    lea(r11, ptr[r11 + tag]);
+    cmp(r10, r11);
+  } else {
+    cmp(r10, static_cast<std::uint32_t>(tag));
+  }
+  jne(other_saved, T_NEAR);
+  if (flags_live) emit_restore(true);
+  jmp(polling, T_SHORT);
+  translation_->entry_indirect = here();
+  if (translation_->relative) take_code_base();
+  compare_keeping_flags(other);
+  L(polling);
+  cold_.push_back([this, &other, &other_saved] {
+    L(other);
+    jump_to(glue_.indirect);
+    L(other_saved);
+    jump_to(glue_.indirect_saved);
+  });
 }
 
 void Emitter::emit_heads(const Superblock& block) {
-  Xbyak::Label& other = new_label();
   Xbyak::Label& leave = new_label();
   const bool live = block.flags_live_at_entry || exact_flags_;
-  const std::uint64_t tag = translation_->tag;
-  translation_->entry_indirect = here();
-  if (translation_->relative) {
-    putSeg(gs);
-    mov(r11, ptr[r11 * 8 + (at::kBranchBase + at::branch_half(translation_->mode.user))]);
-    store(at::kCodeBase, r11);
-  }
-  if (live) {
-    compare_keeping_flags(other);
-  } else if (translation_->relative) {
-    lea(r11, ptr[r11 + tag]);
-    cmp(r10, r11);
-    jne(other, T_NEAR);
-  } else {
-    cmp(r10, static_cast<std::uint32_t>(tag));
-    jne(other, T_NEAR);
-  }
+  translation_->begin = here();
+  emit_indirect_heads(live);
   translation_->entry_polling = here();
   emit_poll(live, leave);
   align(32);
   translation_->entry = here();
   const std::uint32_t self = add_exit(translation_->tag);
-  cold_.push_back([this, &other, &leave, self] {
-    L(other);
-    jump_to(glue_.indirect);
+  cold_.push_back([this, &leave, self] {
     L(leave);
     mov(r11d, self);
     jump_to(glue_.exit);

@@ -53,6 +53,8 @@ class Emitter : Assembler {
   void emit_step(std::size_t index);
   void emit_poll(bool flags_live, Xbyak::Label& leave);
   void emit_stack_check();
+  void take_code_base();
+  void emit_indirect_heads(bool flags_live);
   void compare_keeping_flags(Xbyak::Label& other);
   void copy(std::size_t index);
   void adjust_stack(std::size_t index);
@@ -85,6 +87,7 @@ class Emitter : Assembler {
   // emitter_flags.cpp
   void spoil_flags(std::size_t index);
   void need_flags(std::size_t index, bool r11_free = false);
+  bool hand_over_flags(std::size_t index);
   void after_step(std::size_t index);
   bool sets_flags(const Step& done) const;
   bool recipe_lasts(std::size_t producer, std::size_t index) const;
@@ -102,9 +105,10 @@ class Emitter : Assembler {
   void branch(std::size_t index);
   void return_near(std::size_t index);
   void go_to(std::int64_t page_offset, std::uint16_t from);
-  void go_to_other_page(std::int64_t page_offset);
+  void go_to_other_page(std::int64_t page_offset, bool flags_saved);
   void fall_through();
-  void jump_indirect();
+  void jump_by_table(bool flags_saved);
+  void jump_indirect(bool flags_saved);
   void branch_indirect(std::size_t index);
   void link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8_t* patch,
                  Xbyak::Label& stub);

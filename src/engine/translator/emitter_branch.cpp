@@ -100,20 +100,27 @@ void Emitter::push_return_address(std::size_t index) {
   lea(rsp, ptr[rsp - 8]);
 }
 
+/// Where the entry in the branch table leads; R11 is its number.
+void Emitter::jump_by_table(bool flags_saved) {
+  const std::size_t table = flags_saved ? at::kBranchCodeSaved : at::kBranchCode;
+  putSeg(gs);
+  jmp(ptr[r11 * 8 + (table + at::branch_half(translation_->mode.user))]);
+}
+
 /// R10 is the target. Keeps the flags.
-void Emitter::jump_indirect() {
+void Emitter::jump_indirect(bool flags_saved) {
   mov(r11d, 0);
   crc32(r11, r10);
   movzx(r11d, r11w);
-  putSeg(gs);
-  jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
+  jump_by_table(flags_saved);
 }
 
 /// The same for an instruction that may be to blame for its target.
 void Emitter::branch_indirect(std::size_t index) {
+  const bool saved = hand_over_flags(index);
   putSeg(gs);
   mov(dword_at(at::kBranchSite), add_site(step(index)));
-  jump_indirect();
+  jump_indirect(saved);
 }
 
 void Emitter::call_or_jump(std::size_t index) {
@@ -121,8 +128,12 @@ void Emitter::call_or_jump(std::size_t index) {
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
     if (call) push_return_address(index);
-    need_flags(index, true);
-    go_to(branch_target(now), now.offset);
+    if (in_page(branch_target(now))) {
+      need_flags(index, true);
+      go_to(branch_target(now), now.offset);
+    } else {
+      go_to_other_page(branch_target(now), hand_over_flags(index));
+    }
     return;
   }
   const x86::Operand& operand = now.insn.operands[0];
@@ -136,7 +147,6 @@ void Emitter::call_or_jump(std::size_t index) {
     // PUSH may change what RSP or the scratch registers hold, but no operand.
     push_return_address(index);
   }
-  need_flags(index, true);
   if (now.has_memory) {
     if (call) load(r10, at::kTarget);
   } else if (displaced(operand.number)) {
@@ -152,14 +162,12 @@ void Emitter::return_near(std::size_t index) {
   const auto released = static_cast<int>(
       now.insn.operands[0].kind == x86::OperandKind::kImmediate ? now.insn.immediate : 0);
   if (now.on_stack) {
-    need_flags(index, true);
     Xbyak::CodeGenerator::pop(r10);
     if (released != 0) lea(rsp, ptr[rsp + disp(released)]);
   } else {
     stack_slot(index, 0, false);
     mov(r10, ptr[r10]);
     lea(rsp, ptr[rsp + disp(8 + released)]);
-    need_flags(index, true);
   }
   branch_indirect(index);
 }
@@ -191,17 +199,16 @@ void Emitter::link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8
 }
 
 /// To code of another page: where that is must be looked up, for the mapping may change.
-void Emitter::go_to_other_page(std::int64_t page_offset) {
+void Emitter::go_to_other_page(std::int64_t page_offset, bool flags_saved) {
   const std::uint64_t tag = tag_at(page_offset);
   rip_to(r10, tag);
-  if (translation_->relative) return jump_indirect();
+  if (translation_->relative) return jump_indirect(flags_saved);
   mov(r11d, static_cast<std::uint32_t>(TranslatorCpu::branch_hash(tag)));
-  putSeg(gs);
-  jmp(ptr[r11 * 8 + (at::kBranchCode + at::branch_half(translation_->mode.user))]);
+  jump_by_table(flags_saved);
 }
 
+/// The flags are the host's.
 void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
-  if (!in_page(page_offset)) return go_to_other_page(page_offset);
   Xbyak::Label& stub = new_label();
   jmp(stub, T_NEAR);
   link_exit(page_offset, from, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
@@ -209,6 +216,9 @@ void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
 
 void Emitter::fall_through() {
   const std::size_t last = block_->steps.size() - 1;
+  if (!in_page(block_->next)) {
+    return go_to_other_page(block_->next, hand_over_flags(last + 1));
+  }
   if (flags_ == Flags::kRecipe) emit_recipe(producer_);
   if (flags_ == Flags::kSaved) emit_restore(true);
   go_to(block_->next, step(last).offset);
@@ -239,7 +249,7 @@ void Emitter::branch(std::size_t index) {
   }
   cold_.push_back([this, &stub, target] {
     L(stub);
-    go_to_other_page(target);
+    go_to_other_page(target, false);
   });
 }
 

@@ -86,6 +86,14 @@ void Emitter::need_flags(std::size_t index, bool r11_free) {
   flags_ = Flags::kHost;
 }
 
+/// To code that nothing is known of. Whether they are in Cpu::flags; otherwise they are the host's.
+bool Emitter::hand_over_flags(std::size_t index) {
+  const bool again =
+      flags_ == Flags::kRecipe || (flags_ == Flags::kDead && recipe_intact(producer_, index));
+  if (again) emit_recipe(producer_);
+  return !again && flags_ != Flags::kHost;
+}
+
 /// Whether the code written for the step leaves its flags behind.
 bool Emitter::sets_flags(const Step& done) const {
   return done.kind != Kind::kAdjustStack || done.flags_live != 0;

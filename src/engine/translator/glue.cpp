@@ -28,11 +28,13 @@ class Writer : Assembler {
     leave();
 
     glue.exit = here();
-    exit(r11);
-    glue.indirect = here();
-    store(at::kTarget, r10);
-    mov(r11, TranslatorCpu::kIndirect);
-    exit(r11);
+    exit(r11, true);
+    for (const bool saved : {false, true}) {
+      (saved ? glue.indirect_saved : glue.indirect) = here();
+      store(at::kTarget, r10);
+      mov(r11, TranslatorCpu::kIndirect);
+      exit(r11, !saved);
+    }
 
     glue.miss = here();
     call_out_quickly(callbacks.quick_miss, callbacks.miss, true);
@@ -190,8 +192,8 @@ class Writer : Assembler {
     ret();
   }
 
-  void exit(const Xbyak::Reg64& why) {
-    save_state(true);
+  void exit(const Xbyak::Reg64& why, bool with_flags) {
+    save_state(with_flags);
     store(at::kExit, why);
     save_vectors_if_loaded();
     jmp(leave_, T_NEAR);

@@ -37,7 +37,8 @@ struct Glue {
   const std::uint8_t* call_saved = nullptr;
 
   const std::uint8_t* exit = nullptr;      ///< leave; R11D: why, for TranslatorCpu::exit
-  const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch cache
+  const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch table
+  const std::uint8_t* indirect_saved = nullptr;
   const std::uint8_t* load_vectors = nullptr;  ///< and go on at TranslatorCpu::resume
 
   static Glue write(CodeMemory& memory, const SiteCallbacks& callbacks);

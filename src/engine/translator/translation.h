@@ -70,13 +70,15 @@ struct Translation {
   std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page
   const std::uint8_t* entry = nullptr;          ///< from within the page, forward
   const std::uint8_t* entry_polling = nullptr;  ///< backward: looks for events
-  const std::uint8_t* entry_indirect = nullptr;  ///< R10: the target, R11: its branch entry
-  std::size_t code_bytes = 0;                    ///< from entry_indirect on
-  std::span<const std::uint8_t> seldom;          ///< more code, elsewhere
+  const std::uint8_t* entry_indirect = nullptr;        ///< R10: the target, R11: its branch entry
+  const std::uint8_t* entry_indirect_saved = nullptr;  ///< the same with flags in Cpu::flags
+  const std::uint8_t* begin = nullptr;                 ///< of its code
+  std::size_t code_bytes = 0;
+  std::span<const std::uint8_t> seldom;  ///< more code, elsewhere
   std::vector<std::uint32_t> exits;
   std::vector<std::uint32_t> incoming;  ///< exits that are linked to it
   std::vector<std::uint32_t> branches;  ///< branch entries that were made for it
-  std::span<const std::uint8_t> often() const { return {entry_indirect, code_bytes}; }
+  std::span<const std::uint8_t> often() const { return {begin, code_bytes}; }
   Translation* next = nullptr;  ///< in the same list of the page
 };
 

@@ -30,6 +30,7 @@ TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
       glue_(Glue::write(code_, callbacks)) {
   code_.keep();
   cpu_.branch_code.fill(glue_.indirect);
+  cpu_.branch_code_saved.fill(glue_.indirect_saved);
   blocks_.set_derived(this);
 }
 
@@ -162,6 +163,7 @@ void TranslationCache::enter_branch(std::uint64_t rip, Translation& to, bool glo
   const std::size_t half = to.mode.user ? TranslatorCpu::kBranchEntries : 0;
   const auto index = static_cast<std::uint32_t>(half + TranslatorCpu::branch_hash(rip));
   cpu_.branch_code[index] = to.entry_indirect;
+  cpu_.branch_code_saved[index] = to.entry_indirect_saved;
   cpu_.branch_base[index] = rip - to.tag;
   cpu_.branch_to[index] = &to;
   branches_.push_back({index, global});
@@ -178,6 +180,7 @@ Translation* TranslationCache::known_branch(std::uint64_t rip, Mode mode) const 
 
 void TranslationCache::forget_branch(std::uint32_t index) {
   cpu_.branch_code[index] = glue_.indirect;
+  cpu_.branch_code_saved[index] = glue_.indirect_saved;
   cpu_.branch_to[index] = nullptr;
 }
 

@@ -239,7 +239,7 @@ TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
   w.write(kPage, code);
   const Translation* translation = w.translate(kPage, kUpper + kPage);
   EXPECT_EQ(listener->rip, kUpper + kPage);
-  EXPECT_EQ(listener->code.data(), translation->entry_indirect);
+  EXPECT_EQ(listener->code.data(), translation->begin);
   EXPECT_EQ(listener->code.size(), translation->code_bytes);
   EXPECT_EQ(listener->seldom.data(), translation->seldom.data());
 }

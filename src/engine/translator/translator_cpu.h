@@ -39,8 +39,9 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   bool vectors_loaded = false;  ///< the guest's vector registers are in the host's
   bool vectors_wanted = false;  ///< they are to be when translated code goes on
   std::array<const void*, 2 * kBranchEntries> branch_code{};
-  std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};  ///< code_base of the target
-  std::array<Translation*, 2 * kBranchEntries> branch_to{};     ///< null: none
+  std::array<const void*, 2 * kBranchEntries> branch_code_saved{};  ///< with flags in `flags`
+  std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};      ///< code_base of the target
+  std::array<Translation*, 2 * kBranchEntries> branch_to{};         ///< null: none
   bool warm = false;  ///< the block at RIP has run often enough to be translated
   TranslatorVcpu* translator = nullptr;
   alignas(kPageSize) std::array<std::byte, kPageSize> nobodys_page{};
@@ -80,6 +81,7 @@ inline constexpr std::size_t kSelf = VIREO_CPU_OFFSET(self);
 inline constexpr std::size_t kVectorsLoaded = VIREO_CPU_OFFSET(vectors_loaded);
 inline constexpr std::size_t kVectorsWanted = VIREO_CPU_OFFSET(vectors_wanted);
 inline constexpr std::size_t kBranchCode = VIREO_CPU_OFFSET(branch_code);
+inline constexpr std::size_t kBranchCodeSaved = VIREO_CPU_OFFSET(branch_code_saved);
 inline constexpr std::size_t kBranchBase = VIREO_CPU_OFFSET(branch_base);
 inline constexpr std::size_t kTranslator = VIREO_CPU_OFFSET(translator);
 

@@ -110,6 +110,26 @@ forward:
     jmp rbx
     mov eax, 1
 
+; case: flags survive jumps between places that a table may take for each other
+; in: [CODE+0x2000]=bytes("31 c0 41 ff e4"), [CODE+0x16f]=bytes("0f 92 c0 41 ff e4"), rcx=200, rdx=0
+; expect: rdx=200, rcx=0
+    ; The first sets the flags (xor eax, eax; jmp r12), the second reads them (setb al; jmp r12). The
+    ; CRC-32C of both addresses has the same low 16 bits.
+again:
+    lea r12, [rel second]
+    mov ebx, CODE+0x2000
+    jmp rbx
+second:
+    lea r12, [rel done]
+    mov ebx, CODE+0x16f
+    stc
+    jmp rbx
+done:
+    movzx eax, al
+    add edx, eax
+    dec ecx
+    jnz again
+
 ; case: jmp through RIP-relative memory
 ; expect: rax=0x1111111111111111
     jmp [rel target]
