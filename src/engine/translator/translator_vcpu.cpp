@@ -105,6 +105,14 @@ Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
   return TranslationCache::find(*page->code, page->physical + (rip & kPageMask), mode, rip);
 }
 
+/// The same, by the table that indirect branches use: it may be that nothing need be looked up.
+Translation* TranslatorVcpu::find_entry(std::uint64_t rip, Mode mode) {
+  if (Translation* known = cache_.known_branch(rip, mode)) return known;
+  Translation* found = find(rip, mode);
+  if (found != nullptr) cache_.enter_branch(rip, *found, code_page(rip)->global);
+  return found;
+}
+
 void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
   const bool all = kind == x86::TlbFlush::kAll;
   for (CodePage& page : code_pages_)
@@ -114,7 +122,13 @@ void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
 }
 
 void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
+  if (window_filter_.may_hold(linear)) {
+    translated_.close_window();
+    translated_.leave_block = true;
+    window_filter_.clear();
+  }
   if (!code_filter_.may_hold(linear)) return;
+  translated_.leave_block = true;
   for (CodePage& page : code_pages_) page.linear = ~0ull;
   cache_.forget_branches(true);
   code_filter_.clear();
@@ -154,9 +168,7 @@ void TranslatorVcpu::execute() {
   const auto now = interpret_next_ ? std::nullopt : mode();
   if (now) {
     keep_branches_of(*now);
-    Translation* found = cache_.known_branch(translated_.state.rip, *now);
-    if (found == nullptr) found = find(translated_.state.rip, *now);
-    if (found != nullptr) return run_translated(found);
+    if (Translation* found = find_entry(translated_.state.rip, *now)) return run_translated(found);
   }
   interpret();
   if (!std::exchange(translated_.warm, false)) return;
@@ -200,9 +212,7 @@ Translation* TranslatorVcpu::after_exit() {
     cpu.state.rip = cpu.target;
     if (!x86::canonical(cpu.state, cpu.target)) refuse_target();
     if (cpu.events.any() || cpu.fault_pending) return nullptr;
-    Translation* to = find(cpu.state.rip, *now);
-    if (to != nullptr) cache_.enter_branch(cpu.state.rip, *to, code_page(cpu.state.rip)->global);
-    return to;
+    return find_entry(cpu.state.rip, *now);
   }
   const auto number = static_cast<std::uint32_t>(cpu.exit);
   const Exit& exit = cache_.tables().exits[number];
@@ -319,12 +329,8 @@ const void* TranslatorVcpu::go_on(std::uint64_t rip) {
   const auto now = mode();
   if (!now) return leave();
   keep_branches_of(*now);
-  Translation* to = cache_.known_branch(rip, *now);
-  if (to == nullptr) {
-    to = find(rip, *now);
-    if (to == nullptr) return leave();
-    cache_.enter_branch(rip, *to, code_page(rip)->global);
-  }
+  Translation* to = find_entry(rip, *now);
+  if (to == nullptr) return leave();
   cpu.code_base = rip - to->tag;
   choose_window(now->user);
   cpu.negative_delta = 0 - cpu.stack_delta;
