@@ -299,16 +299,20 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
     return leave();
   }
   std::uint64_t known = 0;
+  const std::uint8_t shadow = state.sti_shadow;
   if (!interrupt_may_wait()) {
     // It does not matter that interrupts are enabled, nor that they wait for the next instruction
     // if nobody looks for any before it is done.
     known = x86::rflags::kIf;
-    if (site.more_follows) state.sti_shadow = 0;
+    if (site.more_follows && site.from->valid) state.sti_shadow = 0;
   }
   // RF is there for the next instruction's breakpoints, and for one that is repeated.
   // SDM vol. 3B, 17.3.1.1.
   if ((state.dr7 & 0xff) == 0 && state.rip != rip) state.rflags &= ~x86::rflags::kRf;
-  if (needs_attention(cpu, flags_before | known)) return leave();
+  if (needs_attention(cpu, flags_before | known)) {
+    state.sti_shadow = shadow;
+    return leave();
+  }
   auto now = mode();
   if (!now) return leave();
   if (state.rip != next || !site.from->valid) return go_on(state.rip);
