@@ -23,10 +23,15 @@ quietly() {
   return "$status"
 }
 
-# Configures and builds targets of a preset: build PRESET TARGET...
+# Configures and builds targets of a preset: build PRESET TARGET... On a terminal one line shows how
+# far it is.
 build() {
   local preset=$1
   shift
   if [ ! -f "build/$preset/build.ninja" ]; then quietly cmake --preset "$preset" || return; fi
-  quietly cmake --build "build/$preset" --target "$@" -- --quiet
+  if [ -t 2 ]; then
+    cmake --build "build/$preset" --target "$@" >&2 </dev/null
+  else
+    quietly cmake --build "build/$preset" --target "$@" -- --quiet
+  fi
 }

@@ -2,15 +2,16 @@
 """Puts a benchmark report into the documents: all of it into one, the group means into another.
 
 usage: update_benchmarks.py REPORT DETAILS README
+       update_benchmarks.py --section NAME REPORT DETAILS
 
-The tables stand between the marks <!-- benchmarks --> and <!-- /benchmarks -->.
+The tables stand between the marks <!-- benchmarks --> and <!-- /benchmarks -->, those of a section of
+its own between <!-- benchmarks NAME --> and <!-- /benchmarks NAME -->.
 """
+import argparse
 import pathlib
 import platform
 import re
 import sys
-
-MARK = re.compile(r"<!-- benchmarks -->.*<!-- /benchmarks -->", re.S)
 
 
 def processor():
@@ -20,28 +21,40 @@ def processor():
     return platform.machine()
 
 
-def put(path, text):
+def put(path, text, name="benchmarks"):
+    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
     document = path.read_text()
-    if not MARK.search(document):
-        sys.exit(f"{path}: no place for the table: the marks <!-- benchmarks --> are missing")
-    path.write_text(MARK.sub(lambda _: f"<!-- benchmarks -->\n{text}\n<!-- /benchmarks -->", document))
+    mark = re.compile(f"{first}.*{last}", re.S)
+    if not mark.search(document):
+        sys.exit(f"{path}: no place for the table: the marks {first} are missing")
+    path.write_text(mark.sub(lambda _: f"{first}\n{text}\n{last}", document))
 
 
 def main():
-    if len(sys.argv) != 4:
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--section")
+    parser.add_argument("files", nargs="+", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if len(arguments.files) != (2 if arguments.section else 3):
         sys.exit(__doc__)
-    report, details, readme = (pathlib.Path(name) for name in sys.argv[1:])
+    report, details, *readme = arguments.files
     lines = report.read_text().splitlines()
-    heads = [line for line in lines[:1]]
-    groups = [line.replace(" geometric mean", "").replace("**", "") for line in lines if "geometric mean" in line]
-    environments = heads[0].split("|")[3:-1]
     where = f"Measured on: {processor()}, Linux {platform.release().split('-')[0]}."
-    put(details, where + "\n\n" + "\n".join(lines))
+    name = f"benchmarks {arguments.section}" if arguments.section else "benchmarks"
+    put(details, where + "\n\n" + "\n".join(lines), name)
+    if readme:
+        put(readme[0], where + "\n\n" + summary(lines))
+
+
+def summary(lines):
+    """The means by group alone."""
+    groups = [line.replace(" geometric mean", "").replace("**", "") for line in lines if "geometric mean" in line]
+    environments = lines[0].split("|")[3:-1]
     table = ["| group |" + "|".join(environments) + "|", "|---|" + "---:|" * len(environments)]
     for line in groups:
         cells = line.split("|")
         table.append("|" + cells[1] + "|" + "|".join(cells[3:-1]) + "|")
-    put(readme, where + "\n\n" + "\n".join(table))
+    return "\n".join(table)
 
 
 main()

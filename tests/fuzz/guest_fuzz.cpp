@@ -18,7 +18,7 @@ constexpr std::array kModes{Mode::kReal,     Mode::kRealBig,    Mode::kProtected
                             Mode::kPaged32,  Mode::kPae32,      Mode::kProtected32User,
                             Mode::kV86,      Mode::kCompat,     Mode::kCompatKernel,
                             Mode::kLongUser, Mode::kLongKernel, Mode::kProtected32};
-constexpr std::chrono::milliseconds kLimit{2};
+constexpr std::chrono::milliseconds kLimit{1};
 
 using Guests = std::vector<std::unique_ptr<EngineFixture>>;
 

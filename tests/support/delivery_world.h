@@ -9,6 +9,7 @@
 #include "x86/delivery/descriptor.h"
 #include "x86/delivery/descriptor_query.h"
 #include "x86/delivery/far_transfer.h"
+#include "x86/delivery/interrupt_delivery.h"
 #include "x86/delivery/iret.h"
 #include "x86/delivery/syscall.h"
 #include "x86/delivery/table_registers.h"
@@ -144,6 +145,9 @@ struct DeliveryWorld {
   }
   OrFault<> run(std::initializer_list<std::uint8_t> bytes) {
     return run_instruction(state, port, bytes, find);
+  }
+  OrFault<> interrupt(std::uint8_t vector) {
+    return deliver_event(state, port, Event::external_interrupt(vector));
   }
 
   void push_values(unsigned width, std::initializer_list<std::uint64_t> from_the_top) {

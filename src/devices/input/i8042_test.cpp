@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -246,12 +246,7 @@ TEST_F(I8042Test, SavedStateContinuesWhereItStopped) {
   mouse_says(0xf4);
   controller.key(0x1e, true);
   const I8042State saved = controller.state();
-  state::Writer writer;
-  I8042State::fields(saved, writer);
-  I8042State loaded;
-  state::Reader reader(writer.bytes());
-  I8042State::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const I8042State loaded = vireo::test::saved_and_loaded(saved);
   controller.reset();
   EXPECT_FALSE(irq1.high);
   ASSERT_TRUE(controller.restore(loaded));

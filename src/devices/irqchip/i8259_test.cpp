@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "devices/irqchip/apic_test_rig.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -245,13 +245,8 @@ TEST_F(PicTest, OneByteInitializationNeedsNoThirdAndFourthWord) {
 TEST_F(PicTest, SavedStateContinuesWithoutMakingEdges) {
   raise(4);
   take();
-  state::Writer writer;
   const auto saved = pic.state();
-  PicState::fields(saved, writer);
-  PicState loaded;
-  state::Reader reader(writer.bytes());
-  PicState::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const PicState loaded = vireo::test::saved_and_loaded(saved);
 
   test::FakeLine line;
   Pic other(line);

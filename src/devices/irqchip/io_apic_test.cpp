@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "devices/irqchip/apic_test_rig.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -222,13 +222,8 @@ TEST_F(IoApicTest, SavedStateContinuesWithoutMakingEdges) {
   rig.route(15, 0x83 | kLevel);
   line(true);
   line(true, 15);
-  state::Writer writer;
   const auto saved = rig.io_apic.state();
-  IoApicState::fields(saved, writer);
-  IoApicState loaded;
-  state::Reader reader(writer.bytes());
-  IoApicState::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const IoApicState loaded = vireo::test::saved_and_loaded(saved);
 
   test::ApicRig other;
   ASSERT_TRUE(other.io_apic.restore(loaded));

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "devices/irqchip/apic_test_rig.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -365,13 +365,8 @@ TEST_F(LocalApicTest, SavedStateContinuesWhereItStopped) {
   rig.send_ipi(kSelf | 0x51, 0);
   rig.write(kLvtTimer, 0x20060);
   rig.write(0x380, 50'000'000);
-  state::Writer writer;
   const auto saved = rig.apic().state();
-  LocalApicState::fields(saved, writer);
-  LocalApicState loaded;
-  state::Reader reader(writer.bytes());
-  LocalApicState::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const LocalApicState loaded = vireo::test::saved_and_loaded(saved);
 
   test::ApicRig other;
   const int before = other.cpu().interrupts;

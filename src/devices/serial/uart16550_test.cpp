@@ -13,7 +13,7 @@
 
 #include "backends/character/memory_backend.h"
 #include "bus/access_split.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -340,13 +340,8 @@ TEST_F(Uart16550Test, WideAccessesTouchConsecutiveRegisters) {
 TEST_F(Uart16550Test, SavedStateContinuesWhereItStopped) {
   write(kFcr, 0xc1), write(kIer, 0x01);
   receive("a");
-  state::Writer writer;
   const Uart16550State saved = uart.state();
-  Uart16550State::fields(saved, writer);
-  Uart16550State loaded;
-  state::Reader reader(writer.bytes());
-  Uart16550State::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const Uart16550State loaded = vireo::test::saved_and_loaded(saved);
 
   Line other_irq;
   backends::MemoryBackend other_console;

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "devices/timer/timer_test_rig.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -240,12 +240,7 @@ TEST_F(CmosRtcTest, SavedStateContinuesWhereItStopped) {
   put(0x40, 0x77);
   clock.advance(kSecond);
   const auto saved = rtc().state();
-  state::Writer writer;
-  CmosRtcState::fields(saved, writer);
-  CmosRtcState loaded;
-  state::Reader reader(writer.bytes());
-  CmosRtcState::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const CmosRtcState loaded = vireo::test::saved_and_loaded(saved);
   test::EdgeCounter line;
   CmosRtc other(clock, clock, line);
   ASSERT_TRUE(other.restore(loaded));

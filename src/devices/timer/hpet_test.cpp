@@ -6,7 +6,7 @@
 
 #include "devices/timer/pm_timer.h"
 #include "devices/timer/timer_test_rig.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -248,12 +248,7 @@ TEST_F(HpetTest, SavedStateContinuesWhereItStopped) {
   put(kConfig, 1);
   ticks(150);
   const auto saved = hpet.state();
-  state::Writer writer;
-  HpetState::fields(saved, writer);
-  HpetState loaded;
-  state::Reader reader(writer.bytes());
-  HpetState::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const HpetState loaded = vireo::test::saved_and_loaded(saved);
   hpet.reset();
   ASSERT_FALSE(inputs[20].level);
   ASSERT_TRUE(hpet.restore(loaded));

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "devices/timer/timer_test_rig.h"
-#include "state/archive.h"
+#include "support/saved_state.h"
 
 namespace vireo::devices {
 namespace {
@@ -329,12 +329,7 @@ TEST_F(PitTest, SavedStateContinuesWhereItStopped) {
   count(0, 1000);
   to_tick(500);
   const auto saved = pit.state();
-  state::Writer writer;
-  PitState::fields(saved, writer);
-  PitState loaded;
-  state::Reader reader(writer.bytes());
-  PitState::fields(loaded, reader);
-  ASSERT_TRUE(reader.ok());
+  const PitState loaded = vireo::test::saved_and_loaded(saved);
   test::EdgeCounter line;
   Pit other(clock, clock, line);
   ASSERT_TRUE(other.restore(loaded));

@@ -5,74 +5,15 @@
 #include <algorithm>
 #include <thread>
 
-#include "engine/software/soft_world.h"
+#include "engine/software/vcpu_world.h"
 
 namespace vireo::engine {
 namespace {
 
-using Tables = test::PageTables;
-
-constexpr std::uint64_t kCode = 0x10000, kStack = 0x20000, kIdt = 0x30000, kGdt = 0x31000,
-                        kHandlers = 0x32000, kData = 0x40000;
-
-/// One vCPU in 64-bit mode, its first 2 MiB mapped one to one. Every vector's handler is a HLT.
-struct World {
-  std::unique_ptr<memory::GuestMemory> memory = test::make_memory();
-  test::LoggingMachine machine;
-  test::StepClock clock;
-  x86::CpuidModel model = x86::CpuidModel::parse("baseline", {.cpus = 1, .tsc_hz = 1}).value();
-  Tables tables{*memory};
-  std::unique_ptr<Engine> engine = make_interpreter(*memory);
-  std::unique_ptr<EngineVcpu> vcpu = engine->create_vcpu({0, machine, model, clock}).value();
-  x86::CpuState state = test::long_mode(tables.root());
-
-  World() {
-    for (std::uint64_t page = 0; page < 0x200000; page += kPageSize) tables.map(page, page);
-    for (std::uint64_t vector = 0; vector < 256; ++vector) {
-      const std::uint64_t handler = kHandlers + vector * 16;
-      put<std::uint64_t>(kIdt + vector * 16,
-                         (handler & 0xffff) | 8u << 16 | 0x8e00ull << 32 | handler >> 16 << 48);
-      put<std::uint8_t>(handler, 0xf4);
-    }
-    put<std::uint64_t>(kGdt + 8, 0x00af9b000000ffff);
-    put<std::uint64_t>(kGdt + 16, 0x00cf93000000ffff);
-    state.idtr = {0xfff, kIdt};
-    state.gdtr = {0xff, kGdt};
-    state.rip = kCode;
-    state.gpr[x86::kRsp] = kStack;
-    machine.on_out = [this](std::uint16_t) { vcpu->kick(); };
-  }
-  template <class T>
-  void put(std::uint64_t address, T data) {
-    memory->write_value(PhysAddr{address}, data);
-  }
-  template <class T>
-  T get(std::uint64_t address) {
-    T data{};
-    memory->read_value(PhysAddr{address}, data);
-    return data;
-  }
-  void code(std::uint64_t address, std::vector<std::uint8_t> bytes) {
-    memory->write(PhysAddr{address}, std::as_bytes(std::span(bytes)));
-  }
-  /// Loads `state`, runs once and stores back.
-  ExitReason run() {
-    vcpu->load(state);
-    const auto exit = vcpu->run();
-    vcpu->store(state);
-    return exit.value();
-  }
-  std::uint64_t counter(std::string_view name) {
-    for (const Counter& c : vcpu->counters())
-      if (c.name == name) return c.value;
-    return 0;
-  }
-  /// The vector whose handler halted the CPU.
-  std::uint64_t vector() const { return (state.rip - 1 - kHandlers) / 16; }
-  std::uint64_t pushed_rip(bool error_code = false) {
-    return get<std::uint64_t>(state.gpr[x86::kRsp] + (error_code ? 8 : 0));
-  }
+struct World : test::VcpuWorld {
+  World() : VcpuWorld(make_interpreter) {}
 };
+constexpr std::uint64_t kCode = World::kCode, kStack = World::kStack, kData = World::kData;
 
 TEST(Interpreter, AKickBeforeRunEndsItBeforeTheFirstInstruction) {
   World w;

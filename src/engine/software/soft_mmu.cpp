@@ -115,9 +115,7 @@ void SoftMmu::invalidate_page(LinearAddr address) {
   for (Tlb& tlb : cpu_.tlbs) tlb.invalidate_page(value(address));
   jump_tags_.invalidate_page(value(address));
   renew_jump_tag();
-  cpu_.close_window();
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_invalidated(value(address));
-  cpu_.leave_block = true;
 }
 
 /// What the cache knows of a page whose access had to take the slow path for another reason.
@@ -278,18 +276,15 @@ OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
   const bool user = cpu_.state.cpl() == 3;
   const std::uint64_t linear = value(address), page = linear & ~kPageMask;
   Tlb& tlb = table(user ? TlbIndex::kUserCode : TlbIndex::kSupervisorCode);
-  std::uint64_t physical = tlb.entry(page).physical;
-  if (tlb.entry(page).read_tag != page) {
+  const TlbEntry& entry = tlb.entry(page);
+  if (entry.read_tag != page) {
     const auto translation = TRY(walk_code(address));
-    physical = value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
-               size_bits(translation);
-    tlb.fill(page, {page, Tlb::no_tag(page), 0, physical});
+    tlb.fill(page, {page, Tlb::no_tag(page), 0,
+                    value(translation.page) | (translation.global ? TlbEntry::kGlobal : 0) |
+                        size_bits(translation)});
   }
-  const unsigned shift = (physical & TlbEntry::kHuge)    ? PageFilter::kHuge
-                         : (physical & TlbEntry::kLarge) ? PageFilter::kLarge
-                                                         : PageFilter::kSmall;
-  jump_tags_.note(user, linear, shift, (physical & TlbEntry::kGlobal) != 0);
-  return PhysAddr{(physical & ~kPageMask) + (linear & kPageMask)};
+  jump_tags_.note(user, linear, entry.shift(), (entry.physical & TlbEntry::kGlobal) != 0);
+  return PhysAddr{(entry.physical & ~kPageMask) + (linear & kPageMask)};
 }
 
 x86::OrFault<x86::Translation> SoftMmu::walk_code(LinearAddr address) {

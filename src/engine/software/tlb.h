@@ -24,6 +24,12 @@ struct TlbEntry {
   static constexpr std::uint64_t kWritableSlowly = 2;
   /// Part of a page of up to 4 MiB, or of 1 GiB, all of which becomes stale at once.
   static constexpr std::uint64_t kLarge = 4, kHuge = 8;
+  /// Of the page that it is part of, as a PageFilter tells sizes apart.
+  unsigned shift() const {
+    return (physical & kHuge)    ? PageFilter::kHuge
+           : (physical & kLarge) ? PageFilter::kLarge
+                                 : PageFilter::kSmall;
+  }
 };
 
 /// A direct-mapped translation cache for one kind of access (user, supervisor, ...). It holds only
@@ -69,12 +75,17 @@ class Tlb {
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {
-    for (std::size_t salt = 0; salt < kSalts; ++salt) invalidate(slot(linear) + salt * kSaltStride);
+    if ((global_.words | local_.words) == 0) return;
+    const std::uint64_t page = linear & ~kPageMask;
+    for (std::size_t salt = 0; salt < kSalts; ++salt) {
+      const std::size_t i = slot(linear) + salt * kSaltStride;
+      if (used(i) && (entries_[i].read_tag == page || entries_[i].write_tag == page)) invalidate(i);
+    }
     if (!large_.may_hold(linear)) return;
     for_each_used([&](std::size_t i) {
       const TlbEntry& entry = entries_[i];
       if ((entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge)) == 0) return;
-      if ((linear_of(i) ^ linear) >> shift_of(entry) == 0) invalidate(i);
+      if ((linear_of(i) ^ linear) >> entry.shift() == 0) invalidate(i);
     });
   }
   /// Takes away the permission to write a physical page directly.
@@ -91,9 +102,6 @@ class Tlb {
 
  private:
   static std::size_t slot(std::uint64_t linear) { return (linear >> kPageShift) & (kEntries - 1); }
-  static unsigned shift_of(const TlbEntry& entry) {
-    return (entry.physical & TlbEntry::kHuge) ? PageFilter::kHuge : PageFilter::kLarge;
-  }
   /// Right but for the bits below a large page's, whatever the permissions.
   std::uint64_t linear_of(std::size_t i) const { return entries_[i].read_tag; }
   template <class Action>
@@ -117,6 +125,9 @@ class Tlb {
     for_each(global_, action);
     for_each(local_, action);
   }
+  bool used(std::size_t i) const {
+    return (((global_.bits[i / 64] | local_.bits[i / 64]) >> (i % 64)) & 1) != 0;
+  }
   /// An entry may be noted twice, as what it was and what it is.
   void clear_of(Used& used) {
     const bool local = &used == &local_;
@@ -132,7 +143,7 @@ class Tlb {
     used.bits[i / 64] |= 1ull << (i % 64);
     used.words |= 1ull << (i / 64);
     if (entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge))
-      large_.add(linear_of(i), shift_of(entry));
+      large_.add(linear_of(i), entry.shift());
   }
   void invalidate(std::size_t i) {
     const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);

@@ -117,6 +117,21 @@ TEST(Tlb, ClearingEmptiesEverySlotThatWasFilled) {
   for (std::uint64_t i = 0; i < Tlb::kEntries; i += 7) EXPECT_FALSE(reads(tlb, i << kPageShift));
 }
 
+TEST(Tlb, InvalidatingAPageFindsItUnderEverySaltAndLeavesThePagesBetween) {
+  Tlb tlb;
+  filled(tlb, kLinear, kPhysical);
+  for (std::size_t salt = 0; salt < Tlb::kSalts; ++salt) tlb.copy_to(kLinear, salt);
+  tlb.invalidate_page(kLinear + 5);
+  for (std::size_t salt = 0; salt < Tlb::kSalts; ++salt) {
+    const std::uint64_t place = kLinear + salt * Tlb::kSaltStride * kPageSize;
+    EXPECT_NE(tlb.entry(place).read_tag, kLinear) << salt;
+    filled(tlb, place, kPhysical);
+  }
+  tlb.invalidate_page(kLinear);
+  for (std::size_t salt = 1; salt < Tlb::kSalts; ++salt)
+    EXPECT_TRUE(writes(tlb, kLinear + salt * Tlb::kSaltStride * kPageSize)) << salt;
+}
+
 TEST(Tlb, InvalidatingAPageLeavesItsNeighbours) {
   Tlb tlb;
   for (std::uint64_t page = 0; page < 3; ++page)

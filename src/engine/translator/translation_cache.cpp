@@ -166,8 +166,10 @@ void TranslationCache::enter_branch(std::uint64_t rip, Translation& to, bool glo
   cpu_.branch_code_saved[index] = to.entry_indirect_saved;
   cpu_.branch_base[index] = rip - to.tag;
   cpu_.branch_to[index] = &to;
-  branches_.push_back({index, global});
-  to.branches.push_back(index);
+  // Where two targets fight for a place it changes hands without end: it is noted once.
+  bool& noted = noted_[index][global];
+  if (!std::exchange(noted, true)) branches_.push_back({index, global});
+  if (std::ranges::find(to.branches, index) == to.branches.end()) to.branches.push_back(index);
 }
 
 Translation* TranslationCache::known_branch(std::uint64_t rip, Mode mode) const {
@@ -188,6 +190,7 @@ void TranslationCache::forget_branches(bool global_too) {
   std::erase_if(branches_, [&](const Branch& branch) {
     if (branch.global && !global_too) return false;
     forget_branch(branch.index);
+    noted_[branch.index][branch.global] = false;
     return true;
   });
 }

@@ -70,6 +70,8 @@ class TranslationCache final : public DerivedCode {
   };
   const Statistics& statistics() const { return statistics_; }
   std::size_t code_bytes() const { return code_.used(); }
+  /// How many entries there are to forget.
+  std::size_t branches() const { return branches_.size(); }
 
  private:
   struct Branch {
@@ -99,7 +101,8 @@ class TranslationCache final : public DerivedCode {
   CodeTables tables_;
   std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
-  std::vector<Branch> branches_;
+  std::vector<Branch> branches_;  ///< all that were entered, each once as local, once as global
+  std::array<std::array<bool, 2>, 2 * TranslatorCpu::kBranchEntries> noted_{};  ///< in `branches_`
   Statistics statistics_;
 };
 

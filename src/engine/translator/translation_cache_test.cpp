@@ -196,6 +196,26 @@ TEST(TranslationCache, BranchesOfRelativeCodeKnowItsBase) {
   EXPECT_EQ(w.cpu->branch_base[Linked::branch_index(rip)] + w.first->tag, rip);
 }
 
+TEST(TranslationCache, BranchesThatFightForAPlaceAreNotedOnce) {
+  Linked w(0x7f00'0000'0000);
+  const std::uint64_t rip = 0x7f00'0000'0000 + w.kFirst;
+  std::uint64_t rival = rip;
+  do rival += kPageSize;
+  while (Linked::branch_index(rival) != Linked::branch_index(rip));
+  for (int i = 0; i < 10; ++i) {
+    w.cache.enter_branch(rip, *w.first, true);
+    w.cache.enter_branch(rival, *w.first, false);
+  }
+  EXPECT_EQ(w.cache.branches(), 2u);
+  EXPECT_EQ(w.first->branches.size(), 1u);
+  EXPECT_EQ(w.cache.known_branch(rival, TranslationWorld::kUser), w.first);
+  w.cache.forget_branches(false);
+  EXPECT_EQ(w.cache.known_branch(rival, TranslationWorld::kUser), nullptr);
+  w.cache.enter_branch(rival, *w.first, false);
+  w.cache.forget_branches(false);
+  EXPECT_EQ(w.cache.known_branch(rival, TranslationWorld::kUser), nullptr);
+}
+
 TEST(TranslationCache, AFlushForgetsEverything) {
   Linked w;
   const std::size_t empty = TranslationWorld().cache.code_bytes();

@@ -41,6 +41,7 @@ const void* TranslatorVcpu::quick_window(TranslatorCpu* cpu, std::uint32_t numbe
   cpu->stack_delta = entry.delta;
   cpu->negative_delta = 0 - entry.delta;
   cpu->stack_window = page + entry.delta;
+  self.window_filter_.add(page, entry.shift());
   self.windows_[site.from->mode.user] = {entry.delta, cpu->stack_window, cpu->window_epoch};
   return site.resume;
 }

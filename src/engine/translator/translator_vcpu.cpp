@@ -105,6 +105,14 @@ Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
   return TranslationCache::find(*page->code, page->physical + (rip & kPageMask), mode, rip);
 }
 
+/// The same, by the table that indirect branches use: it may be that nothing need be looked up.
+Translation* TranslatorVcpu::find_entry(std::uint64_t rip, Mode mode) {
+  if (Translation* known = cache_.known_branch(rip, mode)) return known;
+  Translation* found = find(rip, mode);
+  if (found != nullptr) cache_.enter_branch(rip, *found, code_page(rip)->global);
+  return found;
+}
+
 void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
   const bool all = kind == x86::TlbFlush::kAll;
   for (CodePage& page : code_pages_)
@@ -114,7 +122,13 @@ void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
 }
 
 void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
+  if (window_filter_.may_hold(linear)) {
+    translated_.close_window();
+    translated_.leave_block = true;
+    window_filter_.clear();
+  }
   if (!code_filter_.may_hold(linear)) return;
+  translated_.leave_block = true;
   for (CodePage& page : code_pages_) page.linear = ~0ull;
   cache_.forget_branches(true);
   code_filter_.clear();
@@ -154,9 +168,7 @@ void TranslatorVcpu::execute() {
   const auto now = interpret_next_ ? std::nullopt : mode();
   if (now) {
     keep_branches_of(*now);
-    Translation* found = cache_.known_branch(translated_.state.rip, *now);
-    if (found == nullptr) found = find(translated_.state.rip, *now);
-    if (found != nullptr) return run_translated(found);
+    if (Translation* found = find_entry(translated_.state.rip, *now)) return run_translated(found);
   }
   interpret();
   if (!std::exchange(translated_.warm, false)) return;
@@ -200,9 +212,7 @@ Translation* TranslatorVcpu::after_exit() {
     cpu.state.rip = cpu.target;
     if (!x86::canonical(cpu.state, cpu.target)) refuse_target();
     if (cpu.events.any() || cpu.fault_pending) return nullptr;
-    Translation* to = find(cpu.state.rip, *now);
-    if (to != nullptr) cache_.enter_branch(cpu.state.rip, *to, code_page(cpu.state.rip)->global);
-    return to;
+    return find_entry(cpu.state.rip, *now);
   }
   const auto number = static_cast<std::uint32_t>(cpu.exit);
   const Exit& exit = cache_.tables().exits[number];
@@ -289,16 +299,20 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
     return leave();
   }
   std::uint64_t known = 0;
+  const std::uint8_t shadow = state.sti_shadow;
   if (!interrupt_may_wait()) {
     // It does not matter that interrupts are enabled, nor that they wait for the next instruction
     // if nobody looks for any before it is done.
     known = x86::rflags::kIf;
-    if (site.more_follows) state.sti_shadow = 0;
+    if (site.more_follows && site.from->valid) state.sti_shadow = 0;
   }
   // RF is there for the next instruction's breakpoints, and for one that is repeated.
   // SDM vol. 3B, 17.3.1.1.
   if ((state.dr7 & 0xff) == 0 && state.rip != rip) state.rflags &= ~x86::rflags::kRf;
-  if (needs_attention(cpu, flags_before | known)) return leave();
+  if (needs_attention(cpu, flags_before | known)) {
+    state.sti_shadow = shadow;
+    return leave();
+  }
   auto now = mode();
   if (!now) return leave();
   if (state.rip != next || !site.from->valid) return go_on(state.rip);
@@ -319,12 +333,8 @@ const void* TranslatorVcpu::go_on(std::uint64_t rip) {
   const auto now = mode();
   if (!now) return leave();
   keep_branches_of(*now);
-  Translation* to = cache_.known_branch(rip, *now);
-  if (to == nullptr) {
-    to = find(rip, *now);
-    if (to == nullptr) return leave();
-    cache_.enter_branch(rip, *to, code_page(rip)->global);
-  }
+  Translation* to = find_entry(rip, *now);
+  if (to == nullptr) return leave();
   cpu.code_base = rip - to->tag;
   choose_window(now->user);
   cpu.negative_delta = 0 - cpu.stack_delta;

@@ -29,6 +29,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   bool translate_here();
   std::optional<Mode> mode() const;
   Translation* find(std::uint64_t rip, Mode mode);
+  Translation* find_entry(std::uint64_t rip, Mode mode);
   Translation* after_exit();
   virtual const void* execute_site(const Site& site);
 
@@ -89,6 +90,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   struct Window {
     std::uint64_t delta = 0, window = 0, epoch = ~0ull;
   };
+  PageFilter window_filter_;         ///< pages that windows were opened on
   std::array<Window, 2> windows_;    ///< the last of supervisor and of user code
   std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege
   const unsigned warm_after_;

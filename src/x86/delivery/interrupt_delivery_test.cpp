@@ -47,7 +47,7 @@ TEST(ProtectedInterrupt, AtTheSameLevelTheStackStays) {
   world.enter_protected(0);
   world.state.rflags = kFlags | rflags::kNt;
   world.set_gate(0x30, W::gate(0x8e, W::kCode0, W::kHandler));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x30)));
+  EXPECT_OK(world.interrupt(0x30));
   EXPECT_EQ(world.state.rip, W::kHandler);
   EXPECT_EQ(world.state.gpr[kRsp], W::kStack0 - 12);
   EXPECT_EQ(world.state.rflags, rflags::kFixed1 | rflags::kCf);
@@ -61,7 +61,7 @@ TEST(ProtectedInterrupt, ATrapGateLeavesInterruptsEnabled) {
   world.enter_protected(0);
   world.state.rflags = kFlags;
   world.set_gate(0x30, W::gate(0x8f, W::kCode0, W::kHandler));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x30)));
+  EXPECT_OK(world.interrupt(0x30));
   EXPECT_EQ(world.state.rflags, kFlags);
 }
 
@@ -69,7 +69,7 @@ TEST(ProtectedInterrupt, A16BitGatePushesWords) {
   DeliveryWorld world;
   world.enter_protected(0);
   world.set_gate(0x30, W::gate(0x86, W::kCode0, 0xffff6000));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x30)));
+  EXPECT_OK(world.interrupt(0x30));
   EXPECT_EQ(world.state.rip, 0x6000u);
   EXPECT_EQ(world.state.gpr[kRsp], W::kStack0 - 6);
   EXPECT_THAT(world.stack<std::uint16_t>(3), ElementsAre(W::kProgram, W::kCode0, 2));
@@ -159,8 +159,7 @@ TEST(ProtectedInterrupt, EveryFlawOfAGateHasItsFault) {
     world.set_gdt(W::kFree + 8, 0x00409b000000ffff);
     world.set_gate(0x30, bad.gate);
     const CpuState before = world.state;
-    EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x30)),
-                 bad.vector, bad.error_code);
+    EXPECT_FAULT(world.interrupt(0x30), bad.vector, bad.error_code);
     EXPECT_EQ(world.state, before);
   }
 }
@@ -188,8 +187,7 @@ TEST(ProtectedInterrupt, EveryFlawOfTheInnerStackHasItsFault) {
     world.set_gate(0x30, W::gate(0x8e, W::kCode0, W::kHandler));
     world.port.poke(W::kTssBase + 8, bad.selector);
     const CpuState before = world.state;
-    EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x30)),
-                 bad.vector, bad.error_code);
+    EXPECT_FAULT(world.interrupt(0x30), bad.vector, bad.error_code);
     EXPECT_EQ(world.state, before);
   }
 }
@@ -290,7 +288,7 @@ TEST(Delivery, EndsShadowsAndHalts) {
   world.set_gate(0x30, W::gate(0x8e, W::kCode0, W::kHandler));
   world.state.sti_shadow = world.state.mov_ss_shadow = 1;
   world.state.activity = static_cast<std::uint8_t>(Activity::kHalted);
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x30)));
+  EXPECT_OK(world.interrupt(0x30));
   EXPECT_EQ(world.state.sti_shadow + world.state.mov_ss_shadow, 0);
   EXPECT_EQ(world.state.activity, static_cast<std::uint8_t>(Activity::kRunning));
 }
@@ -394,13 +392,11 @@ TEST(RealModeInterrupt, TheWholeVectorHasToBeInTheTable) {
   DeliveryWorld world;
   world.enter_real();
   world.state.idtr.limit = 0x20 * 4 + 3;
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   world.state.idtr.limit -= 1;
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               0x20 * 8 + 3);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 0x20 * 8 + 3);
   world.state.idtr.limit = 2;
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0)), Vector::kGP,
-               3);
+  EXPECT_FAULT(world.interrupt(0), Vector::kGP, 3);
 }
 
 TEST(ProtectedInterrupt, TheWholeGateHasToBeInTheTable) {
@@ -408,10 +404,9 @@ TEST(ProtectedInterrupt, TheWholeGateHasToBeInTheTable) {
   world.enter_protected(0);
   world.set_gate(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
   world.state.idtr.limit = 0x20 * 8 + 6;
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               0x20 * 8 + 3);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 0x20 * 8 + 3);
   world.state.idtr.limit += 1;
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
 }
 
 TEST(ProtectedInterrupt, MarksTheHandlersSegmentAndItsStackAccessed) {
@@ -420,7 +415,7 @@ TEST(ProtectedInterrupt, MarksTheHandlersSegmentAndItsStackAccessed) {
   world.set_gdt(W::kCode0, 0x00cf9a000000ffff);
   world.set_gdt(W::kData0, 0x00cf92000000ffff);
   world.set_gate(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   EXPECT_EQ(world.gdt(W::kCode0), 0x00cf9b000000ffffu);
   EXPECT_EQ(world.gdt(W::kData0), 0x00cf93000000ffffu);
 }
@@ -430,11 +425,10 @@ TEST(ProtectedInterrupt, AnExpandDownStackEndsAboveItsLimit) {
   world.enter_protected(0);
   world.set_gate(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
   world.state.segment[kSs] = Segment{W::kData0, 0x4097, 0x7ff3, 0};
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   world.state.gpr[kRsp] = W::kStack0;
   world.state.segment[kSs].limit = 0x7ff4;  // the last push would be at 0x7ff4
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kSS,
-               0);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kSS, 0);
 }
 
 }  // namespace

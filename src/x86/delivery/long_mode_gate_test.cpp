@@ -37,7 +37,7 @@ TEST(LongModeInterrupt, WithoutErrorCodeTheFrameEndsOnABoundaryOf8) {
   world.enter_long(0);
   world.state.gpr[kRsp] = 0x8015;
   world.set_gate64(0x20, W::gate(0x8e, W::kCode64, W::kHandler));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   EXPECT_EQ(world.state.gpr[kRsp], 0x8010u - 40);
   EXPECT_THAT(world.stack<std::uint64_t>(5),
               ElementsAre(W::kProgram, W::kCode64, 2, 0x8015, W::kData0));
@@ -57,11 +57,9 @@ TEST(LongModeInterrupt, HandlersAre64BitCode) {
   DeliveryWorld world;
   world.enter_long(0);
   world.set_gate64(0x20, W::gate(0x8e, W::kCode0, W::kHandler));
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               W::kCode0 | 1);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, W::kCode0 | 1);
   world.set_gate64(0x20, W::gate(0x86, W::kCode64, W::kHandler));
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               0x20 * 8 + 3);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 0x20 * 8 + 3);
 }
 
 TEST(LongModeInterrupt, NonCanonicalStacksAndHandlersFault) {
@@ -69,11 +67,9 @@ TEST(LongModeInterrupt, NonCanonicalStacksAndHandlersFault) {
   world.enter_long(3);
   world.set_gate64(0x20, W::gate(0x8e, W::kCode64, W::kHandler));
   world.port.poke<std::uint64_t>(W::kTssBase + 4, 0x8000'0000'0000'0000);
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kSS,
-               1);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kSS, 1);
   world.set_gate64(0x20, W::gate(0x8e, W::kCode64, W::kHandler), 0x12345678);
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               1);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 1);
 }
 
 TEST(LongModeInterrupt, CompatibilityModeIsInterruptedInto64BitCode) {
@@ -91,10 +87,9 @@ TEST(LongModeInterrupt, TheWholeGateHasToBeInTheTable) {
   world.enter_long(0);
   world.set_gate64(0x20, W::gate(0x8e, W::kCode64, W::kHandler));
   world.state.idtr.limit = 0x20 * 16 + 14;
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               0x20 * 8 + 3);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 0x20 * 8 + 3);
   world.state.idtr.limit += 1;
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
 }
 
 TEST(LongModeInterrupt, MarksTheHandlersSegmentAndClearsFlags) {
@@ -103,7 +98,7 @@ TEST(LongModeInterrupt, MarksTheHandlersSegmentAndClearsFlags) {
   world.set_gdt(W::kFree, 0x00af9a000000ffff);
   world.set_gate64(0x20, W::gate(0x8f, W::kFree, W::kHandler));
   world.state.rflags = kFlags | rflags::kTf | rflags::kNt | rflags::kRf | rflags::kAc;
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   EXPECT_EQ(world.gdt(W::kFree), 0x00af9b000000ffffu);
   EXPECT_EQ(world.state.rflags, kFlags | rflags::kAc);
 }
@@ -115,18 +110,14 @@ TEST(LongModeInterrupt, FlawsOfTheHandlersSegmentFault) {
   world.set_gdt(W::kFree + 8, 0x00af1b000000ffff);  // not present
   for (const std::uint16_t selector : {W::kFree, W::kCode64User}) {
     world.set_gate64(0x20, W::gate(0x8e, selector, W::kHandler));
-    EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)),
-                 Vector::kGP, selector | 1u);
+    EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, selector | 1u);
   }
   world.set_gate64(0x20, W::gate(0x8e, W::kFree + 8, W::kHandler));
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kNP,
-               (W::kFree + 8) | 1);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kNP, (W::kFree + 8) | 1);
   world.set_gate64(0x20, W::gate(0x8e, 0, W::kHandler));
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               1);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 1);
   world.set_gate64(0x20, W::gate(0x0e, W::kCode64, W::kHandler));
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kNP,
-               0x20 * 8 + 3);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kNP, 0x20 * 8 + 3);
 }
 
 TEST(LongModeInterrupt, Level1HasItsOwnStack) {
@@ -134,7 +125,7 @@ TEST(LongModeInterrupt, Level1HasItsOwnStack) {
   world.enter_long(3);
   world.set_gdt(W::kFree, 0x00afbb000000ffff);
   world.set_gate64(0x20, W::gate(0x8e, W::kFree | 1, W::kHandler));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   EXPECT_EQ(world.state.cpl(), 1u);
   EXPECT_EQ(world.state.segment[kSs].selector, 1u);
   EXPECT_EQ(world.state.gpr[kRsp], W::kStack1 - 40);

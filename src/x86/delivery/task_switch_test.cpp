@@ -236,7 +236,7 @@ TEST(TaskReturn, FlawsOfTheLinkAreInvalidTss) {
 TEST(TaskSwitch, AnInterruptThroughATaskGatePushesNothing) {
   DeliveryWorld world = task_world();
   world.set_gate(0x20, W::gate(0x85, W::kOtherTss, 0));
-  EXPECT_OK(deliver_event(world.state, world.port, Event::external_interrupt(0x20)));
+  EXPECT_OK(world.interrupt(0x20));
   EXPECT_EQ(world.state.gpr[kRsp], kNewEsp);
   EXPECT_EQ(world.state.rip, kNewEip);
 }
@@ -246,11 +246,9 @@ TEST(TaskSwitch, ATaskGateHasToNameATssOfTheGlobalTable) {
   world.state.ldtr = {W::kLdt, 0x82, 0xff, W::kLdtBase};
   world.port.poke<std::uint64_t>(W::kLdtBase, W::system(0x89, kNew, 0x67));
   world.set_gate(0x20, W::gate(0x85, 4, 0));
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               5);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, 5);
   world.set_gate(0x20, W::gate(0x85, W::kTss, 0));  // busy
-  EXPECT_FAULT(deliver_event(world.state, world.port, Event::external_interrupt(0x20)), Vector::kGP,
-               W::kTss | 1);
+  EXPECT_FAULT(world.interrupt(0x20), Vector::kGP, W::kTss | 1);
 }
 
 TEST(TaskSwitch, A16BitTaskGetsAnErrorCodeOf16Bits) {

@@ -142,6 +142,25 @@
     invlpg [rdi]
     mov rax, [rdi]
 
+; case: invlpg {WHAT} moves the stack
+; columns: WHAT ENTRY OFFSET AT
+; row: of its page | PT+0x90*8 | 0x90000 | 0x90000
+; row: of its 2 MiB page | PD+8 | 0x200800 | 0x3ff000
+; in: page[0x90000]=DATA|P|W|A|D, [PD+8].8=P|W|PS|A|D, rdi={AT}, rsp={OFFSET}+0x100, rax=7, rbx=8
+; expect: rcx=8, rdx=0
+    push rax
+    mov rcx, [{ENTRY}]
+    add rcx, 0x200000
+    bt rcx, 7
+    jc large
+    mov ecx, EXTRA|3
+large:
+    mov [{ENTRY}], rcx
+    invlpg [rdi]
+    push rbx
+    pop rcx
+    pop rdx
+
 ; case: loading CR3 drops what is not global
 ; in: rdi=0x90000, [EXTRA].8=2, page[0x90000]=DATA|P|W
 ; expect: rax=2

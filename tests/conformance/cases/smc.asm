@@ -24,6 +24,14 @@
     invlpg [rdi]
     call rdi
 
+; case: code that maps another page in its own place goes on there
+; in: page[0x90000]=EXTRA|P|W, rdi=0x90000, rsi=PT+0x90*8, rax=EXTRA|P|W, rbx=(EXTRA+0x1000)|P|W, [EXTRA]=bytes("48 89 06 0f 01 3f b9 01 00 00 00 c3"), [EXTRA+0x1006]=bytes("b9 02 00 00 00 c3")
+; expect: rcx=2
+    call rdi
+    invlpg [rel case_start]
+    mov rax, rbx
+    call rdi
+
 ; case: code made no-execute after it ran faults
 ; in: page[0x90000]=EXTRA|P|W, [EXTRA].1=0xc3, rdi=0x90000
 ; expect: fault=#PF, error=0x11, cr2=0x90000, rip=0x90000
