@@ -133,7 +133,8 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
   const Flags flags = flags_;
   const std::size_t producer = producer_;
   const TlbIndex tlb = tlb_;
-  cold_.push_back([this, index, site, &from, constant, flags, producer, tlb] {
+  const X87Pointers pointers = pointers_;
+  cold_.push_back([this, index, site, &from, constant, flags, producer, tlb, pointers] {
     L(from);
     const Step& missed = step(index);
     const bool write = tables_.sites[site].write;
@@ -144,6 +145,7 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
       add(r10, ptr[r11 + at::tlb(tlb, salted(tag_member(write), tables_.sites[site].salt))]);
     }
     store(at::kMissAddress, r10);
+    write_pointers(pointers);
     const bool again =
         flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
     if (again) emit_recipe(producer);
@@ -189,8 +191,7 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
 /// The memory operand, checked, with at least so many scratch registers left over as are wanted.
 HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   const Step& now = step(index);
-  if (now.on_stack && (now.kind == Kind::kCopy || now.kind == Kind::kVector))
-    return native_stack(now);
+  if (now.on_stack && is_copied(now.kind)) return native_stack(now);
   spoil_flags(index);
   const std::uint32_t site = add_site(now);
   tables_.sites[site].retry = here();
