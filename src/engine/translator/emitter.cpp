@@ -214,7 +214,8 @@ void Emitter::copy(std::size_t index) {
   const DisplacedOperands operands(insn);
   // What the scratch registers hold when the instruction runs.
   const bool native = now.on_stack;
-  const bool simple = now.has_memory && !native && (is_simple(now) || constant_address(now));
+  const bool simple =
+      now.has_memory && !native && (is_simple(now) || is_indexed(now) || constant_address(now));
   const unsigned available = !now.has_memory || native ? 2 : 1;
   if (operands.count > available) return interpret(index);
   const std::array<std::uint8_t, 2> scratch =

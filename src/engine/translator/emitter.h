@@ -88,6 +88,7 @@ class Emitter : Assembler {
   void rip_to(const Xbyak::Reg64& to, std::uint64_t tag);
   void effective_address(const Step& step);
   bool is_simple(const Step& step) const;
+  bool is_indexed(const Step& step) const;
   std::optional<std::int32_t> constant_address(const Step& step) const;
   static Xbyak::RegExp host_address(const HostMemory& memory);
   HostMemory native_stack(const Step& step) const;
