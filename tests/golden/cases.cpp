@@ -153,18 +153,43 @@ constexpr GoldenCase kVectors[] = {
     {.name = "to the stack", .write = [](Guest& g) { g.xor_(eax, eax), g.movups(ptr[rsp], xmm0); }},
 };
 
+constexpr GoldenCase kX87[] = {
+    {.name = "registers", .write = [](Guest& g) { g.fld1(), g.fmul(st0, st3), g.fxch(); }},
+    {.name = "load and store",
+     .write = [](Guest& g) { g.fld(qword[rax]), g.fstp(qword[rbx + 8]); }},
+    {.name = "the stack",
+     .write = [](Guest& g) { g.xor_(eax, eax), g.db(0xdb), g.db(0x2c), g.db(0x24); }},
+    {.name = "anywhere", .write = [](Guest& g) { g.fadd(dword[rip + 0x500]); }, .relative = true},
+    {.name = "an address in fs", .write = [](Guest& g) { g.putSeg(fs), g.fild(word[rcx]); }},
+    {.name = "an address that changes",
+     .write = [](Guest& g) { g.fadd(qword[rax]), g.add(rax, 8), g.fadd(st0, st1); }},
+    {.name = "a branch behind it",
+     .write = [](Guest& g) { g.fadd(st0, st1), g.dec(ecx), g.db(0x75), g.db(0xfa); }},
+    {.name = "a call of c++ behind it", .write = [](Guest& g) { g.fadd(st0, st1), g.cpuid(); }},
+    {.name = "compare into the flags",
+     .write = [](Guest& g) { g.fcomip(st0, st1), g.setz(al), g.fcmovb(st0, st1); }},
+    {.name = "status", .write = [](Guest& g) { g.fwait(), g.db(0xdf), g.db(0xe0); }},
+    {.name = "another rounding and back",
+     .write = [](Guest& g) { g.fldcw(word[rdi]), g.fistp(qword[rdi + 8]), g.fldcw(word[rsp]); }},
+    {.name = "mmx", .write = [](Guest& g) { g.movq(mm0, ptr[rax]), g.paddb(mm0, mm1), g.emms(); }},
+    {.name = "mmx and general registers",
+     .write = [](Guest& g) { g.movd(mm0, r10d), g.pmovmskb(r11d, mm0); }},
+    {.name = "mmx and sse", .write = [](Guest& g) { g.cvtpi2ps(xmm0, mm1), g.movq2dq(xmm1, mm0); }},
+};
+
 constexpr GoldenCase kCalls[] = {
     {.name = "string", .write = [](Guest& g) { g.rep(), g.movsb(); }},
     {.name = "system call", .write = [](Guest& g) { g.syscall(); }},
     {.name = "cpuid with flags kept",
      .write = [](Guest& g) { g.cmp(eax, ebx), g.cpuid(), g.setz(al); }},
-    {.name = "x87", .write = [](Guest& g) { g.fld(qword[rax]); }},
+    {.name = "x87", .write = [](Guest& g) { g.fninit(); }},
     {.name = "nothing", .write = [](Guest& g) { g.nop(), g.endbr64(), g.prefetcht0(ptr[rax]); }},
 };
 
 constexpr GoldenFile kFiles[] = {
-    {"heads", kHeads},       {"memory", kMemory}, {"displaced", kDisplaced}, {"stack", kStack},
-    {"branches", kBranches}, {"flags", kFlags},   {"vectors", kVectors},     {"calls", kCalls}};
+    {"heads", kHeads},     {"memory", kMemory},     {"displaced", kDisplaced},
+    {"stack", kStack},     {"branches", kBranches}, {"flags", kFlags},
+    {"vectors", kVectors}, {"x87", kX87},           {"calls", kCalls}};
 
 }  // namespace
 

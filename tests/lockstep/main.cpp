@@ -24,7 +24,7 @@ struct Options {
   unsigned length = 16;
   unsigned max_failures = 3;
   std::string mode = "long-user";
-  std::vector<std::string> families{"integer", "sse", "avx"};
+  std::vector<std::string> families{"integer", "x87", "sse", "avx"};
 };
 
 void print(const std::vector<std::string>& lines) {

@@ -47,6 +47,9 @@ constexpr std::array kFields{Named{at::kRflags, "rflags"},
                              Named{at::kSelf, "self"},
                              Named{at::kVectorsLoaded, "vectors_loaded"},
                              Named{at::kVectorsWanted, "vectors_wanted"},
+                             Named{at::kX87Loaded, "x87_loaded"},
+                             Named{at::kX87Instruction, "fip"},
+                             Named{at::kX87Operand, "fdp"},
                              Named{at::kMxcsr, "mxcsr"}};
 
 std::string name_of_tlb(std::size_t offset) {

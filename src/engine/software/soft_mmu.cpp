@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/software/host_exchange.h"
+#include "engine/software/host_stub.h"
 #include "engine/software/soft_mmu_fill.h"
 #include "x86/semantics/operands.h"
 
@@ -330,6 +331,7 @@ void SoftMmu::read_physical(PhysAddr address, std::span<std::byte> data) {
     return;
   }
   ++cpu_.counters.mmio_accesses;
+  HostStubs::sync(cpu_.state);
   while (!data.empty()) {
     const std::size_t chunk = device_chunk(data.size());
     port_.mmio_read(address, data.first(chunk));
@@ -350,6 +352,7 @@ void SoftMmu::write_physical(PhysAddr address, std::span<const std::byte> data) 
     return;
   }
   ++cpu_.counters.mmio_accesses;
+  HostStubs::sync(cpu_.state);
   while (!data.empty()) {
     const std::size_t chunk = device_chunk(data.size());
     port_.mmio_write(address, data.first(chunk));

@@ -1,5 +1,7 @@
 #include "engine/software/soft_port.h"
 
+#include "engine/software/host_stub.h"
+
 namespace vireo::engine {
 
 using x86::OrFault;
@@ -35,11 +37,13 @@ std::uint64_t SoftPort::read_physical(PhysAddr address, std::size_t size) {
 void SoftPort::pio_read(std::uint16_t port, std::span<std::byte> data) {
   ++cpu_.counters.pio_accesses;
   mmu_.note_io_access(port, data.size());
+  HostStubs::sync(cpu_.state);
   context_.port.pio_read(port, data);
 }
 void SoftPort::pio_write(std::uint16_t port, std::span<const std::byte> data) {
   ++cpu_.counters.pio_accesses;
   mmu_.note_io_access(port, data.size());
+  HostStubs::sync(cpu_.state);
   context_.port.pio_write(port, data);
 }
 

@@ -30,7 +30,7 @@ void HostX87::load(x86::CpuState& state) {
                : "m"(image)
                : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
                  "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory");
-  owner_ = &state;
+  set_owner(&state);
 }
 
 void HostX87::store() {
@@ -40,13 +40,13 @@ void HostX87::store() {
   x86::FpuState& fpu = owner_->fpu;
   std::memcpy(&fpu, image.bytes.data(), offsetof(x86::FpuState, reserved0));
   std::memcpy(fpu.st.data(), &image.bytes[kX87Registers], kX87RegistersSize);
-  owner_ = nullptr;
+  set_owner(nullptr);
 }
 
 void HostX87::discard() {
   if (!owner_) return;
   asm volatile("fninit");
-  owner_ = nullptr;
+  set_owner(nullptr);
 }
 
 std::uint64_t HostX87::read_mmx(x86::CpuState& state, unsigned number) {

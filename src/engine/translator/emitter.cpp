@@ -64,6 +64,7 @@ std::uint32_t Emitter::add_site(const Step& step) {
   site.tag = tag_of(step);
   site.insn = step.insn;
   site.handler = interpreter::find_handler(step.insn);
+  site.x87_loaded = x87_known_;
   tables_.sites.push_back(site);
   const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
   step_sites_.push_back(number);
@@ -213,7 +214,8 @@ void Emitter::copy(std::size_t index) {
   const DisplacedOperands operands(insn);
   // What the scratch registers hold when the instruction runs.
   const bool native = now.on_stack;
-  const bool simple = now.has_memory && !native && (is_simple(now) || constant_address(now));
+  const bool simple =
+      now.has_memory && !native && (is_simple(now) || is_indexed(now) || constant_address(now));
   const unsigned available = !now.has_memory || native ? 2 : 1;
   if (operands.count > available) return interpret(index);
   const std::array<std::uint8_t, 2> scratch =
@@ -287,6 +289,8 @@ void Emitter::adjust_stack(std::size_t index) {
 /// C++ executes the instruction, unless it has to leave.
 void Emitter::interpret(std::size_t index) {
   const Step& now = step(index);
+  settle_pointers();
+  x87_known_ = false;
   const std::uint32_t site = add_site(now);
   if (flags_ == Flags::kRecipe || (flags_ == Flags::kDead && recipe_intact(producer_, index))) {
     emit_recipe(producer_);
@@ -344,8 +348,10 @@ void Emitter::divide(std::size_t index) {
 void Emitter::cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& from) {
   const Flags flags = flags_;
   const std::size_t producer = producer_;
-  cold_.push_back([this, index, site, &from, flags, producer] {
+  const X87Pointers pointers = pointers_;
+  cold_.push_back([this, index, site, &from, flags, producer, pointers] {
     L(from);
+    write_pointers(pointers);
     const bool again =
         flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
     if (again) emit_recipe(producer);
@@ -357,10 +363,14 @@ void Emitter::cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& fro
 void Emitter::emit_step(std::size_t index) {
   const Step& now = step(index);
   step_sites_.clear();
+  keep_pointers(now);
   switch (now.kind) {
     case Kind::kCopy:
     case Kind::kVector:
       copy(index);
+      break;
+    case Kind::kX87:
+      x87(index);
       break;
     case Kind::kNothing:
       break;
@@ -405,7 +415,8 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   translation_ = &translation;
   flags_ = Flags::kHost;
   producer_ = kNobody;
-  vectors_known_ = false;
+  vectors_known_ = x87_known_ = false;
+  pointers_ = {};
   tlb_ = translation.mode.user ? TlbIndex::kUser : TlbIndex::kSupervisor;
   emit_heads(block);
   for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);

@@ -45,6 +45,7 @@ class Emitter : Assembler {
     kRecipe,  ///< to be had again by what set them, at `producer_`
     kDead,    ///< nobody asks for them before they are set again
   };
+  static constexpr std::size_t kNobody = ~std::size_t{0};
   /// Code that runs seldom, behind the rest.
   using Cold = std::function<void()>;
 
@@ -68,12 +69,26 @@ class Emitter : Assembler {
   std::uint64_t tag_of(const Step& step) const { return tag_at(step.offset); }
   std::uint64_t tag_at(std::int64_t page_offset) const;
 
+  // emitter_x87.cpp
+  /// The last x87 instruction, and the last with a memory operand, where the guest's FIP and FDP
+  /// have not been brought up to them.
+  struct X87Pointers {
+    std::size_t instruction = kNobody, operand = kNobody;
+  };
+  void x87(std::size_t index);
+  void ensure_x87(std::size_t index);
+  void load_control(std::size_t index);
+  void write_pointers(const X87Pointers& pointers);
+  void settle_pointers();
+  void keep_pointers(const Step& next);
+
   // emitter_memory.cpp
   void load_guest(const Xbyak::Reg64& to, unsigned gpr);
   void store_guest(unsigned gpr, const Xbyak::Reg64& from);
   void rip_to(const Xbyak::Reg64& to, std::uint64_t tag);
   void effective_address(const Step& step);
   bool is_simple(const Step& step) const;
+  bool is_indexed(const Step& step) const;
   std::optional<std::int32_t> constant_address(const Step& step) const;
   static Xbyak::RegExp host_address(const HostMemory& memory);
   HostMemory native_stack(const Step& step) const;
@@ -130,11 +145,12 @@ class Emitter : Assembler {
   std::vector<Cold> cold_;
   std::vector<std::uint32_t> step_sites_;  ///< of the step that is being written
   Flags flags_ = Flags::kHost;
-  static constexpr std::size_t kNobody = ~std::size_t{0};
   std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again
   const bool bmi2_ = __builtin_cpu_supports("bmi2") != 0;
   TlbIndex tlb_ = TlbIndex::kSupervisor;
   bool vectors_known_ = false;  ///< they are loaded from here on
+  bool x87_known_ = false;      ///< the x87 registers are
+  X87Pointers pointers_;
 };
 
 }  // namespace vireo::engine::translator

@@ -216,6 +216,7 @@ void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
 
 void Emitter::fall_through() {
   const std::size_t last = block_->steps.size() - 1;
+  settle_pointers();
   if (!in_page(block_->next)) {
     return go_to_other_page(block_->next, hand_over_flags(last + 1));
   }

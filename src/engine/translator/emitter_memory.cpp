@@ -98,10 +98,17 @@ bool Emitter::is_simple(const Step& step) const {
          memory.segment < x86::kFs;
 }
 
-/// An address that is known now and does not leave its page.
+/// [base + index + displacement], where R11 can take the place of the base.
+bool Emitter::is_indexed(const Step& step) const {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  return memory.index != kNoRegister && !displaced(memory.index) && memory.base != kRipBase &&
+         (memory.base == kNoRegister || !displaced(memory.base)) && memory.segment < x86::kFs;
+}
+
+/// An address that is known now, is aligned as it must be and does not leave its page.
 std::optional<std::int32_t> Emitter::constant_address(const Step& step) const {
   const x86::MemoryOperand& memory = step.insn.memory;
-  if (memory.segment >= x86::kFs || memory.index != kNoRegister || step.alignment > 1) return {};
+  if (memory.segment >= x86::kFs || memory.index != kNoRegister) return {};
   auto address = memory.displacement;
   if (memory.base == kRipBase) {
     if (translation_->relative) return {};
@@ -110,14 +117,16 @@ std::optional<std::int32_t> Emitter::constant_address(const Step& step) const {
     return {};
   }
   const std::uint64_t in_page = static_cast<std::uint64_t>(address) & kPageMask;
-  if (!fits32(static_cast<std::uint64_t>(address)) || in_page + step.memory_size > kPageSize)
+  if (!fits32(static_cast<std::uint64_t>(address)) || in_page + step.memory_size > kPageSize ||
+      (in_page & (step.alignment - 1u)) != 0)
     return {};
   return static_cast<std::int32_t>(address);
 }
 
 Xbyak::RegExp Emitter::host_address(const HostMemory& memory) {
   Xbyak::RegExp address = host(memory.base);
-  if (memory.index != HostMemory::kNone) address = address + host(memory.index) * 1;
+  if (memory.index != HostMemory::kNone)
+    address = address + host(memory.index) * (1 << memory.scale_shift);
   return address + disp(memory.displacement);
 }
 
@@ -133,7 +142,8 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
   const Flags flags = flags_;
   const std::size_t producer = producer_;
   const TlbIndex tlb = tlb_;
-  cold_.push_back([this, index, site, &from, constant, flags, producer, tlb] {
+  const X87Pointers pointers = pointers_;
+  cold_.push_back([this, index, site, &from, constant, flags, producer, tlb, pointers] {
     L(from);
     const Step& missed = step(index);
     const bool write = tables_.sites[site].write;
@@ -144,6 +154,7 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
       add(r10, ptr[r11 + at::tlb(tlb, salted(tag_member(write), tables_.sites[site].salt))]);
     }
     store(at::kMissAddress, r10);
+    write_pointers(pointers);
     const bool again =
         flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
     if (again) emit_recipe(producer);
@@ -176,11 +187,17 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
   const std::uint8_t salt = salt_of(step(index));
   tables_.sites[site].salt = salt;
   sub(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(write), salt))]);
-  cmp(r10, static_cast<std::uint32_t>(kPageSize - size));
-  ja(cold, T_NEAR);
-  if (alignment > 1) {
-    test(r10d, alignment - 1);
+  if (alignment > 1 && alignment == size) {
+    // What is aligned to its size does not leave the page.
+    test(r10, ~static_cast<std::uint32_t>(kPageSize - size));
     jnz(cold, T_NEAR);
+  } else {
+    cmp(r10, static_cast<std::uint32_t>(kPageSize - size));
+    ja(cold, T_NEAR);
+    if (alignment > 1) {
+      test(r10d, alignment - 1);
+      jnz(cold, T_NEAR);
+    }
   }
   note_access(site, size, write, alignment);
   cold_miss(index, site, cold, false);
@@ -189,8 +206,7 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
 /// The memory operand, checked, with at least so many scratch registers left over as are wanted.
 HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   const Step& now = step(index);
-  if (now.on_stack && (now.kind == Kind::kCopy || now.kind == Kind::kVector))
-    return native_stack(now);
+  if (now.on_stack && is_copied(now.kind)) return native_stack(now);
   spoil_flags(index);
   const std::uint32_t site = add_site(now);
   tables_.sites[site].retry = here();
@@ -217,6 +233,16 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
     result.base = now.insn.memory.base;
     result.index = x86::kR11;
     result.displacement = static_cast<std::int32_t>(now.insn.memory.displacement);
+    return result;
+  }
+  if (is_indexed(now)) {
+    const x86::MemoryOperand& memory = now.insn.memory;
+    load_from_tlb(now);
+    if (memory.base != kNoRegister) lea(r11, ptr[r11 + host(memory.base)]);
+    result.base = x86::kR11;
+    result.index = memory.index;
+    result.scale_shift = memory.scale_shift;
+    result.displacement = static_cast<std::int32_t>(memory.displacement);
     return result;
   }
   putSeg(gs);

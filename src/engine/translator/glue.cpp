@@ -176,6 +176,19 @@ class Writer : Assembler {
     L(none);
   }
 
+  /// What C++ must find true even while the registers stay where they are.
+  void save_x87_words() {
+    Xbyak::Label none;
+    putSeg(gs);
+    cmp(byte_at(at::kX87Loaded), 0);
+    je(none);
+    putSeg(gs);
+    fnstcw(word_at(at::kX87Control));
+    putSeg(gs);
+    fnstsw(word_at(at::kX87Status));
+    L(none);
+  }
+
   void enter() {
     for (const auto& reg : {rbx, rbp, r12, r13, r14, r15}) push(reg);
     sub(rsp, 8);  // the stack is aligned wherever C++ is called
@@ -195,6 +208,7 @@ class Writer : Assembler {
   void exit(const Xbyak::Reg64& why, bool with_flags) {
     save_state(with_flags);
     store(at::kExit, why);
+    save_x87_words();
     save_vectors_if_loaded();
     jmp(leave_, T_NEAR);
   }
@@ -230,6 +244,7 @@ class Writer : Assembler {
   }
 
   void call_saved(SiteCallback callback) {
+    save_x87_words();
     putSeg(gs);
     mov(al, byte_at(at::kVectorsLoaded));
     putSeg(gs);

@@ -186,31 +186,49 @@ void classify_integer(Step& step) {
   if (locked) step.alignment = memory->width;
 }
 
-void classify_vector(Step& step, bool sse, bool avx) {
+bool uses(const Insn& insn, OperandKind kind) {
+  return std::any_of(insn.operands.begin(), insn.operands.begin() + insn.operand_count,
+                     [kind](const Operand& operand) { return operand.kind == kind; });
+}
+
+/// Instructions of the x87 and MMX units, some of which use vector registers as well. What has a
+/// handler of its own is for C++.
+void take_x87(Step& step, const HostStub& stub, const Units& units) {
+  const bool conversion = stub.unit == VectorUnit::kMmx && stub.floating_point;  // uses MXCSR
+  step.with_vectors = conversion || uses(step.insn, OperandKind::kXmm);
+  if (!units.x87 || (step.with_vectors && !units.sse)) return;
+  step.notes_pointers = stub.records_pointers;
+  step.kind = Kind::kX87;
+}
+
+void classify_vector(Step& step, const Units& units) {
   const Insn& insn = step.insn;
   const bool zeroing =
       insn.mnemonic == ZYDIS_MNEMONIC_VZEROUPPER || insn.mnemonic == ZYDIS_MNEMONIC_VZEROALL;
   if (zeroing) {
-    if (avx) step.kind = Kind::kVector;
+    if (units.avx) step.kind = Kind::kVector;
     return;
   }
-  for (unsigned i = 0; i < insn.operand_count; ++i) {
-    const auto kind = insn.operands[i].kind;
-    if (kind == OperandKind::kX87 || kind == OperandKind::kMmx) return;
-  }
-  if (insn.memory.vsib || insn.lock || (!sse && !avx)) return;
+  if (insn.memory.vsib || insn.lock || (!units.sse && !units.avx && !units.x87)) return;
   const auto plan = plan_stub(insn);
   if (!plan) return;
   const HostStub& stub = plan->stub;
-  const bool allowed =
-      (stub.unit == VectorUnit::kSse && sse) || (stub.unit == VectorUnit::kAvx && avx);
-  if (!allowed) return;
   step.has_memory = stub.memory_use != MemoryUse::kNone;
   if (step.has_memory && !usable_address(insn)) return;
   step.memory_size = stub.memory_size;
   step.memory_written = stub.memory_use != MemoryUse::kRead;
   step.alignment = stub.alignment;
-  step.kind = Kind::kVector;
+  switch (stub.unit) {
+    case VectorUnit::kSse:
+      if (units.sse) step.kind = Kind::kVector;
+      return;
+    case VectorUnit::kAvx:
+      if (units.avx) step.kind = Kind::kVector;
+      return;
+    case VectorUnit::kX87:
+    case VectorUnit::kMmx:
+      return take_x87(step, stub, units);
+  }
 }
 
 /// PUSH, POP, CALL, JMP and RET in their common forms.
@@ -264,10 +282,11 @@ bool is_control(ZydisMnemonic mnemonic) {
 
 }  // namespace
 
-void classify(Step& step, bool sse, bool avx) {
+void classify(Step& step, const Units& units) {
   const Insn& insn = step.insn;
   step.kind = Kind::kInterpret;
-  if (does_nothing(insn.mnemonic)) {
+  // Where x87 code runs as it is, no exception waits for FWAIT.
+  if (does_nothing(insn.mnemonic) || (units.x87 && insn.mnemonic == ZYDIS_MNEMONIC_FWAIT)) {
     step.kind = Kind::kNothing;
     return;
   }
@@ -291,7 +310,7 @@ void classify(Step& step, bool sse, bool avx) {
     return;
   }
   if (copies_integer(insn.mnemonic)) return classify_integer(step);
-  classify_vector(step, sse, avx);
+  classify_vector(step, units);
 }
 
 bool ends_block(const Step& step) { return interpreter::ends_block(step.insn); }

@@ -9,6 +9,7 @@ namespace vireo::engine::translator {
 enum class Kind : std::uint8_t {
   kCopy,     ///< as it is, with its memory operand and some registers elsewhere
   kVector,   ///< the same, once the vector registers are loaded
+  kX87,      ///< the same, once the x87 and MMX registers are loaded
   kNothing,  ///< no code at all
   kLea,
   kPush,
@@ -32,6 +33,8 @@ struct Step {
   bool memory_written = false;
   std::uint16_t memory_size = 0;  ///< bytes accessed
   std::uint16_t alignment = 1;    ///< demanded of the memory operand
+  bool with_vectors = false;      ///< kX87: the vector registers too
+  bool notes_pointers = false;    ///< sets the x87's FIP and, with a memory operand, FDP
   // Arithmetic flags, masks:
   std::uint16_t flags_used = 0;  ///< must be the guest's when the instruction itself executes
   std::uint16_t flags_live = 0;  ///< somebody may ask for them after the instruction
@@ -42,8 +45,19 @@ struct Step {
   bool defines_flags() const { return insn.effects.flags_written != 0; }
 };
 
-/// Chooses kind, has_memory, memory_*, alignment. `sse` and `avx`: such code may run as it is.
-void classify(Step& step, bool sse, bool avx);
+/// Which instructions of the vector units may run as they are.
+struct Units {
+  bool sse = false, avx = false;
+  bool x87 = false;  ///< MMX too
+};
+
+/// Chooses kind, has_memory, memory_*, alignment, with_vectors and notes_pointers.
+void classify(Step& step, const Units& units);
+
+/// The instruction is copied: kCopy, kVector or kX87.
+constexpr bool is_copied(Kind kind) {
+  return kind == Kind::kCopy || kind == Kind::kVector || kind == Kind::kX87;
+}
 
 /// Control never reaches what stands behind it.
 bool ends_block(const Step& step);

@@ -17,6 +17,7 @@ bool loses_stack(const Step& step) {
   switch (step.kind) {
     case Kind::kCopy:
     case Kind::kVector:
+    case Kind::kX87:
     case Kind::kLea:
     case Kind::kInterpret:
       return writes_rsp(step.insn);
@@ -61,7 +62,8 @@ StackRange stack_access(const Step& step) {
     case Kind::kReturn:
       return {0, 8};
     case Kind::kCopy:
-    case Kind::kVector: {
+    case Kind::kVector:
+    case Kind::kX87: {
       const x86::MemoryOperand& memory = step.insn.memory;
       const bool fixed = step.has_memory && step.alignment == 1 && memory.base == x86::kRsp &&
                          memory.index == x86::kNoRegister && memory.segment < x86::kFs;
@@ -99,7 +101,7 @@ void find_stack_span(Superblock& block) {
 
 /// Surely neither a branch nor something that shows the flags to the system.
 bool goes_on(Step& step) {
-  classify(step, false, false);
+  classify(step, {});
   return step.kind != Kind::kInterpret && step.kind != Kind::kBranch && step.kind != Kind::kCall &&
          step.kind != Kind::kJump && step.kind != Kind::kReturn;
 }
@@ -120,7 +122,7 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
     Step step;
     step.offset = static_cast<std::uint16_t>(at);
     if (!decode(step.offset, step.insn)) return;
-    classify(step, mode.sse, mode.avx);
+    classify(step, {mode.sse, mode.avx, mode.x87});
     at += step.insn.length;
     block.first = std::min(block.first, step.offset);
     block.last = std::max(block.last, static_cast<std::uint16_t>(at - 1));

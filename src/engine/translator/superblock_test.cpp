@@ -18,7 +18,7 @@ using namespace Xbyak::util;
 constexpr std::uint16_t kStart = 0x100;
 constexpr std::uint16_t kAll = x86::rflags::kArithmetic, kZf = x86::rflags::kZf,
                         kCf = x86::rflags::kCf;
-constexpr Mode kUser{true, true, true, false};
+constexpr Mode kUser{true, true, true, false, true};
 
 Superblock read(const std::function<void(Guest&)>& write, std::uint16_t start = kStart,
                 Mode mode = kUser, bool exact_flags = false) {
@@ -156,6 +156,41 @@ TEST(Superblock, ExactFlagsAllLive) {
   const Superblock block =
       read([](Guest& g) { g.cmp(eax, ebx), g.xor_(eax, eax), g.ret(); }, kStart, kUser, true);
   EXPECT_EQ(block.steps[0].flags_live, kAll);
+}
+
+TEST(Superblock, X87CodeRunsAsItIsWhereItMay) {
+  const auto code = [](Guest& g) {
+    g.fld(qword[rax]), g.fnstsw(ax), g.fldcw(word[rax]), g.fwait(), g.emms(), g.fninit(), g.ret();
+  };
+  const Superblock block = read(code);
+  ASSERT_EQ(block.steps.size(), 7u);
+  EXPECT_TRUE(block.steps[0].notes_pointers);
+  EXPECT_FALSE(block.steps[2].notes_pointers);
+  for (const std::size_t i : {0u, 1u, 2u, 4u}) EXPECT_EQ(block.steps[i].kind, Kind::kX87) << i;
+  EXPECT_EQ(block.steps[3].kind, Kind::kNothing);
+  EXPECT_EQ(block.steps[5].kind, Kind::kInterpret);
+  Mode unmasked = kUser;
+  unmasked.x87 = false;
+  const Superblock slow = read(code, kStart, unmasked);
+  for (std::size_t i = 0; i < 6; ++i) EXPECT_EQ(slow.steps[i].kind, Kind::kInterpret) << i;
+}
+
+TEST(Superblock, ConversionsBetweenMmxAndSseNeedBothUnits) {
+  const auto code = [](Guest& g) {
+    g.cvtpi2ps(xmm0, mm1), g.cvttps2pi(mm0, ptr[rax]), g.paddb(mm0, mm1), g.ret();
+  };
+  const Superblock block = read(code);
+  for (const std::size_t i : {0u, 1u}) {
+    EXPECT_EQ(block.steps[i].kind, Kind::kX87) << i;
+    EXPECT_TRUE(block.steps[i].with_vectors) << i;
+  }
+  EXPECT_FALSE(block.steps[2].with_vectors);
+  Mode without = kUser;
+  without.sse = without.avx = false;
+  const Superblock slow = read(code, kStart, without);
+  EXPECT_EQ(slow.steps[0].kind, Kind::kInterpret);
+  EXPECT_EQ(slow.steps[1].kind, Kind::kInterpret);
+  EXPECT_EQ(slow.steps[2].kind, Kind::kX87);
 }
 
 TEST(Superblock, TheSpanOfTheStackIsFromTheLowestToTheHighestByte) {

@@ -18,9 +18,11 @@ struct Mode {
   bool sse = false;      ///< SSE code may run as it is: enabled, no exception unmasked
   bool avx = false;      ///< the same for AVX
   bool careful = false;  ///< no stack window and no merged checks: every access on its own
+  bool x87 = false;      ///< x87 and MMX code may run as it is: no exception unmasked or pending
 
   std::uint64_t key() const {
-    return (user ? 1u : 0u) | (sse ? 2u : 0u) | (avx ? 4u : 0u) | (careful ? 8u : 0u);
+    return (user ? 1u : 0u) | (sse ? 2u : 0u) | (avx ? 4u : 0u) | (careful ? 8u : 0u) |
+           (x87 ? 16u : 0u);
   }
   bool operator==(const Mode&) const = default;
 };
@@ -47,6 +49,7 @@ struct Site {
   x86::Handler handler = nullptr;
   mutable const HostStub* stub = nullptr;  ///< instead of a handler; found at first use
   bool more_follows = false;               ///< the next instruction is in the same translation
+  bool x87_loaded = false;                 ///< its code relies on TranslatorCpu::x87_loaded
   x86::Insn insn;
   // The access that missed:
   TlbIndex tlb = TlbIndex::kSupervisor;
@@ -56,6 +59,7 @@ struct Site {
   std::uint8_t salt = 0;  ///< with which the code looks into the TLB
   // A stack check instead of an instruction: the span that has to be in the window, from RSP.
   std::int32_t stack_low = 0, stack_high = 0;
+  bool load_x87 = false;  ///< instead of an instruction: the x87 registers are to be loaded
 };
 
 /// One superblock: guest instructions of one page in the order in which they probably run. `tag` is

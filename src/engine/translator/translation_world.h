@@ -11,7 +11,8 @@ namespace vireo::engine::translator::test {
 /// A translation cache with everything around it but a vCPU: translations are made and looked at,
 /// not run.
 struct TranslationWorld {
-  static constexpr Mode kUser{true, true, true, false}, kSupervisor{false, true, true, false};
+  static constexpr Mode kUser{true, true, true, false, true},
+      kSupervisor{false, true, true, false, true};
 
   std::unique_ptr<memory::GuestMemory> memory = engine::test::make_memory();
   std::unique_ptr<TranslatorCpu> cpu = std::make_unique<TranslatorCpu>();

@@ -38,6 +38,9 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   TranslatorCpu* self = this;
   bool vectors_loaded = false;  ///< the guest's vector registers are in the host's
   bool vectors_wanted = false;  ///< they are to be when translated code goes on
+  /// The guest's x87 and MMX registers are in the host's, and FpuState's control and status words
+  /// true only in the monitor's code: see HostX87, which keeps this.
+  bool x87_loaded = false;
   std::array<const void*, 2 * kBranchEntries> branch_code{};
   std::array<const void*, 2 * kBranchEntries> branch_code_saved{};  ///< with flags in `flags`
   std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};      ///< code_base of the target
@@ -80,6 +83,7 @@ inline constexpr std::size_t kExit = VIREO_CPU_OFFSET(exit);
 inline constexpr std::size_t kSelf = VIREO_CPU_OFFSET(self);
 inline constexpr std::size_t kVectorsLoaded = VIREO_CPU_OFFSET(vectors_loaded);
 inline constexpr std::size_t kVectorsWanted = VIREO_CPU_OFFSET(vectors_wanted);
+inline constexpr std::size_t kX87Loaded = VIREO_CPU_OFFSET(x87_loaded);
 inline constexpr std::size_t kBranchCode = VIREO_CPU_OFFSET(branch_code);
 inline constexpr std::size_t kBranchCodeSaved = VIREO_CPU_OFFSET(branch_code_saved);
 inline constexpr std::size_t kBranchBase = VIREO_CPU_OFFSET(branch_base);
@@ -100,6 +104,14 @@ inline constexpr std::size_t ymm_high(unsigned n) {
 }
 inline constexpr std::size_t kMxcsr =
     kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, mxcsr));
+inline constexpr std::size_t kX87Control =
+    kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, control));
+inline constexpr std::size_t kX87Status =
+    kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, status));
+inline constexpr std::size_t kX87Instruction =
+    kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, instruction_pointer));
+inline constexpr std::size_t kX87Operand =
+    kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, data_pointer));
 inline constexpr std::size_t tlb(TlbIndex index, std::size_t member) {
   return kTlbs + static_cast<std::size_t>(index) * sizeof(Tlb) + member;
 }

@@ -13,6 +13,8 @@
 #include "engine/interpreter/handlers.h"
 #include "engine/software/attention.h"
 #include "engine/software/host_stub.h"
+#include "engine/software/x87_host.h"
+#include "x86/semantics/fpu_state.h"
 #include "x86/semantics/operands.h"
 
 namespace vireo::engine::translator {
@@ -54,6 +56,7 @@ TranslatorVcpu::~TranslatorVcpu() { translated_.mapping_listener = nullptr; }
 
 Result<ExitReason> TranslatorVcpu::run() {
   const GsBase gs(translated_);
+  const HostX87::Watch watch(translated_.state, translated_.x87_loaded);
   return InterpreterVcpu::run();
 }
 
@@ -76,6 +79,8 @@ std::optional<Mode> TranslatorVcpu::mode() const {
   const bool masked = (state.fpu.mxcsr & (kMasks | ~kValid)) == kMasks;
   result.sse = masked && surely_enabled(state, VectorUnit::kSse);
   result.avx = masked && surely_enabled(state, VectorUnit::kAvx);
+  const bool x87_masked = (state.fpu.control & x86::fp_exception::kAll) == x86::fp_exception::kAll;
+  result.x87 = x87_masked && surely_enabled(state, VectorUnit::kMmx);
   return result;
 }
 
@@ -260,7 +265,7 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   const LinearAddr linear{cpu->miss_address};
   const bool whole = (cpu->miss_address & kPageMask) + site.size <= kPageSize;
   if (whole && self.mmu_.fill(linear, site.write, site.tlb))
-    if (const void* retry = quick_miss(cpu, number)) return retry;
+    if (const void* retry = quick_miss(cpu, number)) return self.go_to(site, retry);
   ++self.misses_;
   return self.execute_site(site);
 }
@@ -268,6 +273,10 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
 const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
   TranslatorVcpu& self = *cpu->translator;
   const Site& site = self.cache_.tables().sites[number];
+  if (site.load_x87) {
+    HostX87::ensure_loaded(cpu->state);
+    return site.resume;
+  }
   ++self.calls_;
   ++self.calls_by_mnemonic_[site.insn.mnemonic];
   return self.execute_site(site);
@@ -317,7 +326,13 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   if (!now) return leave();
   if (state.rip != next || !site.from->valid) return go_on(state.rip);
   now->careful = before.careful;
-  return *now == before ? site.resume : go_on(next);
+  return *now == before ? go_to(site, site.resume) : go_on(next);
+}
+
+/// Back into the site's translation.
+const void* TranslatorVcpu::go_to(const Site& site, const void* code) {
+  if (site.x87_loaded) HostX87::ensure_loaded(translated_.state);
+  return code;
 }
 
 /// Indirect branches find nothing of another mode of the same privilege.

@@ -62,6 +62,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   const void* leave();
   void count_calls(std::vector<Counter>& counters) const;
   const void* go_on(std::uint64_t rip);
+  const void* go_to(const Site& site, const void* code);
   void choose_window(bool user);
   void keep_branches_of(Mode mode);
   const void* leave_to_interpret(std::uint64_t rip);
