@@ -37,7 +37,7 @@ class InterpreterVcpu : public EngineVcpu {
   /// One instruction, with everything that debugging and shadows ask for. An answer ends run().
   virtual std::optional<ExitReason> step();
   /// Whether the irqchip may have an interrupt for the CPU when it enables them.
-  bool interrupt_may_wait() const { return interrupt_hint_; }
+  bool interrupt_may_wait() const { return cpu_->interrupt_hint; }
   static const Op* find_block(Cpu* cpu);
   static const Op* find_linked(const Op* branch, Cpu* cpu);
   x86::OrFault<Block*> find(BlockMode mode);
@@ -68,7 +68,6 @@ class InterpreterVcpu : public EngineVcpu {
   std::uint64_t instruction_breakpoints() const;
 
   BlockBuilder builder_;
-  bool interrupt_hint_ = false;  ///< the irqchip may have a vector for us
 };
 
 }  // namespace vireo::engine::interpreter

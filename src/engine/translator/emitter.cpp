@@ -293,13 +293,11 @@ void Emitter::interpret(std::size_t index) {
     flags_ = Flags::kHost;
   }
   tables_.sites[site].more_follows = index + 1 < block_->steps.size();
+  const std::uint8_t* where = system_call(index, flags_ == Flags::kHost);
+  if (where == nullptr) where = flags_ == Flags::kHost ? glue_.call : glue_.call_saved;
   mov(r11d, site);
-  jump_to(flags_ == Flags::kHost ? glue_.call : glue_.call_saved);
+  jump_to(where);
   if (flags_ == Flags::kSaved) flags_ = Flags::kHost;
-  if (!translation_->mode.user && now.insn.mnemonic == ZYDIS_MNEMONIC_STAC)
-    tlb_ = TlbIndex::kSmapSuspended;
-  if (!translation_->mode.user && now.insn.mnemonic == ZYDIS_MNEMONIC_CLAC)
-    tlb_ = TlbIndex::kSupervisor;
 }
 
 /// What might not be divided goes to C++: the quotient must fit. For IDIV only dividends that are
@@ -391,6 +389,9 @@ void Emitter::emit_step(std::size_t index) {
       break;
     case Kind::kDivide:
       divide(index);
+      break;
+    case Kind::kSystem:
+      system(index);
       break;
     case Kind::kInterpret:
       interpret(index);

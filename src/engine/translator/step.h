@@ -20,6 +20,7 @@ enum class Kind : std::uint8_t {
   kBranch,  ///< Jcc
   kDivide,  ///< DIV and IDIV of 32 and 64 bits
   kReturn,
+  kSystem,     ///< by code of its own: see emitter_system.cpp
   kInterpret,  ///< by C++, one instruction
 };
 
@@ -44,6 +45,9 @@ struct Step {
 
 /// Chooses kind, has_memory, memory_*, alignment. `sse` and `avx`: such code may run as it is.
 void classify(Step& step, bool sse, bool avx);
+
+/// The part of it for system instructions. False: it is none that has code of its own.
+bool classify_system(Step& step);
 
 /// Control never reaches what stands behind it.
 bool ends_block(const Step& step);
