@@ -407,7 +407,9 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   flags_ = Flags::kHost;
   producer_ = kNobody;
   vectors_known_ = false;
-  tlb_ = translation.mode.user ? TlbIndex::kUser : TlbIndex::kSupervisor;
+  tlb_ = translation.mode.user        ? TlbIndex::kUser
+         : translation.mode.suspended ? TlbIndex::kSmapSuspended
+                                      : TlbIndex::kSupervisor;
   emit_heads(block);
   for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);
   if (block.falls_through) fall_through();

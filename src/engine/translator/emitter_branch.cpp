@@ -193,6 +193,7 @@ std::uint32_t Emitter::add_exit(std::uint64_t tag) {
   Exit exit;
   exit.from = translation_;
   exit.tag = tag;
+  exit.suspended = tlb_ == TlbIndex::kSmapSuspended;
   tables_.exits.push_back(exit);
   const auto number = static_cast<std::uint32_t>(tables_.exits.size() - 1);
   translation_->exits.push_back(number);

@@ -222,6 +222,7 @@ Translation* TranslatorVcpu::after_exit() {
   cpu.state.rip = rip_of(*exit.from, exit.tag);
   if (cpu.events.any()) return nullptr;
   Translation* to = find(cpu.state.rip, *now);
+  if (to != nullptr && exit.suspended) to = find_suspended(*to);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
                         to->tag == exit.tag && exit.from->valid &&
                         value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
@@ -325,6 +326,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   if (!now) return leave();
   if (state.rip != next || elsewhere || !site.from->valid) return go_on(state.rip);
   now->careful = before.careful;
+  now->suspended = before.suspended;
   return *now == before ? site.resume : go_on(next);
 }
 

@@ -31,6 +31,8 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   Translation* find(std::uint64_t rip, Mode mode);
   Translation* find_entry(std::uint64_t rip, Mode mode);
   Translation* after_exit();
+  /// The same code for where SMAP is suspended; made if need be.
+  Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
 
   TranslatorCpu& translated_;

@@ -20,6 +20,15 @@ void TranslatorVcpu::settle_privilege() {
   mmu_.refresh_mode();
 }
 
+Translation* TranslatorVcpu::find_suspended(Translation& plain) {
+  Mode suspended = plain.mode;
+  suspended.suspended = true;
+  const std::uint64_t rip = translated_.state.rip;
+  if (Translation* known = cache_.find(plain.start, suspended, rip)) return known;
+  Translation* made = cache_.translate(plain.start, suspended, rip);
+  return made != nullptr ? made : &plain;
+}
+
 void TranslatorVcpu::note_flat_pairs() {
   using x86::flat_code_segment, x86::flat_stack_segment, x86::with_rpl;
   Shortcuts& shortcuts = translated_.shortcuts;
