@@ -303,7 +303,10 @@ Result<ExitReason> InterpreterVcpu::run() {
     }
     cpu_->state.rflags &= ~rflags::kRf;
     execute();
-    if (cpu_->fault_pending) exit = deliver_pending_fault();
+    if (cpu_->fault_pending)
+      exit = deliver_pending_fault();
+    else if (is(cpu_->state, Activity::kShutdown))
+      exit = ExitReason::kTripleFault;
   }
   HostStubs::sync(cpu_->state);
   blocks_.leave_guest();

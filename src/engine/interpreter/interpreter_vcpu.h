@@ -36,6 +36,8 @@ class InterpreterVcpu : public EngineVcpu {
   virtual void execute();
   /// One instruction, with everything that debugging and shadows ask for. An answer ends run().
   virtual std::optional<ExitReason> step();
+  /// Delivers Cpu::fault. An answer ends run(); so does the state that comes with it.
+  std::optional<ExitReason> deliver_pending_fault();
   /// Whether the irqchip may have an interrupt for the CPU when it enables them.
   bool interrupt_may_wait() const { return cpu_->interrupt_hint; }
   static const Op* find_block(Cpu* cpu);
@@ -63,7 +65,6 @@ class InterpreterVcpu : public EngineVcpu {
   bool must_step() const;
   void run_single(const Block& block);
   bool traps_after(const Block& block) const;
-  std::optional<ExitReason> deliver_pending_fault();
   std::optional<ExitReason> deliver(const x86::Event& event);
   std::uint64_t instruction_breakpoints() const;
 

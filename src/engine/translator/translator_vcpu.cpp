@@ -302,7 +302,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   if (!done) {
     state.rip = rip;
     cpu.raise(done.error());
-    return leave();
+    return deliver_here();
   }
   std::uint64_t known = 0;
   const std::uint8_t shadow = state.sti_shadow;

@@ -67,6 +67,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void choose_window(bool user);
   void prepare_shortcuts();
   void settle_privilege();
+  const void* deliver_here();
   void note_flat_pairs();
   void keep_branches_of(Mode mode);
   const void* leave_to_interpret(std::uint64_t rip);

@@ -1,3 +1,4 @@
+#include "engine/software/attention.h"
 #include "engine/translator/translator_vcpu.h"
 #include "x86/delivery/segment_rules.h"
 
@@ -18,6 +19,16 @@ void TranslatorVcpu::prepare_shortcuts() {
 void TranslatorVcpu::settle_privilege() {
   if (!std::exchange(translated_.shortcuts.privilege_changed, false)) return;
   mmu_.refresh_mode();
+}
+
+/// To the handler of a fault, straight from the code that is to blame.
+const void* TranslatorVcpu::deliver_here() {
+  const auto ends = deliver_pending_fault();
+  translated_.rsp = translated_.state.gpr[x86::kRsp] + translated_.stack_delta;
+  if (ends) return leave();
+  translated_.leave_block = false;  // the handler is looked up
+  const bool attention = needs_attention(translated_, translated_.state.rflags);
+  return attention ? leave() : go_on(translated_.state.rip);
 }
 
 Translation* TranslatorVcpu::find_suspended(Translation& plain) {
