@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace vireo {
 
@@ -16,6 +17,9 @@ class Clock {
   /// The guest's time-stamp counter before IA32_TSC writes: ticks since power-on.
   virtual std::uint64_t tsc() const = 0;
   virtual std::uint64_t tsc_hz() const = 0;
+  /// What tsc() adds to the host's time-stamp counter, modulo 2^64, as long as the clock runs on;
+  /// empty if it does not read that.
+  virtual std::optional<std::uint64_t> host_tsc_bias() const { return {}; }
   /// Seconds since the Unix epoch at power-on, for the real-time clock.
   virtual std::int64_t epoch_at_start() const = 0;
 };

@@ -100,6 +100,11 @@ std::uint64_t HostClock::tsc() const {
   return ticks > offset ? ticks - offset : 0;
 }
 
+std::optional<std::uint64_t> HostClock::host_tsc_bias() const {
+  if (!uses_tsc_ || stopped_.load(std::memory_order_acquire) != kRunning) return {};
+  return 0 - offset_.load(std::memory_order_relaxed);
+}
+
 std::uint64_t HostClock::now_ns() const {
   return static_cast<std::uint64_t>((ns_per_tick_ * tsc()) >> kScaleShift);
 }

@@ -17,6 +17,7 @@ class HostClock final : public Clock {
   std::uint64_t now_ns() const override;
   std::uint64_t tsc() const override;
   std::uint64_t tsc_hz() const override { return hz_; }
+  std::optional<std::uint64_t> host_tsc_bias() const override;
   std::int64_t epoch_at_start() const override { return epoch_at_start_; }
 
   /// Time stands still from pause() to resume(); neither nests. One thread at a time calls them.

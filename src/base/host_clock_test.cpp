@@ -31,6 +31,24 @@ TEST(HostClock, NanosecondsAndTicksAreOneTime) {
   EXPECT_GT(clock.now_ns(), 15'000'000u);
 }
 
+TEST(HostClock, TheBiasLeadsFromTheHostsCounterToOurs) {
+  HostClock clock;
+  if (!clock.uses_tsc()) GTEST_SKIP() << "the host's TSC is not invariant";
+  const auto expect_alike = [&] {
+    const auto bias = clock.host_tsc_bias();
+    ASSERT_TRUE(bias);
+    const std::uint64_t before = clock.tsc(), now = __builtin_ia32_rdtsc() + *bias;
+    EXPECT_LE(before, now);
+    EXPECT_LE(now, clock.tsc());
+  };
+  expect_alike();
+  clock.pause();
+  EXPECT_FALSE(clock.host_tsc_bias());
+  std::this_thread::sleep_for(milliseconds(5));
+  clock.resume();
+  expect_alike();
+}
+
 TEST(HostClock, StartsNearZeroAndNeverGoesBack) {
   HostClock clock;
   EXPECT_LT(clock.now_ns(), 1'000'000'000u);

@@ -76,6 +76,7 @@ enum class Feature : std::uint8_t {
   kSpecCtrl,
   kStibp,
   kArchCapabilities,
+  kBhiCtrl,
   // leaf 0xd
   kXsaveopt,
   kXsavec,

@@ -1,5 +1,7 @@
 #include "golden/cases.h"
 
+#include <initializer_list>
+
 namespace vireo::test {
 namespace {
 
@@ -186,10 +188,73 @@ constexpr GoldenCase kCalls[] = {
     {.name = "nothing", .write = [](Guest& g) { g.nop(), g.endbr64(), g.prefetcht0(ptr[rax]); }},
 };
 
+void bytes(Guest& g, std::initializer_list<int> code) {
+  for (const int byte : code) g.db(byte);
+}
+
+constexpr GoldenCase kSystem[] = {
+    {.name = "flags to the stack and back",
+     .write = [](Guest& g) { g.xor_(eax, eax), g.pushfq(), g.pop(rbx), g.push(rbx), g.popfq(); },
+     .supervisor = true},
+    {.name = "flags to the stack and back, careful",
+     .write = [](Guest& g) { g.pushfq(), g.popfq(); },
+     .supervisor = true,
+     .careful = true},
+    {.name = "flags from the stack at level 3", .write = [](Guest& g) { g.popfq(); }},
+    {.name = "cli", .write = [](Guest& g) { g.cli(); }, .supervisor = true},
+    {.name = "cli at level 3", .write = [](Guest& g) { g.cli(); }},
+    {.name = "sti", .write = [](Guest& g) { g.sti(), g.nop(); }, .supervisor = true},
+    {.name = "cld and std", .write = [](Guest& g) { g.cld(), g.std(); }},
+    {.name = "access to user memory",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0x0f, 0x01, 0xcb}), g.mov(rax, ptr[rdi]), bytes(g, {0x0f, 0x01, 0xca}),
+               g.mov(rax, ptr[rdi]);
+         },
+     .supervisor = true},
+    {.name = "swapgs",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0x0f, 0x01, 0xf8});
+         },
+     .supervisor = true},
+    {.name = "bases of segments",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0xf3, 0x49, 0x0f, 0xae, 0xca, 0xf3, 0x48, 0x0f, 0xae, 0xd0}),
+               bytes(g, {0xf3, 0x0f, 0xae, 0xc1, 0xf3, 0x0f, 0xae, 0xda});
+         }},
+    {.name = "time", .write = [](Guest& g) { g.rdtsc(), g.rdtscp(); }},
+    {.name = "system registers",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0x0f, 0x20, 0xd0, 0x41, 0x0f, 0x20, 0xdb}), g.mov(ecx, es), g.mov(r10w, fs);
+         },
+     .supervisor = true},
+    {.name = "bits of memory",
+     .write =
+         [](Guest& g) { g.bt(dword[rdi], eax), g.setc(al), g.lock(), g.bts(qword[rdi], r10); }},
+    {.name = "sixteen bytes", .write = [](Guest& g) { g.lock(), g.cmpxchg16b(ptr[rdi]); }},
+    {.name = "push of memory", .write = [](Guest& g) { g.xor_(eax, eax), g.push(qword[rdi + 8]); }},
+    {.name = "push of memory, careful",
+     .write = [](Guest& g) { g.xor_(eax, eax), g.push(qword[rdi + 8]); },
+     .careful = true},
+    {.name = "pop of rsp", .write = [](Guest& g) { g.xor_(eax, eax), g.pop(rsp); }},
+    {.name = "pop of rsp, careful", .write = [](Guest& g) { g.pop(rsp); }, .careful = true},
+    {.name = "fill", .write = [](Guest& g) { g.rep(), g.stosq(), g.stosb(); }},
+    {.name = "move", .write = [](Guest& g) { g.rep(), g.movsb(); }},
+    {.name = "protection keys",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0x0f, 0x01, 0xee, 0x0f, 0x01, 0xef});
+         }},
+    {.name = "sysret", .write = [](Guest& g) { g.db(0x48), g.sysret(); }, .supervisor = true},
+};
+
 constexpr GoldenFile kFiles[] = {
-    {"heads", kHeads},     {"memory", kMemory},     {"displaced", kDisplaced},
-    {"stack", kStack},     {"branches", kBranches}, {"flags", kFlags},
-    {"vectors", kVectors}, {"x87", kX87},           {"calls", kCalls}};
+    {"heads", kHeads},       {"memory", kMemory}, {"displaced", kDisplaced}, {"stack", kStack},
+    {"branches", kBranches}, {"flags", kFlags},   {"vectors", kVectors},     {"x87", kX87},
+    {"calls", kCalls},       {"system", kSystem}};
 
 }  // namespace
 

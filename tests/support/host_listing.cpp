@@ -8,7 +8,7 @@
 #include <iterator>
 #include <map>
 
-#include "engine/translator/translator_cpu.h"
+#include "engine/translator/system_offsets.h"
 
 namespace vireo::test {
 namespace {
@@ -50,7 +50,22 @@ constexpr std::array kFields{Named{at::kRflags, "rflags"},
                              Named{at::kX87Loaded, "x87_loaded"},
                              Named{at::kX87Instruction, "fip"},
                              Named{at::kX87Operand, "fdp"},
-                             Named{at::kMxcsr, "mxcsr"}};
+                             Named{at::kMxcsr, "mxcsr"},
+                             Named{at::kCr0, "cr0"},
+                             Named{at::kCr2, "cr2"},
+                             Named{at::kCr3, "cr3"},
+                             Named{at::kCr4, "cr4"},
+                             Named{at::kPkru, "pkru"},
+                             Named{at::segment(x86::kEs), "es"},
+                             Named{at::segment(x86::kFs), "fs"},
+                             Named{at::kKernelGsBase, "kernel_gs_base"},
+                             Named{at::kTscAux, "tsc_aux"},
+                             Named{at::kTscOffset, "tsc_offset"},
+                             Named{at::kTscDirect, "tsc_direct"},
+                             Named{at::kTscBias, "tsc_bias"},
+                             Named{at::kInterruptHint, "interrupt_hint"},
+                             Named{at::kCurrentTlb, "current_tlb"},
+                             Named{at::kTlbPointer, "tlb_pointer"}};
 
 std::string name_of_tlb(std::size_t offset) {
   static constexpr std::array<std::string_view, 4> kWho{"supervisor", "smap_suspended", "user",
@@ -199,6 +214,10 @@ std::vector<HostPlace> places_of(const engine::translator::Glue& glue) {
           {glue.call, "glue.call"},
           {glue.call_saved, "glue.call_saved"},
           {glue.window, "glue.window"},
+          {glue.syscall, "glue.syscall"},
+          {glue.syscall_saved, "glue.syscall_saved"},
+          {glue.sysret, "glue.sysret"},
+          {glue.sysret_saved, "glue.sysret_saved"},
           {glue.exit, "glue.exit"},
           {glue.indirect, "glue.indirect"},
           {glue.indirect_saved, "glue.indirect_saved"},

@@ -46,7 +46,7 @@ void InterpreterVcpu::load(const x86::CpuState& state) {
   cpu_->state = state;
   cpu_->take_in_flags();
   cpu_->fault_pending = false;
-  interrupt_hint_ = true;
+  cpu_->interrupt_hint = true;
   mmu_.refresh_mode();
   mmu_.flush(x86::TlbFlush::kAll);
 }
@@ -141,7 +141,7 @@ const Op* InterpreterVcpu::find_linked(const Op* branch, Cpu* cpu) {
 bool InterpreterVcpu::take_events() {
   const std::uint32_t events = cpu_->events.take();
   if (events & PendingEvents::kStaleCode) blocks_.serve_others();
-  if (events & PendingEvents::kInterrupt) interrupt_hint_ = true;
+  if (events & PendingEvents::kInterrupt) cpu_->interrupt_hint = true;
   if (events & PendingEvents::kNmi) {
     // One is latched while another is in service; two if none is yet.
     const unsigned limit = cpu_->state.nmi_blocked ? 1 : 2;
@@ -183,12 +183,12 @@ std::optional<ExitReason> InterpreterVcpu::inject() {
     --state.nmi_pending;
     return deliver(x86::Event::nmi());
   }
-  if (!interrupt_hint_ || !(state.rflags & rflags::kIf) || state.sti_shadow) return {};
-  interrupt_hint_ = false;
+  if (!cpu_->interrupt_hint || !(state.rflags & rflags::kIf) || state.sti_shadow) return {};
+  cpu_->interrupt_hint = false;
   const auto vector = context_.port.acknowledge_interrupt();
   if (!vector) return {};
   ++cpu_->counters.interrupts;
-  interrupt_hint_ = true;  // there may be more behind it
+  cpu_->interrupt_hint = true;  // there may be more behind it
   return deliver(x86::Event::external_interrupt(*vector));
 }
 
@@ -291,7 +291,7 @@ void InterpreterVcpu::execute() {
 Result<ExitReason> InterpreterVcpu::run() {
   blocks_.enter_guest();
   cpu_->fault_pending = false;
-  interrupt_hint_ = true;
+  cpu_->interrupt_hint = true;
   std::optional<ExitReason> exit;
   while (!exit) {
     blocks_.trim();
@@ -303,7 +303,10 @@ Result<ExitReason> InterpreterVcpu::run() {
     }
     cpu_->state.rflags &= ~rflags::kRf;
     execute();
-    if (cpu_->fault_pending) exit = deliver_pending_fault();
+    if (cpu_->fault_pending)
+      exit = deliver_pending_fault();
+    else if (is(cpu_->state, Activity::kShutdown))
+      exit = ExitReason::kTripleFault;
   }
   HostStubs::sync(cpu_->state);
   blocks_.leave_guest();

@@ -36,8 +36,10 @@ class InterpreterVcpu : public EngineVcpu {
   virtual void execute();
   /// One instruction, with everything that debugging and shadows ask for. An answer ends run().
   virtual std::optional<ExitReason> step();
+  /// Delivers Cpu::fault. An answer ends run(); so does the state that comes with it.
+  std::optional<ExitReason> deliver_pending_fault();
   /// Whether the irqchip may have an interrupt for the CPU when it enables them.
-  bool interrupt_may_wait() const { return interrupt_hint_; }
+  bool interrupt_may_wait() const { return cpu_->interrupt_hint; }
   static const Op* find_block(Cpu* cpu);
   static const Op* find_linked(const Op* branch, Cpu* cpu);
   x86::OrFault<Block*> find(BlockMode mode);
@@ -63,12 +65,10 @@ class InterpreterVcpu : public EngineVcpu {
   bool must_step() const;
   void run_single(const Block& block);
   bool traps_after(const Block& block) const;
-  std::optional<ExitReason> deliver_pending_fault();
   std::optional<ExitReason> deliver(const x86::Event& event);
   std::uint64_t instruction_breakpoints() const;
 
   BlockBuilder builder_;
-  bool interrupt_hint_ = false;  ///< the irqchip may have a vector for us
 };
 
 }  // namespace vireo::engine::interpreter

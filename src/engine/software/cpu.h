@@ -73,11 +73,13 @@ struct alignas(64) Cpu {
   x86::CpuState state;
   std::uint64_t zero = 0;  ///< the register of operands that have none
   x86::HostFlags flags;
-  bool fault_pending = false;  ///< `fault` is to be delivered at state.rip
-  bool leave_block = false;    ///< a handler changed what the rest of the block relies on
-  bool stepping = false;       ///< one instruction is being run: no block follows it
-  Tlb* tlb = nullptr;          ///< of current data accesses
-  std::uint64_t jump_tag = 0;  ///< of targets that hold now; see JumpTags
+  bool fault_pending = false;   ///< `fault` is to be delivered at state.rip
+  bool leave_block = false;     ///< a handler changed what the rest of the block relies on
+  bool stepping = false;        ///< one instruction is being run: no block follows it
+  bool interrupt_hint = false;  ///< the irqchip may have a vector for us
+  TlbIndex current_tlb = TlbIndex::kSupervisor;  ///< who accesses data now
+  Tlb* tlb = nullptr;                            ///< of current data accesses
+  std::uint64_t jump_tag = 0;                    ///< of targets that hold now; see JumpTags
   PendingEvents events;
   x86::Fault fault{};
   std::array<JumpCacheEntry, kJumpCacheEntries> jump_cache{};

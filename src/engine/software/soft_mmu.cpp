@@ -79,13 +79,13 @@ void SoftMmu::refresh_mode() {
     mode_ = mode;
     flush(only_tables ? x86::TlbFlush::kNonGlobal : x86::TlbFlush::kAll);
   }
-  if (const TlbIndex current = find_current(); current != current_) {
-    current_ = current;
+  if (const TlbIndex current = find_current(); current != cpu_.current_tlb) {
+    cpu_.current_tlb = current;
     cpu_.stack_window = cpu_.no_window;  // another privilege has a stack of its own
   }
   watching_ = has_data_breakpoint(state.dr7);
   // Under watch nothing may hit: the table that is never filled is used.
-  const TlbIndex shown = watching_ ? TlbIndex::kAlignmentChecked : current_;
+  const TlbIndex shown = watching_ ? TlbIndex::kAlignmentChecked : cpu_.current_tlb;
   cpu_.tlb = &table(shown);
   renew_jump_tag();
 }
@@ -299,7 +299,7 @@ bool SoftMmu::fill(LinearAddr address, bool write, TlbIndex who) {
 }
 
 bool SoftMmu::is_device(LinearAddr address) {
-  const auto physical = translate_page(address, Access::kRead, current_);
+  const auto physical = translate_page(address, Access::kRead, cpu_.current_tlb);
   return physical && memory_.host_page(*physical) == nullptr;
 }
 
@@ -313,7 +313,7 @@ std::byte* SoftMmu::hit(LinearAddr address, std::size_t size, bool write, TlbInd
 }
 
 std::byte* SoftMmu::direct(LinearAddr address, std::size_t size, bool write) {
-  return watching_ ? nullptr : hit(address, size, write, current_);
+  return watching_ ? nullptr : hit(address, size, write, cpu_.current_tlb);
 }
 
 namespace {

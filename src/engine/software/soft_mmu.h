@@ -49,7 +49,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   /// Takes note of an access to ports for I/O breakpoints.
   void note_io_access(std::uint16_t port, std::size_t size);
 
-  TlbIndex current() const { return current_; }
+  TlbIndex current() const { return cpu_.current_tlb; }
   memory::GuestMemory& memory() { return memory_; }
 
   // x86::PhysicalMemory
@@ -88,7 +88,6 @@ class SoftMmu final : public x86::PhysicalMemory {
   MachinePort& port_;
   const x86::CpuidModel& model_;
   x86::PagingMode mode_;
-  TlbIndex current_ = TlbIndex::kSupervisor;
   bool watching_ = false;  ///< a data breakpoint is enabled
   JumpTags jump_tags_;
 };

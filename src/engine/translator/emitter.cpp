@@ -297,13 +297,11 @@ void Emitter::interpret(std::size_t index) {
     flags_ = Flags::kHost;
   }
   tables_.sites[site].more_follows = index + 1 < block_->steps.size();
+  const std::uint8_t* where = system_call(index, flags_ == Flags::kHost);
+  if (where == nullptr) where = flags_ == Flags::kHost ? glue_.call : glue_.call_saved;
   mov(r11d, site);
-  jump_to(flags_ == Flags::kHost ? glue_.call : glue_.call_saved);
+  jump_to(where);
   if (flags_ == Flags::kSaved) flags_ = Flags::kHost;
-  if (!translation_->mode.user && now.insn.mnemonic == ZYDIS_MNEMONIC_STAC)
-    tlb_ = TlbIndex::kSmapSuspended;
-  if (!translation_->mode.user && now.insn.mnemonic == ZYDIS_MNEMONIC_CLAC)
-    tlb_ = TlbIndex::kSupervisor;
 }
 
 /// What might not be divided goes to C++: the quotient must fit. For IDIV only dividends that are
@@ -402,6 +400,9 @@ void Emitter::emit_step(std::size_t index) {
     case Kind::kDivide:
       divide(index);
       break;
+    case Kind::kSystem:
+      system(index);
+      break;
     case Kind::kInterpret:
       interpret(index);
       break;
@@ -417,7 +418,9 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   producer_ = kNobody;
   vectors_known_ = x87_known_ = false;
   pointers_ = {};
-  tlb_ = translation.mode.user ? TlbIndex::kUser : TlbIndex::kSupervisor;
+  tlb_ = translation.mode.user        ? TlbIndex::kUser
+         : translation.mode.suspended ? TlbIndex::kSmapSuspended
+                                      : TlbIndex::kSupervisor;
   emit_heads(block);
   for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);
   if (block.falls_through) fall_through();

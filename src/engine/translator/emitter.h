@@ -96,6 +96,7 @@ class Emitter : Assembler {
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
   HostMemory stack_slot(std::size_t index, std::int32_t displacement, bool write);
   void load_from_tlb(const Step& step);
+  void to_host_address(const Step& step);
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
   void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
 
@@ -111,8 +112,31 @@ class Emitter : Assembler {
   void emit_restore(bool r11_free);
   void emit_save();
 
+  // emitter_system.cpp
+  void system(std::size_t index);
+  void system_of_kernel(std::size_t index);
+  void leave_if_set(std::size_t field, std::uint64_t bits, Xbyak::Label& cold);
+  void leave_unless_set(std::size_t field, std::uint64_t bits, Xbyak::Label& cold);
+  void leave_if_interrupt_waits(Xbyak::Label& cold);
+  void push_flags(std::size_t index);
+  void pop_flags(std::size_t index);
+  void change_flag(std::size_t index, std::uint64_t flag, bool value);
+  void enable_interrupts(std::size_t index);
+  void suspend_smap(std::size_t index);
+  void read_time_stamp(std::size_t index);
+  void segment_base(std::size_t index);
+  void read_system_register(std::size_t index);
+  void bit_string(std::size_t index);
+  void protection_keys(std::size_t index);
+  const std::uint8_t* system_call(std::size_t index, bool flags_in_host);
+
+  // emitter_string.cpp
+  void string(std::size_t index);
+  void check_run(std::size_t index, const Xbyak::Reg64& address, bool write, Xbyak::Label& cold);
+
   // emitter_branch.cpp
   void push(std::size_t index);
+  void push_memory(std::size_t index);
   void pop(std::size_t index);
   void leave(std::size_t index);
   void push_return_address(std::size_t index);

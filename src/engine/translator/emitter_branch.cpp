@@ -13,6 +13,7 @@ void Emitter::push(std::size_t index) {
   const Step& now = step(index);
   const x86::Operand& operand = now.insn.operands[0];
   const bool immediate = operand.kind == x86::OperandKind::kImmediate;
+  if (now.has_memory) return push_memory(index);
   if (now.on_stack) {
     if (immediate) {
       Xbyak::CodeGenerator::push(qword, static_cast<std::uint32_t>(now.insn.immediate));
@@ -39,11 +40,27 @@ void Emitter::push(std::size_t index) {
   lea(rsp, ptr[rsp - 8]);
 }
 
+void Emitter::push_memory(std::size_t index) {
+  mov(r10, ptr[host_address(access(index, 0))]);
+  if (step(index).on_stack) {
+    Xbyak::CodeGenerator::push(r10);
+    return;
+  }
+  store(at::kTarget, r10);
+  stack_slot(index, -8, true);
+  load(r11, at::kTarget);
+  mov(ptr[r10], r11);
+  lea(rsp, ptr[rsp - 8]);
+}
+
 void Emitter::pop(std::size_t index) {
   const Step& now = step(index);
   const unsigned to = now.insn.operands[0].number;
   if (now.on_stack) {
-    if (displaced(to)) {
+    if (to == x86::kRsp) {
+      Xbyak::CodeGenerator::pop(r10);
+      store_guest(to, r10);
+    } else if (displaced(to)) {
       putSeg(gs);
       Xbyak::CodeGenerator::pop(qword_at(at::gpr(to)));
     } else {
@@ -54,11 +71,11 @@ void Emitter::pop(std::size_t index) {
   stack_slot(index, 0, false);
   if (displaced(to)) {
     mov(r10, ptr[r10]);
-    store(at::gpr(to), r10);
+    store_guest(to, r10);
   } else {
     mov(host(to), ptr[r10]);
   }
-  lea(rsp, ptr[rsp + 8]);
+  if (to != x86::kRsp) lea(rsp, ptr[rsp + 8]);
 }
 
 /// RSP = RBP; POP RBP.
@@ -176,6 +193,7 @@ std::uint32_t Emitter::add_exit(std::uint64_t tag) {
   Exit exit;
   exit.from = translation_;
   exit.tag = tag;
+  exit.suspended = tlb_ == TlbIndex::kSmapSuspended;
   tables_.exits.push_back(exit);
   const auto number = static_cast<std::uint32_t>(tables_.exits.size() - 1);
   translation_->exits.push_back(number);

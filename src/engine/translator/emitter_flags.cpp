@@ -101,6 +101,11 @@ bool Emitter::sets_flags(const Step& done) const {
 
 void Emitter::after_step(std::size_t index) {
   if (!step(index).defines_flags()) return;
+  if (step(index).insn.mnemonic == ZYDIS_MNEMONIC_POPFQ) {
+    flags_ = Flags::kSaved;
+    producer_ = kNobody;
+    return;
+  }
   flags_ = sets_flags(step(index)) ? Flags::kHost : Flags::kDead;
   producer_ = recipe_registers(step(index)) ? index : kNobody;
 }

@@ -258,6 +258,14 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   return result;
 }
 
+/// Behind check(), with R11 free for other use: R10 is the host address.
+void Emitter::to_host_address(const Step& now) {
+  putSeg(gs);
+  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(now.memory_written), salt_of(now)))]);
+  putSeg(gs);
+  add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt_of(now)))]);
+}
+
 /// R11: from the place of the entry to the distance between host and linear addresses.
 void Emitter::load_from_tlb(const Step& now) {
   putSeg(gs);

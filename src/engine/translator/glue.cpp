@@ -271,7 +271,9 @@ class Writer : Assembler {
 }  // namespace
 
 Glue Glue::write(CodeMemory& memory, const SiteCallbacks& callbacks) {
-  return Writer(memory).write(callbacks);
+  Glue glue = Writer(memory).write(callbacks);
+  write_system_glue(memory, glue);
+  return glue;
 }
 
 }  // namespace vireo::engine::translator

@@ -36,6 +36,12 @@ struct Glue {
   const std::uint8_t* call = nullptr;        ///< an instruction for C++; the flags are the host's
   const std::uint8_t* call_saved = nullptr;
 
+  // SYSCALL, with the address of the next instruction in R10, and SYSRET to 64-bit code.
+  const std::uint8_t* syscall = nullptr;        ///< the flags are the host's
+  const std::uint8_t* syscall_saved = nullptr;  ///< they are in Cpu::flags
+  const std::uint8_t* sysret = nullptr;
+  const std::uint8_t* sysret_saved = nullptr;
+
   const std::uint8_t* exit = nullptr;      ///< leave; R11D: why, for TranslatorCpu::exit
   const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch table
   const std::uint8_t* indirect_saved = nullptr;
@@ -43,5 +49,8 @@ struct Glue {
 
   static Glue write(CodeMemory& memory, const SiteCallbacks& callbacks);
 };
+
+/// Writes the part that executes system instructions, which needs the rest.
+void write_system_glue(CodeMemory& memory, Glue& glue);
 
 }  // namespace vireo::engine::translator

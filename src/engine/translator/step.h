@@ -21,6 +21,7 @@ enum class Kind : std::uint8_t {
   kBranch,  ///< Jcc
   kDivide,  ///< DIV and IDIV of 32 and 64 bits
   kReturn,
+  kSystem,     ///< by code of its own: see emitter_system.cpp
   kInterpret,  ///< by C++, one instruction
 };
 
@@ -58,6 +59,9 @@ void classify(Step& step, const Units& units);
 constexpr bool is_copied(Kind kind) {
   return kind == Kind::kCopy || kind == Kind::kVector || kind == Kind::kX87;
 }
+
+/// The part of it for system instructions. False: it is none that has code of its own.
+bool classify_system(Step& step);
 
 /// Control never reaches what stands behind it.
 bool ends_block(const Step& step);

@@ -23,9 +23,17 @@ bool loses_stack(const Step& step) {
       return writes_rsp(step.insn);
     case Kind::kLeave:
       return true;
+    case Kind::kPop:
+      return step.insn.operands[0].number == x86::kRsp;
     default:
       return false;
   }
+}
+
+/// How far PUSHFQ and POPFQ move RSP; 0 for other system instructions.
+std::int32_t system_stack_change(const Step& step) {
+  if (step.insn.mnemonic == ZYDIS_MNEMONIC_PUSHFQ) return -8;
+  return step.insn.mnemonic == ZYDIS_MNEMONIC_POPFQ ? 8 : 0;
 }
 
 /// How far the step moves RSP.
@@ -42,6 +50,8 @@ std::int32_t stack_change(const Step& step) {
                  ? static_cast<std::int32_t>(insn.memory.displacement)
              : insn.mnemonic == ZYDIS_MNEMONIC_ADD ? static_cast<std::int32_t>(insn.immediate)
                                                    : -static_cast<std::int32_t>(insn.immediate);
+    case Kind::kSystem:
+      return system_stack_change(step);
     default:
       return 0;
   }
@@ -61,6 +71,10 @@ StackRange stack_access(const Step& step) {
     case Kind::kPop:
     case Kind::kReturn:
       return {0, 8};
+    case Kind::kSystem: {
+      const std::int32_t change = system_stack_change(step);
+      return {std::min(change, 0), std::max(change, 0)};
+    }
     case Kind::kCopy:
     case Kind::kVector:
     case Kind::kX87: {

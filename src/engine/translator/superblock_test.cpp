@@ -40,6 +40,35 @@ TEST(Superblock, ItEndsWithAReturn) {
   EXPECT_EQ(block.last, kStart + 2);
 }
 
+TEST(Superblock, FlagsOnTheStackAreWithinItsSpan) {
+  const Superblock block =
+      read([](Guest& g) { g.xor_(eax, eax), g.push(rbx), g.pushfq(), g.popfq(), g.pop(rbx); });
+  ASSERT_GE(block.steps.size(), 5u);
+  EXPECT_EQ(block.stack_low, -16);
+  EXPECT_EQ(block.stack_high, 0);
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_TRUE(block.steps[i].on_stack) << i;
+  EXPECT_EQ(block.steps[2].kind, Kind::kSystem);
+  EXPECT_EQ(block.steps[4].stack_offset, -8);
+}
+
+TEST(Superblock, WhereRspIsPoppedTheStackIsLost) {
+  const Superblock block = read([](Guest& g) { g.xor_(eax, eax), g.pop(rsp), g.pop(rbx); });
+  ASSERT_EQ(block.steps.size(), 2u);
+  EXPECT_TRUE(block.falls_through);
+}
+
+TEST(Superblock, ABitAnywhereIsNotCopied) {
+  const Superblock block = read([](Guest& g) {
+    g.bt(dword[rdi], eax), g.bts(qword[rdi], rsp);
+    g.db(0x67), g.bt(dword[rdi], eax);
+  });
+  ASSERT_GE(block.steps.size(), 3u);
+  EXPECT_EQ(block.steps[0].kind, Kind::kSystem);
+  EXPECT_EQ(block.steps[1].kind, Kind::kSystem);
+  EXPECT_TRUE(block.steps[1].memory_written);
+  EXPECT_EQ(block.steps[2].kind, Kind::kInterpret) << "an address of 32 bits";
+}
+
 TEST(Superblock, ABranchThatIsNotTakenIsPassed) {
   const Superblock block = read([](Guest& g) { g.db(0x74), g.db(0x10), g.inc(eax), g.ret(); });
   ASSERT_EQ(block.steps.size(), 3u);

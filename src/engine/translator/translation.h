@@ -19,10 +19,13 @@ struct Mode {
   bool avx = false;      ///< the same for AVX
   bool careful = false;  ///< no stack window and no merged checks: every access on its own
   bool x87 = false;      ///< x87 and MMX code may run as it is: no exception unmasked or pending
+  /// EFLAGS.AC is surely set at level 0, so that SMAP is suspended. Code that does not ask for it
+  /// is right too, but its accesses to user pages miss.
+  bool suspended = false;
 
   std::uint64_t key() const {
     return (user ? 1u : 0u) | (sse ? 2u : 0u) | (avx ? 4u : 0u) | (careful ? 8u : 0u) |
-           (x87 ? 16u : 0u);
+           (x87 ? 16u : 0u) | (suspended ? 32u : 0u);
   }
   bool operator==(const Mode&) const = default;
 };
@@ -37,6 +40,7 @@ struct Exit {
   std::uint8_t* patch = nullptr;  ///< writable address of the displacement of a jump; null: none
   const std::uint8_t* stub = nullptr;  ///< where the jump goes while it is not linked
   bool backward = false;               ///< events are looked for on the way
+  bool suspended = false;              ///< the code there may rely on it: see Mode
   Translation* to = nullptr;
 };
 

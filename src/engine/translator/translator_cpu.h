@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "engine/software/cpu.h"
+#include "engine/translator/shortcuts.h"
 
 namespace vireo::engine::translator {
 
@@ -45,6 +46,7 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   std::array<const void*, 2 * kBranchEntries> branch_code_saved{};  ///< with flags in `flags`
   std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};      ///< code_base of the target
   std::array<Translation*, 2 * kBranchEntries> branch_to{};         ///< null: none
+  Shortcuts shortcuts;
   bool warm = false;  ///< the block at RIP has run often enough to be translated
   TranslatorVcpu* translator = nullptr;
   alignas(kPageSize) std::array<std::byte, kPageSize> nobodys_page{};

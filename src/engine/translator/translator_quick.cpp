@@ -42,7 +42,8 @@ const void* TranslatorVcpu::quick_window(TranslatorCpu* cpu, std::uint32_t numbe
   cpu->negative_delta = 0 - entry.delta;
   cpu->stack_window = page + entry.delta;
   self.window_filter_.add(page, entry.shift());
-  self.windows_[site.from->mode.user] = {entry.delta, cpu->stack_window, cpu->window_epoch};
+  cpu->shortcuts.windows[site.from->mode.user] = {entry.delta, cpu->negative_delta,
+                                                  cpu->stack_window, cpu->window_epoch};
   return site.resume;
 }
 

@@ -57,13 +57,15 @@ TranslatorVcpu::~TranslatorVcpu() { translated_.mapping_listener = nullptr; }
 Result<ExitReason> TranslatorVcpu::run() {
   const GsBase gs(translated_);
   const HostX87::Watch watch(translated_.state, translated_.x87_loaded);
+  prepare_shortcuts();
   return InterpreterVcpu::run();
 }
 
 /// Empty: the state is one that only the interpreter runs.
 std::optional<Mode> TranslatorVcpu::mode() const {
   const x86::CpuState& state = translated_.state;
-  if (!state.code64()) return {};
+  // System instructions at level 0 are translated as such, so levels 1 and 2 are not.
+  if (!state.code64() || (state.cpl() != 0 && state.cpl() != 3)) return {};
   Mode result;
   switch (mmu_.current()) {
     case TlbIndex::kSupervisor:
@@ -201,6 +203,7 @@ void TranslatorVcpu::run_translated(Translation* translation) {
     cpu.negative_delta = 0 - cpu.stack_delta;
     cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
     cache_.glue().enter(&cpu, translation->entry);
+    settle_privilege();
     cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
     if (cpu.exit == TranslatorCpu::kEvent) return;
     translation = after_exit();
@@ -224,6 +227,7 @@ Translation* TranslatorVcpu::after_exit() {
   cpu.state.rip = rip_of(*exit.from, exit.tag);
   if (cpu.events.any()) return nullptr;
   Translation* to = find(cpu.state.rip, *now);
+  if (to != nullptr && exit.suspended) to = find_suspended(*to);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
                         to->tag == exit.tag && exit.from->valid &&
                         value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
@@ -267,6 +271,7 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   if (whole && self.mmu_.fill(linear, site.write, site.tlb))
     if (const void* retry = quick_miss(cpu, number)) return self.go_to(site, retry);
   ++self.misses_;
+  self.settle_privilege();
   return self.execute_site(site);
 }
 
@@ -279,6 +284,7 @@ const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
   }
   ++self.calls_;
   ++self.calls_by_mnemonic_[site.insn.mnemonic];
+  self.settle_privilege();
   return self.execute_site(site);
 }
 
@@ -305,7 +311,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   if (!done) {
     state.rip = rip;
     cpu.raise(done.error());
-    return leave();
+    return deliver_here();
   }
   std::uint64_t known = 0;
   const std::uint8_t shadow = state.sti_shadow;
@@ -315,17 +321,21 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
     known = x86::rflags::kIf;
     if (site.more_follows && site.from->valid) state.sti_shadow = 0;
   }
+  note_flat_pairs();
   // RF is there for the next instruction's breakpoints, and for one that is repeated.
   // SDM vol. 3B, 17.3.1.1.
   if ((state.dr7 & 0xff) == 0 && state.rip != rip) state.rflags &= ~x86::rflags::kRf;
+  // Where code goes on is looked up anew below, if need be.
+  const bool elsewhere = std::exchange(cpu.leave_block, false);
   if (needs_attention(cpu, flags_before | known)) {
     state.sti_shadow = shadow;
     return leave();
   }
   auto now = mode();
   if (!now) return leave();
-  if (state.rip != next || !site.from->valid) return go_on(state.rip);
+  if (state.rip != next || elsewhere || !site.from->valid) return go_on(state.rip);
   now->careful = before.careful;
+  now->suspended = before.suspended;
   return *now == before ? go_to(site, site.resume) : go_on(next);
 }
 
@@ -340,6 +350,9 @@ void TranslatorVcpu::keep_branches_of(Mode mode) {
   Mode& last = branch_mode_[mode.user];
   if (last != mode) cache_.forget_branches(true);
   last = mode;
+  const Mode &supervisor = branch_mode_[0], &user = branch_mode_[1];
+  translated_.shortcuts.halves_agree =
+      user.user && supervisor.sse == user.sse && supervisor.avx == user.avx;
 }
 
 /// From an instruction that branched, or changed the mode, straight to the code behind it.
@@ -360,7 +373,7 @@ const void* TranslatorVcpu::go_on(std::uint64_t rip) {
 
 /// The window that code of this privilege had last, if the TLB has not changed since.
 void TranslatorVcpu::choose_window(bool user) {
-  const Window& last = windows_[user];
+  const Shortcuts::Window& last = translated_.shortcuts.windows[user];
   if (translated_.stack_window != translated_.no_window || last.epoch != translated_.window_epoch)
     return;
   translated_.stack_window = last.window;

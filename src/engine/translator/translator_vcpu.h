@@ -31,6 +31,8 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   Translation* find(std::uint64_t rip, Mode mode);
   Translation* find_entry(std::uint64_t rip, Mode mode);
   Translation* after_exit();
+  /// The same code for where SMAP is suspended; made if need be.
+  Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
 
   TranslatorCpu& translated_;
@@ -64,6 +66,10 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   const void* go_on(std::uint64_t rip);
   const void* go_to(const Site& site, const void* code);
   void choose_window(bool user);
+  void prepare_shortcuts();
+  void settle_privilege();
+  const void* deliver_here();
+  void note_flat_pairs();
   void keep_branches_of(Mode mode);
   const void* leave_to_interpret(std::uint64_t rip);
   std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
@@ -87,12 +93,8 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void page_invalidated(std::uint64_t linear) override;
 
   std::array<CodePage, 256> code_pages_;
-  PageFilter code_filter_;  ///< pages from which code was looked up
-  struct Window {
-    std::uint64_t delta = 0, window = 0, epoch = ~0ull;
-  };
+  PageFilter code_filter_;           ///< pages from which code was looked up
   PageFilter window_filter_;         ///< pages that windows were opened on
-  std::array<Window, 2> windows_;    ///< the last of supervisor and of user code
   std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege
   const unsigned warm_after_;
   std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, window_moves_ = 0;

@@ -77,10 +77,12 @@ CpuidLeaf CpuidModel::basic_leaf(const CpuState& state, std::uint32_t apic_id, s
     case 6:
       return {feature_bits(6, 0, 0), 0, 0, 0};
     case 7: {
+      if (subleaf == 2) return {0, 0, 0, feature_bits(7, 2, 3)};
       if (subleaf != 0) return {};
+      const std::uint32_t last = feature_bits(7, 2, 3) != 0 ? 2 : 0;
       const bool os_uses_keys = (state.cr4 & cr4::kPke) != 0;
       const std::uint32_t no_fpu_selectors = host_deprecates_fpu_selectors() ? 1u << 13 : 0u;
-      return {0, feature_bits(7, 0, 1) | no_fpu_selectors,
+      return {last, feature_bits(7, 0, 1) | no_fpu_selectors,
               feature_bits(7, 0, 2) | (os_uses_keys ? 1u << 4 : 0u), feature_bits(7, 0, 3)};
     }
     case 0xb:

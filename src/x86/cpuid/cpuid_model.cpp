@@ -21,14 +21,16 @@ FeatureSet with(FeatureSet set, std::initializer_list<Feature> more) {
 
 /// x86-64-v1 and what an operating system expects to find around it. ERMS and FSRM are no new
 /// instructions: they tell the guest that REP MOVS and REP STOS are the fast way to move memory.
-/// SPEC_CTRL and ARCH_CAPABILITIES let it leave out mitigations that it does not need here.
+/// SPEC_CTRL, BHI_CTRL and ARCH_CAPABILITIES let it leave out mitigations that it does not need
+/// here.
 FeatureSet baseline_features() {
-  return with({}, {kFpu,  kVme,          kDe,    kPse,       kTsc,      kMsr,
-                   kPae,  kMce,          kCx8,   kApic,      kSep,      kMtrr,
-                   kPge,  kMca,          kCmov,  kPat,       kPse36,    kClflush,
-                   kMmx,  kFxsr,         kSse,   kSse2,      kX2apic,   kTscDeadline,
-                   kArat, kHypervisor,   kErms,  kFsrm,      kSyscall,  kNx,
-                   kLm,   kInvariantTsc, kStibp, kTscAdjust, kSpecCtrl, kArchCapabilities});
+  return with({}, {kFpu,    kVme,          kDe,    kPse,       kTsc,      kMsr,
+                   kPae,    kMce,          kCx8,   kApic,      kSep,      kMtrr,
+                   kPge,    kMca,          kCmov,  kPat,       kPse36,    kClflush,
+                   kMmx,    kFxsr,         kSse,   kSse2,      kX2apic,   kTscDeadline,
+                   kArat,   kHypervisor,   kErms,  kFsrm,      kSyscall,  kNx,
+                   kLm,     kInvariantTsc, kStibp, kTscAdjust, kSpecCtrl, kArchCapabilities,
+                   kBhiCtrl});
 }
 
 FeatureSet v2_features() {

@@ -79,6 +79,7 @@ const std::vector<FeatureInfo> kTable = {
     {kSpecCtrl, "spec_ctrl", 7, 0, kEdx, 26},
     {kStibp, "stibp", 7, 0, kEdx, 27},
     {kArchCapabilities, "arch_capabilities", 7, 0, kEdx, 29},
+    {kBhiCtrl, "bhi_ctrl", 7, 2, kEdx, 4},
     {kXsaveopt, "xsaveopt", 0xd, 1, kEax, 0},
     {kXsavec, "xsavec", 0xd, 1, kEax, 1},
     {kXgetbv1, "xgetbv1", 0xd, 1, kEax, 2},
@@ -106,7 +107,7 @@ constexpr FeatureDependency kDependencies[] = {
     {kLm, kMsr}, {kLm, kPae}, {kLm, kCx8}, {kLm, kCmov}, {kPdpe1gb, kLm}, {kPcid, kLm},
     {kLa57, kLm}, {kFsgsbase, kLm}, {kLahf, kLm}, {kTscAdjust, kTsc}, {kTscAdjust, kMsr},
     {kInvariantTsc, kTsc}, {kRdtscp, kTsc}, {kRdtscp, kMsr}, {kRdpid, kMsr}, {kSpecCtrl, kMsr},
-    {kStibp, kSpecCtrl}, {kArchCapabilities, kMsr},
+    {kStibp, kSpecCtrl}, {kArchCapabilities, kMsr}, {kBhiCtrl, kSpecCtrl},
 };
 
 constexpr struct {

@@ -30,9 +30,11 @@ OrFault<std::uint64_t> load_arch_capabilities(const MsrAccess& access) {
 }
 
 OrFault<> store_spec_ctrl(const MsrAccess& access, std::uint64_t value) {
-  constexpr std::uint64_t kIbrs = 1u << 0, kStibpBit = 1u << 1;
-  const bool stibp = access.model().features().has(Feature::kStibp);
-  if (value & ~(kIbrs | (stibp ? kStibpBit : 0))) return general_protection();
+  constexpr std::uint64_t kIbrs = 1u << 0, kStibpBit = 1u << 1, kBhiDisS = 1u << 10;
+  const x86::FeatureSet& features = access.model().features();
+  const std::uint64_t offered = kIbrs | (features.has(Feature::kStibp) ? kStibpBit : 0) |
+                                (features.has(Feature::kBhiCtrl) ? kBhiDisS : 0);
+  if (value & ~offered) return general_protection();
   return msr_store<&MsrState::spec_ctrl>(access, value);
 }
 

@@ -217,6 +217,7 @@ TEST_F(MsrTest, MachineCheckBanksFollowTheirRules) {
 
 TEST_F(MsrTest, SpeculationControlsAreThoseOffered) {
   expect_kept(0x48, 3);
+  expect_kept(0x48, 0x401);
   expect_refused(0x48, 4);
   EXPECT_TRUE(write(0x49, 1));
   EXPECT_TRUE(faults_with(read_msr(state, port, 0x49), kGp0));
@@ -226,6 +227,9 @@ TEST_F(MsrTest, SpeculationControlsAreThoseOffered) {
   SystemPort without("baseline,-spec_ctrl");
   EXPECT_TRUE(faults_with(write_msr(state, without, 0x48, 0), kGp0));
   EXPECT_EQ(read_msr(state, without, 0x10a).value() & 3, 1u);
+  SystemPort without_bhi("baseline,-bhi_ctrl");
+  EXPECT_TRUE(write_msr(state, without_bhi, 0x48, 3));
+  EXPECT_TRUE(faults_with(write_msr(state, without_bhi, 0x48, 0x400), kGp0));
 }
 
 TEST_F(MsrTest, FeatureControlIsLocked) {

@@ -364,6 +364,7 @@ target:
 ; row: spec_ctrl | 0x48 | 1
 ; row: spec_ctrl | 0x49 | 1
 ; row: stibp | 0x48 | 2
+; row: bhi_ctrl | 0x48 | 0x400
 ; row: mtrr | 0x250 | 0
 ; row: mtrr | 0x2ff | 0
 ; row: sep | 0x174 | 8

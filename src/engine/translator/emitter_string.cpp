@@ -1,0 +1,72 @@
+#include "engine/translator/emitter.h"
+#include "engine/translator/system_offsets.h"
+#include "x86/cpu_state.h"
+
+// STOS and MOVS, repeated or not: upward, and in one page, they are the host's own.
+
+namespace vireo::engine::translator {
+namespace {
+
+bool is_store(const x86::Insn& insn) {
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_STOSB:
+    case ZYDIS_MNEMONIC_STOSW:
+    case ZYDIS_MNEMONIC_STOSD:
+    case ZYDIS_MNEMONIC_STOSQ:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+/// All of the elements that begin at the address register: R11 is the distance to them in the
+/// host's memory.
+void Emitter::check_run(std::size_t index, const Xbyak::Reg64& address, bool write,
+                        Xbyak::Label& cold) {
+  const Step& now = step(index);
+  const unsigned width = now.insn.operand_width;
+  const std::uint32_t site = add_site(now);
+  tables_.sites[site].retry = here();
+  mov(r10, address);
+  check(index, site, now.insn.rep ? 1 : width, write, 1);
+  if (now.insn.rep) {
+    lea(r10, ptr[r10 + rcx * static_cast<int>(width)]);
+    cmp(r10, static_cast<std::uint32_t>(kPageSize));
+    ja(cold, T_NEAR);
+  }
+  load_from_tlb(now);
+}
+
+void Emitter::string(std::size_t index) {
+  const x86::Insn& insn = step(index).insn;
+  const bool store_only = is_store(insn);
+  const unsigned width = insn.operand_width;
+  spoil_flags(index);
+  Xbyak::Label &cold = new_label(), &done = new_label();
+  leave_if_set(at::kRflags, x86::rflags::kDf, cold);
+  if (insn.rep) {
+    test(rcx, rcx);
+    jz(done, T_NEAR);  // not even a page is looked up
+    cmp(rcx, static_cast<std::uint32_t>(kPageSize / width));
+    ja(cold, T_NEAR);
+  }
+  if (!store_only) {
+    check_run(index, rsi, false, cold);
+    store(at::kTarget, r11);
+  }
+  check_run(index, rdi, true, cold);
+  if (!store_only) {
+    load(r10, at::kTarget);
+    lea(rsi, ptr[rsi + r10]);
+  }
+  lea(rdi, ptr[rdi + r11]);
+  bytes(insn.bytes.data(), insn.length);
+  sub(rdi, r11);
+  if (!store_only) sub(rsi, r10);
+  L(done);
+  cold_call(index, add_site(step(index)), cold);
+}
+
+}  // namespace vireo::engine::translator
