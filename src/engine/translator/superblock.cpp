@@ -201,10 +201,11 @@ void SuperblockReader::find_live_flags(Superblock& block) {
       case Kind::kReturn:
         step->flags_live = step->flags_used = live = kAllFlags;
         break;
-      case Kind::kInterpret:
-        if (ends_block(*step) || is_direct(*step)) live = kAllFlags;  // it may branch
-        [[fallthrough]];
       default: {
+        if (step->kind == Kind::kInterpret && (ends_block(*step) || is_direct(*step))) {
+          step->flags_live = step->flags_used = live = kAllFlags;  // it may branch
+          break;
+        }
         step->flags_live = live;
         const std::uint16_t kept = mask(live & ~effects.flags_killed);
         step->flags_used = mask(effects.flags_read | (step->defines_flags() ? kept : 0u));

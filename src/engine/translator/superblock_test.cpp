@@ -165,6 +165,7 @@ TEST(Superblock, WhereALoopInstructionLeadsMayAskForFlags) {
     g.test(eax, eax), g.setl(dl), g.ret();
   });
   EXPECT_EQ(block.steps[0].flags_live, kAll);
+  EXPECT_EQ(block.steps[1].flags_used, kAll);
 }
 
 TEST(Superblock, FlagsLiveIfTheTargetOfABranchReadsThem) {
