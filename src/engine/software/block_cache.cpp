@@ -71,10 +71,10 @@ Block* BlockCache::insert(std::unique_ptr<Block> block) {
   Block* result = block.get();
   // Setting an accessed bit in the page may have retired its last block, and with it the watch.
   watch(block->start);
-  pages_[value(block->start) >> kPageShift].push_back(result);
+  pages_[value(block->start) >> kPageShift].blocks.push_back(result);
   if (block->straddles) {
     watch(block->second_page);
-    pages_[value(block->second_page) >> kPageShift].push_back(result);
+    pages_[value(block->second_page) >> kPageShift].blocks.push_back(result);
   }
   const auto [place, fresh] =
       blocks_.insert_or_assign(key(block->start, block->mode), std::move(block));
@@ -98,7 +98,7 @@ void BlockCache::trim() {
 
 void BlockCache::flush() {
   ++cpu_.counters.code_flushes;
-  for (const auto& [page, blocks] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
+  for (const auto& [page, code] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
   blocks_.clear();
   recent_.fill(nullptr);
   retired_.clear();
@@ -195,12 +195,14 @@ void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
 void BlockCache::invalidate(PhysAddr address, std::size_t size) {
   if (size == 0) return;
   const std::uint64_t first = value(address), last = first + size - 1;
+  for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page)
+    forget_if_idle(page);
   if (derived_ != nullptr) derived_->invalidate(first, last);
   for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;
     std::vector<Block*> hit;
-    std::ranges::copy_if(found->second, std::back_inserter(hit),
+    std::ranges::copy_if(found->second.blocks, std::back_inserter(hit),
                          [&](const Block* block) { return overlaps(*block, first, last); });
     for (Block* block : hit) retire(*block);
   }
@@ -222,10 +224,20 @@ void BlockCache::retire(Block& block) {
 }
 
 void BlockCache::forget_in_page(std::uint64_t page, const Block* block) {
+  if (const auto found = pages_.find(page); found != pages_.end())
+    std::erase(found->second.blocks, block);
+}
+
+/// The watch ends when writes again and again find no code: to watch costs a search of the TLBs,
+/// and who patches code runs it and patches it again.
+void BlockCache::forget_if_idle(std::uint64_t page) {
+  constexpr unsigned kPatience = 16;
   const auto found = pages_.find(page);
   if (found == pages_.end()) return;
-  std::erase(found->second, block);
-  if (!found->second.empty() || (derived_ != nullptr && derived_->uses_page(page))) return;
+  const bool idle =
+      found->second.blocks.empty() && (derived_ == nullptr || !derived_->uses_page(page));
+  found->second.idle_writes = idle ? found->second.idle_writes + 1 : 0;
+  if (found->second.idle_writes <= kPatience) return;
   pages_.erase(found);
   memory_.unwatch(PhysAddr{page << kPageShift});
 }

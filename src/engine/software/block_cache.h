@@ -82,6 +82,7 @@ class BlockCache final : public memory::PageListener {
   void* allocate(std::size_t bytes);
   void invalidate(PhysAddr address, std::size_t size);
   void forget_in_page(std::uint64_t page, const Block* block);
+  void forget_if_idle(std::uint64_t page);
   void protect(PhysAddr page);
   void protect_all();
   void serve_watches();
@@ -95,7 +96,12 @@ class BlockCache final : public memory::PageListener {
   std::unordered_map<std::uint64_t, std::unique_ptr<Block>> blocks_;
   std::array<Block*, kRecent> recent_{};  ///< found or made lately; some are retired
   std::vector<std::unique_ptr<Block>> retired_;
-  std::unordered_map<std::uint64_t, std::vector<Block*>> pages_;
+  /// A watched page.
+  struct Page {
+    std::vector<Block*> blocks;
+    unsigned idle_writes = 0;  ///< since there was code
+  };
+  std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   std::size_t arena_used_ = 0;
 

@@ -102,16 +102,26 @@ TEST(BlockCache, NeighboursOfAWriteStay) {
   EXPECT_TRUE(w.has(kCode + 16));
 }
 
-TEST(BlockCache, APageIsWatchedAsLongAsItHasBlocks) {
+TEST(BlockCache, APageIsWatchedUntilWritesFindNoBlocksManyTimes) {
   World w;
+  const auto watched = [&] { return w.memory->watched(PhysAddr{kCode}); };
+  constexpr unsigned kFew = 8, kMany = 20;
   w.vcpu.add(kCode, 8);
   w.vcpu.add(kCode + 8, 8);
+  for (unsigned i = 0; i < kMany; ++i) w.write(kCode + 64);
+  EXPECT_TRUE(watched());
   w.write(kCode);
-  EXPECT_TRUE(w.memory->watched(PhysAddr{kCode}));
   w.write(kCode + 8);
-  EXPECT_FALSE(w.memory->watched(PhysAddr{kCode}));
+  for (unsigned i = 0; i < kFew; ++i) w.write(kCode);
+  EXPECT_TRUE(watched());
   w.vcpu.add(kCode, 8);
-  EXPECT_TRUE(w.memory->watched(PhysAddr{kCode}));
+  w.write(kCode);
+  for (unsigned i = 0; i < kFew; ++i) w.write(kCode);
+  EXPECT_TRUE(watched());
+  for (unsigned i = 0; i < kMany; ++i) w.write(kCode);
+  EXPECT_FALSE(watched());
+  w.vcpu.add(kCode, 8);
+  EXPECT_TRUE(watched());
 }
 
 TEST(BlockCache, AStraddlingBlockIsHitInBothPages) {
@@ -120,8 +130,6 @@ TEST(BlockCache, AStraddlingBlockIsHitInBothPages) {
     w.vcpu.add(kCode + 4093, 5, kSecond);
     w.write(at);
     EXPECT_FALSE(w.has(kCode + 4093)) << std::hex << at;
-    EXPECT_FALSE(w.memory->watched(PhysAddr{kCode}));
-    EXPECT_FALSE(w.memory->watched(PhysAddr{kSecond}));
   }
   for (const std::uint64_t at : {kCode + 4092, kSecond + 2, kCode + 4096, kSecond - 1}) {
     World w;
