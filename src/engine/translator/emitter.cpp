@@ -160,8 +160,8 @@ void Emitter::emit_heads(const Superblock& block) {
   if (block.stack_low != block.stack_high) emit_stack_check();
 }
 
-/// The span that the block uses of the stack is within the window; otherwise C++ moves the window,
-/// or names code that does without.
+/// The span that the block uses of the stack is within the window. A span on two pages is for code
+/// that does without; otherwise C++ moves the window, or names such code.
 void Emitter::emit_stack_check() {
   if (exact_flags_)
     emit_save();
@@ -182,10 +182,20 @@ void Emitter::emit_stack_check() {
   site.resume = translation_->entry;
   tables_.sites.push_back(site);
   const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
-  cold_.push_back([this, &cold, number] {
+  cold_.push_back([this, &cold, number, span] {
     L(cold);
+    Xbyak::Label &on_two_pages = new_label(), &stub = new_label();
+    and_(r10d, static_cast<std::uint32_t>(kPageMask));
+    cmp(r10d, static_cast<std::uint32_t>(static_cast<int>(kPageSize) - span));
+    ja(on_two_pages);
     mov(r11d, number);
     jump_to(glue_.window);
+    L(on_two_pages);
+    if (exact_flags_) emit_restore(true);
+    jmp(stub, T_NEAR);
+    Exit& exit = link_exit(translation_->tag, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+    exit.careful = true;
+    exit.suspended = false;  // in the same mode otherwise
   });
 }
 

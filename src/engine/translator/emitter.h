@@ -149,8 +149,7 @@ class Emitter : Assembler {
   void jump_by_table(bool flags_saved);
   void jump_indirect(bool flags_saved);
   void branch_indirect(std::size_t index);
-  void link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8_t* patch,
-                 Xbyak::Label& stub);
+  Exit& link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& stub);
   std::uint32_t add_exit(std::uint64_t tag);
 
   const std::uint8_t* here() const { return memory_.executable(getCurr()); }

@@ -200,20 +200,19 @@ std::uint32_t Emitter::add_exit(std::uint64_t tag) {
   return number;
 }
 
-/// The jump whose displacement stands at `patch` goes to the code at the page offset once that is
-/// known, and to `stub` until then.
-void Emitter::link_exit(std::int64_t page_offset, std::uint16_t from, std::uint8_t* patch,
-                        Xbyak::Label& stub) {
-  const std::uint32_t number = add_exit(tag_at(page_offset));
+/// The jump whose displacement stands at `patch` goes to the code of the tag once that is known,
+/// and to `stub` until then.
+Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& stub) {
+  const std::uint32_t number = add_exit(tag);
   Exit& exit = tables_.exits[number];
   exit.patch = patch;
-  exit.backward = page_offset <= from;
   cold_.push_back([this, &stub, number] {
     L(stub);
     tables_.exits[number].stub = here();
     mov(r11d, number);
     jump_to(glue_.exit);
   });
+  return exit;
 }
 
 /// To code of another page: where that is must be looked up, for the mapping may change.
@@ -229,7 +228,8 @@ void Emitter::go_to_other_page(std::int64_t page_offset, bool flags_saved) {
 void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
   Xbyak::Label& stub = new_label();
   jmp(stub, T_NEAR);
-  link_exit(page_offset, from, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+  Exit& exit = link_exit(tag_at(page_offset), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+  exit.backward = page_offset <= from;
 }
 
 void Emitter::fall_through() {
@@ -263,7 +263,8 @@ void Emitter::branch(std::size_t index) {
   jump_if(stub);
   const std::int64_t target = branch_target(now);
   if (in_page(target)) {
-    link_exit(target, now.offset, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+    Exit& exit = link_exit(tag_at(target), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+    exit.backward = target <= now.offset;
     return;
   }
   cold_.push_back([this, &stub, target] {

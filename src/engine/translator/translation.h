@@ -41,6 +41,7 @@ struct Exit {
   const std::uint8_t* stub = nullptr;  ///< where the jump goes while it is not linked
   bool backward = false;               ///< events are looked for on the way
   bool suspended = false;              ///< the code there may rely on it: see Mode
+  bool careful = false;                ///< to the careful code of the same place
   Translation* to = nullptr;
 };
 

@@ -226,7 +226,7 @@ Translation* TranslatorVcpu::after_exit() {
   const Exit& exit = cache_.tables().exits[number];
   cpu.state.rip = rip_of(*exit.from, exit.tag);
   if (cpu.events.any()) return nullptr;
-  Translation* to = find(cpu.state.rip, *now);
+  Translation* to = exit.careful ? find_careful(*exit.from) : find(cpu.state.rip, *now);
   if (to != nullptr && exit.suspended) to = find_suspended(*to);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
                         to->tag == exit.tag && exit.from->valid &&
@@ -380,6 +380,15 @@ void TranslatorVcpu::choose_window(bool user) {
   translated_.stack_delta = last.delta;
 }
 
+/// The code of the same place that has a check for every access. Null: it cannot be made.
+Translation* TranslatorVcpu::find_careful(const Translation& of) {
+  const std::uint64_t rip = rip_of(of, of.tag);
+  Mode careful = of.mode;
+  careful.careful = true;
+  Translation* to = cache_.find(of.start, careful, rip);
+  return to != nullptr ? to : cache_.translate(of.start, careful, rip);
+}
+
 /// Where the stack is cannot be the window: every access has its own check.
 const void* TranslatorVcpu::on_window(TranslatorCpu* cpu, std::uint32_t number) {
   TranslatorVcpu& self = *cpu->translator;
@@ -388,13 +397,8 @@ const void* TranslatorVcpu::on_window(TranslatorCpu* cpu, std::uint32_t number) 
   if (self.mmu_.fill(low, false, stack_user(site)))
     if (const void* resume = quick_window(cpu, number)) return resume;
   ++self.window_moves_;
-  const std::uint64_t rip = self.rip_of(*site.from, site.tag);
-  Mode careful = site.from->mode;
-  careful.careful = true;
-  Translation* to = self.cache_.find(site.from->start, careful, rip);
-  if (to == nullptr) to = self.cache_.translate(site.from->start, careful, rip);
-  if (to != nullptr) return to->entry;
-  cpu->state.rip = rip;
+  if (const Translation* to = self.find_careful(*site.from)) return to->entry;
+  cpu->state.rip = self.rip_of(*site.from, site.tag);
   cpu->state.gpr[x86::kRsp] = cpu->rsp - cpu->stack_delta;
   return self.leave();
 }

@@ -32,6 +32,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   Translation* find_entry(std::uint64_t rip, Mode mode);
   Translation* after_exit();
   /// The same code for where SMAP is suspended; made if need be.
+  Translation* find_careful(const Translation& of);
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
 
