@@ -57,9 +57,8 @@ void SteppingTranslator::stop_soon(bool stop) {
     cpu_->events.raise(events);
 }
 
-/// Without an exit and with everything as it was, code was left before its first instruction.
+/// Everything is as it was.
 bool SteppingTranslator::went_nowhere(const x86::CpuState& before) const {
-  if (translated_.exit != TranslatorCpu::kEvent) return false;
   x86::CpuState now;
   store(now);
   return now == before;
@@ -69,13 +68,21 @@ void SteppingTranslator::run_stretch() {
   x86::CpuState before;
   store(before);
   in_translation_ = true;
-  stop_soon(true);
-  TranslatorVcpu::execute();
-  stop_soon(false);
+  const auto run_once = [this] {
+    stop_soon(true);
+    TranslatorVcpu::execute();
+    stop_soon(false);
+  };
+  run_once();
   if (translated_.fault_pending) return;
   if (translated_.exit != TranslatorCpu::kEvent) {
     after_exit();  // once more, now that nothing keeps it from linking
-  } else if (went_nowhere(before) && std::exchange(interpret_next_, false)) {
+    // A stack on two pages: to the careful code of the same place.
+    if (went_nowhere(before)) run_once();
+    return;
+  }
+  // Left before its first instruction.
+  if (went_nowhere(before) && std::exchange(interpret_next_, false)) {
     in_translation_ = false;
     execute_one();
   }

@@ -302,10 +302,7 @@ void Emitter::interpret(std::size_t index) {
   settle_pointers();
   x87_known_ = false;
   const std::uint32_t site = add_site(now);
-  if (flags_ == Flags::kRecipe || (flags_ == Flags::kDead && recipe_intact(producer_, index))) {
-    emit_recipe(producer_);
-    flags_ = Flags::kHost;
-  }
+  if (have_again(flags_, producer_, index)) flags_ = Flags::kHost;
   tables_.sites[site].more_follows = index + 1 < block_->steps.size();
   const std::uint8_t* where = system_call(index, flags_ == Flags::kHost);
   if (where == nullptr) where = flags_ == Flags::kHost ? glue_.call : glue_.call_saved;
@@ -360,9 +357,7 @@ void Emitter::cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& fro
   cold_.push_back([this, index, site, &from, flags, producer, pointers] {
     L(from);
     write_pointers(pointers);
-    const bool again =
-        flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
-    if (again) emit_recipe(producer);
+    const bool again = have_again(flags, producer, index);
     mov(r11d, site);
     jump_to(again ? glue_.call : glue_.call_saved);
   });

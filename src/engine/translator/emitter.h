@@ -103,6 +103,7 @@ class Emitter : Assembler {
   // emitter_flags.cpp
   void spoil_flags(std::size_t index);
   void need_flags(std::size_t index, bool r11_free = false);
+  bool have_again(Flags flags, std::size_t producer, std::size_t index);
   bool hand_over_flags(std::size_t index);
   void after_step(std::size_t index);
   bool sets_flags(const Step& done) const;

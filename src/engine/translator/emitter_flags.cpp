@@ -86,12 +86,18 @@ void Emitter::need_flags(std::size_t index, bool r11_free) {
   flags_ = Flags::kHost;
 }
 
+/// Brings flags that are in neither place into the host's by what set them, if that can be executed
+/// again; also dead ones, which a frame might show.
+bool Emitter::have_again(Flags flags, std::size_t producer, std::size_t index) {
+  const bool again =
+      flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
+  if (again) emit_recipe(producer);
+  return again;
+}
+
 /// To code that nothing is known of. Whether they are in Cpu::flags; otherwise they are the host's.
 bool Emitter::hand_over_flags(std::size_t index) {
-  const bool again =
-      flags_ == Flags::kRecipe || (flags_ == Flags::kDead && recipe_intact(producer_, index));
-  if (again) emit_recipe(producer_);
-  return !again && flags_ != Flags::kHost;
+  return !have_again(flags_, producer_, index) && flags_ != Flags::kHost;
 }
 
 /// Whether the code written for the step leaves its flags behind.

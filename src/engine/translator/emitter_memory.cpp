@@ -155,9 +155,7 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
     }
     store(at::kMissAddress, r10);
     write_pointers(pointers);
-    const bool again =
-        flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
-    if (again) emit_recipe(producer);
+    const bool again = have_again(flags, producer, index);
     mov(r11d, site);
     jump_to(again || flags == Flags::kHost ? glue_.miss : glue_.miss_saved);
   });
