@@ -96,7 +96,8 @@ class Emitter : Assembler {
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
   HostMemory stack_slot(std::size_t index, std::int32_t displacement, bool write);
   void load_from_tlb(const Step& step);
-  void to_host_address(const Step& step);
+  void to_linear_address(const Step& step, bool write);
+  void to_host_address(const Step& step, bool write);
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
   void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
 

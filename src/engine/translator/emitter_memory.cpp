@@ -243,23 +243,26 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
     result.displacement = static_cast<std::int32_t>(memory.displacement);
     return result;
   }
-  putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(now.memory_written), salt_of(now)))]);
   result.base = x86::kR10;
   if (scratch_wanted == 0) {
+    to_linear_address(now, now.memory_written);
     load_from_tlb(now);
     result.index = x86::kR11;
   } else {
-    putSeg(gs);
-    add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt_of(now)))]);
+    to_host_address(now, now.memory_written);
   }
   return result;
 }
 
-/// Behind check(), with R11 free for other use: R10 is the host address.
-void Emitter::to_host_address(const Step& now) {
+/// Behind check(): R10 is the linear address again.
+void Emitter::to_linear_address(const Step& now, bool write) {
   putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(now.memory_written), salt_of(now)))]);
+  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(write), salt_of(now)))]);
+}
+
+/// Behind check(), with R11 free for other use: R10 is the host address.
+void Emitter::to_host_address(const Step& now, bool write) {
+  to_linear_address(now, write);
   putSeg(gs);
   add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt_of(now)))]);
 }
@@ -275,14 +278,10 @@ HostMemory Emitter::stack_slot(std::size_t index, std::int32_t displacement, boo
   spoil_flags(index);
   const std::uint32_t site = add_site(step(index));
   tables_.sites[site].retry = here();
-  const std::uint8_t salt = salt_of(step(index));
   load_guest(r10, x86::kRsp);
   if (displacement != 0) lea(r10, ptr[r10 + disp(displacement)]);
   check(index, site, 8, write, 1);
-  putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, salted(tag_member(write), salt))]);
-  putSeg(gs);
-  add(r10, ptr[r11 + at::tlb(tlb_, salted(offsetof(TlbEntry, delta), salt))]);
+  to_host_address(step(index), write);
   HostMemory result;
   result.base = x86::kR10;
   return result;

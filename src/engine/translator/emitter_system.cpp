@@ -360,7 +360,7 @@ void Emitter::bit_string(std::size_t index) {
   and_(r11, imm(-width));
   add(r10, r11);
   check(index, site, now.memory_size, now.memory_written, now.alignment);
-  to_host_address(now);
+  to_host_address(now, now.memory_written);
   number_to_r11();
   and_(r11d, imm(8 * width - 1));
   need_flags(index);

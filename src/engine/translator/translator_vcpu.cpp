@@ -198,10 +198,7 @@ void TranslatorVcpu::run_translated(Translation* translation) {
   TranslatorCpu& cpu = translated_;
   ++entries_;
   while (translation != nullptr) {
-    cpu.code_base = cpu.state.rip - translation->tag;
-    choose_window(translation->mode.user);
-    cpu.negative_delta = 0 - cpu.stack_delta;
-    cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
+    prepare_entry(*translation, cpu.state.rip);
     cache_.glue().enter(&cpu, translation->entry);
     settle_privilege();
     cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
@@ -363,12 +360,18 @@ const void* TranslatorVcpu::go_on(std::uint64_t rip) {
   keep_branches_of(*now);
   Translation* to = find_entry(rip, *now);
   if (to == nullptr) return leave();
-  cpu.code_base = rip - to->tag;
-  choose_window(now->user);
-  cpu.negative_delta = 0 - cpu.stack_delta;
-  cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
+  prepare_entry(*to, rip);
   cpu.vectors_wanted = false;
   return to->entry;
+}
+
+/// Base and stack, as the code at `rip` wants them.
+void TranslatorVcpu::prepare_entry(const Translation& to, std::uint64_t rip) {
+  TranslatorCpu& cpu = translated_;
+  cpu.code_base = rip - to.tag;
+  choose_window(to.mode.user);
+  cpu.negative_delta = 0 - cpu.stack_delta;
+  cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
 }
 
 /// The window that code of this privilege had last, if the TLB has not changed since.

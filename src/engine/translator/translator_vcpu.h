@@ -66,6 +66,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void count_calls(std::vector<Counter>& counters) const;
   const void* go_on(std::uint64_t rip);
   const void* go_to(const Site& site, const void* code);
+  void prepare_entry(const Translation& to, std::uint64_t rip);
   void choose_window(bool user);
   void prepare_shortcuts();
   void settle_privilege();
