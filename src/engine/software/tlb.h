@@ -3,7 +3,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include "base/address.h"
 #include "engine/software/page_filter.h"
@@ -36,10 +35,10 @@ struct TlbEntry {
 /// pages of RAM and ROM; MMIO always misses. What a flush costs depends on what is there.
 class Tlb {
  public:
-  /// A page has a slot by its number, and others a little further on by a salt. Generated code
-  /// takes the salt from the base register, so that accesses which walk through memory side by side
-  /// never fight for one slot, whatever power of two lies between them.
-  static constexpr std::size_t kEntries = 2048, kSalts = 8, kSaltStride = 251, kSlots = 4096;
+  /// A page has a slot by its number, and others a little further on by a salt. Code whose accesses
+  /// fight for slots, because a large power of two lies between what they walk through, takes the
+  /// salt from the base register.
+  static constexpr std::size_t kEntries = 8192, kSalts = 8, kSaltStride = 509, kSlots = 12288;
   static_assert(kEntries + (kSalts - 1) * kSaltStride <= kSlots);
 
   Tlb() {
@@ -53,8 +52,14 @@ class Tlb {
 
   [[gnu::always_inline]] void fill(std::uint64_t linear, const TlbEntry& entry) {
     const std::size_t i = slot(linear);
+    const std::uint64_t held = entries_[i].read_tag;
+    if ((held ^ linear) >> kPageShift != 0) evicted_[i] = page_number(held);
     entries_[i] = entry;
     note_used(i);
+  }
+  /// The page was in its slot before the one that is there now.
+  bool comes_back(std::uint64_t linear) const {
+    return evicted_[slot(linear)] == page_number(linear);
   }
 
   /// The entry of the address, for those who look with a salt.
@@ -75,7 +80,6 @@ class Tlb {
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {
-    if ((global_.words | local_.words) == 0) return;
     const std::uint64_t page = linear & ~kPageMask;
     for (std::size_t salt = 0; salt < kSalts; ++salt) {
       const std::size_t i = slot(linear) + salt * kSaltStride;
@@ -101,6 +105,9 @@ class Tlb {
   }
 
  private:
+  static std::uint32_t page_number(std::uint64_t linear) {
+    return static_cast<std::uint32_t>(linear >> kPageShift);
+  }
   static std::size_t slot(std::uint64_t linear) { return (linear >> kPageShift) & (kEntries - 1); }
   /// Right but for the bits below a large page's, whatever the permissions.
   std::uint64_t linear_of(std::size_t i) const { return entries_[i].read_tag; }
@@ -111,12 +118,16 @@ class Tlb {
   /// The entries that may be valid.
   struct Used {
     std::array<std::uint64_t, kSlots / 64> bits{};
-    std::uint64_t words = 0;  ///< a bit for each word of `bits` that is not 0
-    static_assert(kSlots / 64 <= 64);
+    std::array<std::uint64_t, kSlots / 4096> words{};  ///< a bit for each of `bits` that is not 0
   };
   template <class Action>
+  static void for_each_word(const Used& used, Action action) {
+    for (std::size_t group = 0; group < used.words.size(); ++group)
+      for_each_bit(used.words[group], [&](std::size_t bit) { action(group * 64 + bit); });
+  }
+  template <class Action>
   static void for_each(const Used& used, Action action) {
-    for_each_bit(used.words, [&](std::size_t word) {
+    for_each_word(used, [&](std::size_t word) {
       for_each_bit(used.bits[word], [&](std::size_t bit) { action(word * 64 + bit); });
     });
   }
@@ -135,13 +146,14 @@ class Tlb {
       const bool is_local = (entries_[i].physical & TlbEntry::kGlobal) == 0;
       if (is_local == local) invalidate(i);
     });
-    for_each_bit(std::exchange(used.words, 0), [&](std::size_t word) { used.bits[word] = 0; });
+    for_each_word(used, [&](std::size_t word) { used.bits[word] = 0; });
+    used.words = {};
   }
   [[gnu::always_inline]] void note_used(std::size_t i) {
     const TlbEntry& entry = entries_[i];
     Used& used = (entry.physical & TlbEntry::kGlobal) ? global_ : local_;
     used.bits[i / 64] |= 1ull << (i % 64);
-    used.words |= 1ull << (i / 64);
+    used.words[i / 4096] |= 1ull << (i / 64 % 64);
     if (entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge))
       large_.add(linear_of(i), entry.shift());
   }
@@ -151,6 +163,7 @@ class Tlb {
   }
 
   std::array<TlbEntry, kSlots> entries_;
+  std::array<std::uint32_t, kEntries> evicted_{};  ///< pages, each by the low bits of its number
   Used global_, local_;
   PageFilter large_;  ///< large pages that entries are part of
 };

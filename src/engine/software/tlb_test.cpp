@@ -42,6 +42,19 @@ TEST(Tlb, AnotherPageWithTheSameSlotMisses) {
   EXPECT_FALSE(reads(tlb, kLinear - Tlb::kEntries * kPageSize + 4095));
 }
 
+TEST(Tlb, APageComesBackToTheSlotThatAnotherTookFromIt) {
+  Tlb tlb;
+  const std::uint64_t other = kLinear + Tlb::kEntries * kPageSize;
+  filled(tlb, kLinear, kPhysical);
+  filled(tlb, kLinear, kPhysical);
+  EXPECT_FALSE(tlb.comes_back(kLinear));
+  filled(tlb, other, kPhysical);
+  EXPECT_TRUE(tlb.comes_back(kLinear + 17));
+  EXPECT_FALSE(tlb.comes_back(other));
+  filled(tlb, kLinear, kPhysical);
+  EXPECT_TRUE(tlb.comes_back(other));
+}
+
 TEST(Tlb, AnEmptySlotMissesForEveryAddressThatLeadsToIt) {
   Tlb tlb;
   for (const std::uint64_t page : {0x0ull, 0x1000ull, 0x3ff000ull, 0x400000ull, 0x7ffffffff000ull,

@@ -95,6 +95,7 @@ class Emitter : Assembler {
   HostMemory access(std::size_t index, unsigned scratch_wanted);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
   HostMemory stack_slot(std::size_t index, std::int32_t displacement, bool write);
+  std::uint8_t salt_of(const Step& step) const;
   void load_from_tlb(const Step& step);
   void to_linear_address(const Step& step, bool write);
   void to_host_address(const Step& step, bool write);

@@ -14,19 +14,19 @@ std::size_t tag_member(bool write) {
   return write ? offsetof(TlbEntry, write_tag) : offsetof(TlbEntry, read_tag);
 }
 
-/// See Tlb::kSalts.
-std::uint8_t salt_of(const Step& step) {
-  if (!step.has_memory) return 0;
-  const x86::MemoryOperand& memory = step.insn.memory;
-  const std::uint8_t gpr = memory.base < 16 ? memory.base : memory.index < 16 ? memory.index : 0;
-  return gpr % Tlb::kSalts;
-}
-
 std::size_t salted(std::size_t member, std::uint8_t salt) {
   return salt * Tlb::kSaltStride * sizeof(TlbEntry) + member;
 }
 
 }  // namespace
+
+/// See Tlb::kSalts.
+std::uint8_t Emitter::salt_of(const Step& step) const {
+  if (!block_->salted || !step.has_memory) return 0;
+  const x86::MemoryOperand& memory = step.insn.memory;
+  const std::uint8_t gpr = memory.base < 16 ? memory.base : memory.index < 16 ? memory.index : 0;
+  return gpr % Tlb::kSalts;
+}
 
 void Emitter::load_guest(const Xbyak::Reg64& to, unsigned gpr) {
   if (gpr == x86::kRsp) {

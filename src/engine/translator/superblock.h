@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -25,6 +26,12 @@ struct Superblock {
   bool flags_live_at_entry = false;
   // The stack accesses of on_stack steps, from where RSP is at the start. Empty: low == high.
   std::int32_t stack_low = 0, stack_high = 0;
+  bool salted = false;  ///< its accesses look into the TLB with salts
+
+  /// Whether one of its instructions starts there.
+  bool holds(std::uint16_t offset) const {
+    return std::ranges::any_of(steps, [&](const Step& step) { return step.offset == offset; });
+  }
 };
 
 /// Reads superblocks out of a copy of a guest page.

@@ -63,7 +63,7 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   const PhysAddr base{value(start) & ~kPageMask};
   if (!memory_.read(base, std::as_writable_bytes(std::span(bytes)))) return nullptr;
   SuperblockReader reader(bytes, decoder_, exact_flags_);
-  const auto block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
+  Superblock block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
   if (block.steps.empty()) return nullptr;
 
   all_.push_back(std::make_unique<Translation>());
@@ -72,6 +72,7 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   translation.mode = mode;
   translation.relative = !fits32(rip);
   Page& home = page(start, rip);
+  for (const std::uint16_t offset : home.salted) block.salted = block.salted || block.holds(offset);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
@@ -88,6 +89,17 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
   if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
   return &translation;
+}
+
+void TranslationCache::salt(const Site& site) {
+  Translation& translation = *site.from;
+  if (!translation.valid) return;
+  Page& home = pages_[value(translation.start) >> kPageShift];
+  const auto offset = static_cast<std::uint16_t>(site.tag & kPageMask);
+  if (std::ranges::find(home.salted, offset) != home.salted.end()) return;
+  home.salted.push_back(offset);
+  std::erase(home.all, &translation);
+  retire(translation);
 }
 
 void TranslationCache::patch(const Exit& exit, const std::uint8_t* target) {

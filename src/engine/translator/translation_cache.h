@@ -35,6 +35,7 @@ class TranslationCache final : public DerivedCode {
     std::uint64_t tag = 0;                 ///< what stands for its address in relative code
     std::array<Translation*, 64> first{};  ///< of a list, by offset and mode
     std::vector<Translation*> all;
+    std::vector<std::uint16_t> salted;  ///< instructions whose superblocks use salts: see Tlb
   };
   /// The page, for find(). Stays where it is until flush(); see flushes().
   Page& page(PhysAddr start, std::uint64_t rip);
@@ -46,6 +47,9 @@ class TranslationCache final : public DerivedCode {
   }
   /// Makes it. Null: the first instruction is not one that can be translated, or memory is full.
   Translation* translate(PhysAddr start, Mode mode, std::uint64_t rip);
+  /// The code around the site's instruction looks into the TLB with salts from now on. It is made
+  /// anew; what runs may go on.
+  void salt(const Site& site);
   /// From now on the exit goes straight to the code.
   void link(std::uint32_t exit, Translation& to);
 

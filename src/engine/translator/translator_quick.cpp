@@ -16,9 +16,11 @@ const void* TranslatorVcpu::quick_miss(TranslatorCpu* cpu, std::uint32_t number)
   const auto known = [&] {
     return (site.write ? entry.write_tag : entry.read_tag) == linear - in_page;
   };
-  const bool found =
-      known() || (self.mmu_.fill_quickly(LinearAddr{linear}, site.write, site.tlb) && known());
-  if (!found) return nullptr;
+  if (!known()) {
+    if (tlb.comes_back(linear) && self.contest_.note(number)) return nullptr;
+    if (!self.mmu_.fill_quickly(LinearAddr{linear}, site.write, site.tlb) || !known())
+      return nullptr;
+  }
   tlb.copy_to(linear, site.salt);
   ++self.misses_;
   return site.retry;

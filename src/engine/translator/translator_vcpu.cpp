@@ -264,6 +264,7 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   TranslatorVcpu& self = *cpu->translator;
   const Site& site = self.cache_.tables().sites[number];
   const LinearAddr linear{cpu->miss_address};
+  if (self.contest_.lost(number)) self.cache_.salt(site);
   const bool whole = (cpu->miss_address & kPageMask) + site.size <= kPageSize;
   if (whole && self.mmu_.fill(linear, site.write, site.tlb))
     if (const void* retry = quick_miss(cpu, number)) return self.go_to(site, retry);

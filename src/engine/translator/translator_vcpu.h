@@ -6,6 +6,7 @@
 
 #include "engine/interpreter/interpreter_vcpu.h"
 #include "engine/software/page_filter.h"
+#include "engine/translator/slot_contest.h"
 #include "engine/translator/translation_cache.h"
 #include "engine/translator/translator.h"
 #include "engine/translator/translator_cpu.h"
@@ -97,6 +98,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   std::array<CodePage, 256> code_pages_;
   PageFilter code_filter_;           ///< pages from which code was looked up
   PageFilter window_filter_;         ///< pages that windows were opened on
+  SlotContest contest_;              ///< for slots of the TLB
   std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege
   const unsigned warm_after_;
   std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, window_moves_ = 0;

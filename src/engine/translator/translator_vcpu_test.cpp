@@ -42,5 +42,26 @@ TEST(TranslatorVcpu, NothingIsDeliveredBetweenStiAndTheNextInstruction) {
   EXPECT_EQ(w.get<std::uint64_t>(World::kData), 0u);
 }
 
+/// A loop that copies between pages which have one slot of the TLB.
+TEST(TranslatorVcpu, AccessesThatFightForASlotOfTheTlbAreKeptApart) {
+  World w;
+  constexpr std::uint64_t kOther = World::kData + Tlb::kEntries * kPageSize;
+  w.tables.map(kOther, World::kData + kPageSize);
+  constexpr std::uint32_t kRounds = 20'000;
+  w.state.gpr[x86::kRsi] = World::kData;
+  w.state.gpr[x86::kRdi] = kOther;
+  w.state.gpr[x86::kRcx] = kRounds;
+  w.code(World::kCode, {0x48, 0x8b, 0x06,              // mov rax, [rsi]
+                        0x48, 0x83, 0xc0, 0x01,        // add rax, 1
+                        0x48, 0x89, 0x07,              // mov [rdi], rax
+                        0x48, 0x83, 0x2f, 0x00,        // sub qword [rdi], 0
+                        0x48, 0xff, 0xc9, 0x75, 0xed,  // dec rcx; jnz
+                        0xf4});                        // hlt
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.get<std::uint64_t>(World::kData + kPageSize), 1u);
+  EXPECT_GT(w.counter("translations_retired"), 0u);
+  EXPECT_LT(w.counter("access_misses"), kRounds / 10);
+}
+
 }  // namespace
 }  // namespace vireo::engine::translator
