@@ -204,7 +204,9 @@ void BlockCache::invalidate(PhysAddr address, std::size_t size) {
     std::vector<Block*> hit;
     std::ranges::copy_if(found->second.blocks, std::back_inserter(hit),
                          [&](const Block* block) { return overlaps(*block, first, last); });
-    for (Block* block : hit) retire(*block);
+    // A block whose two pages are one is there twice.
+    for (Block* block : hit)
+      if (block->valid) retire(*block);
   }
 }
 

@@ -68,6 +68,13 @@ TEST(BlockCache, FindsBlocksByAddressAndMode) {
   EXPECT_FALSE(w.has(kCode + 1));
 }
 
+TEST(BlockCache, ABlockWhoseTwoPagesAreOneGoesOnce) {
+  World w;
+  w.vcpu.add(kCode + 0xffe, 5, kCode);
+  w.write(kCode);
+  EXPECT_FALSE(w.has(kCode + 0xffe));
+}
+
 TEST(BlockCache, WatchingTakesAwayDirectWrites) {
   World w;
   w.vcpu.writable(kCode);
