@@ -20,7 +20,7 @@ bool is(const x86::CpuState& state, Activity activity) {
 }  // namespace
 
 InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory)
-    : InterpreterVcpu(context, memory, std::make_shared<Cpu>(), op_enter) {}
+    : InterpreterVcpu(context, memory, std::shared_ptr<Cpu>(new Cpu), op_enter) {}
 
 InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory,
                                  std::shared_ptr<Cpu> cpu, OpHandler enter)

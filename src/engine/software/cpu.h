@@ -67,7 +67,7 @@ struct CpuCounters {
 ///
 /// Between operations of a block `state.rip` is where the block starts and the arithmetic flags
 /// live in `flags`; those bits of `state.rflags` are stale. bring_out_flags() makes it whole.
-struct alignas(64) Cpu {
+struct alignas(64) Cpu : Zeroed {
   static constexpr std::size_t kJumpCacheEntries = 16384;
 
   x86::CpuState state;

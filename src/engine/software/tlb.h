@@ -6,6 +6,7 @@
 
 #include "base/address.h"
 #include "engine/software/page_filter.h"
+#include "engine/software/zeroed.h"
 
 namespace vireo::engine {
 
@@ -33,16 +34,18 @@ struct TlbEntry {
 
 /// A direct-mapped translation cache for one kind of access (user, supervisor, ...). It holds only
 /// pages of RAM and ROM; MMIO always misses. What a flush costs depends on what is there.
-class Tlb {
+class alignas(64) Tlb : public Zeroed {
  public:
   /// A page has a slot by its number, and others a little further on by a salt. Code whose accesses
   /// fight for slots, because a large power of two lies between what they walk through, takes the
   /// salt from the base register.
-  static constexpr std::size_t kEntries = 8192, kSalts = 8, kSaltStride = 509, kSlots = 12288;
+  static constexpr std::size_t kEntries = 65536, kSalts = 8, kSaltStride = 509, kSlots = 69632;
   static_assert(kEntries + (kSalts - 1) * kSaltStride <= kSlots);
 
   Tlb() {
-    for (std::size_t i = 0; i < kSlots; ++i) invalidate(i);
+    // Zero is the tag of the first page, which these slots must not have; elsewhere nothing
+    // matches.
+    for (std::size_t salt = 0; salt < kSalts; ++salt) invalidate(salt * kSaltStride);
   }
 
   /// To look things up. Entries are made by fill() only.
@@ -163,7 +166,7 @@ class Tlb {
   }
 
   std::array<TlbEntry, kSlots> entries_;
-  std::array<std::uint32_t, kEntries> evicted_{};  ///< pages, each by the low bits of its number
+  std::array<std::uint32_t, kEntries> evicted_;  ///< pages, each by the low bits of its number
   Used global_, local_;
   PageFilter large_;  ///< large pages that entries are part of
 };

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace vireo::engine {
 namespace {
 
@@ -23,7 +25,8 @@ Tlb& filled(Tlb& tlb, std::uint64_t linear, std::uint64_t physical, std::uint64_
 }
 
 TEST(Tlb, HitsWhatLiesInThePageAndNothingThatLeavesIt) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical);
   EXPECT_TRUE(reads(tlb, kLinear, 8));
   EXPECT_TRUE(reads(tlb, kLinear + 4088, 8));
@@ -34,7 +37,8 @@ TEST(Tlb, HitsWhatLiesInThePageAndNothingThatLeavesIt) {
 }
 
 TEST(Tlb, AnotherPageWithTheSameSlotMisses) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical);
   const std::uint64_t same_slot = kLinear + Tlb::kEntries * kPageSize;
   ASSERT_EQ(&tlb.entry(kLinear), &tlb.entry(same_slot));
@@ -43,7 +47,8 @@ TEST(Tlb, AnotherPageWithTheSameSlotMisses) {
 }
 
 TEST(Tlb, APageComesBackToTheSlotThatAnotherTookFromIt) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   const std::uint64_t other = kLinear + Tlb::kEntries * kPageSize;
   filled(tlb, kLinear, kPhysical);
   filled(tlb, kLinear, kPhysical);
@@ -56,7 +61,8 @@ TEST(Tlb, APageComesBackToTheSlotThatAnotherTookFromIt) {
 }
 
 TEST(Tlb, AnEmptySlotMissesForEveryAddressThatLeadsToIt) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   for (const std::uint64_t page : {0x0ull, 0x1000ull, 0x3ff000ull, 0x400000ull, 0x7ffffffff000ull,
                                    0xffff800000000000ull, 0xfffffffffffff000ull})
     for (const std::uint64_t offset : {0ull, 1ull, 2048ull, 4095ull}) {
@@ -74,7 +80,8 @@ TEST(Tlb, NoTagIsOutOfReachOfItsOwnSlot) {
 }
 
 TEST(Tlb, ProtectingAPhysicalPageStopsDirectWritesAtAllItsLinearAddresses) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical);
   filled(tlb, 0x5000, kPhysical);
   filled(tlb, 0x6000, kPhysical + kPageSize);
@@ -88,7 +95,8 @@ TEST(Tlb, ProtectingAPhysicalPageStopsDirectWritesAtAllItsLinearAddresses) {
 }
 
 TEST(Tlb, ProtectingDoesNotMakeAReadOnlyPageWritable) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical);
   tlb.entry(kLinear).write_tag = Tlb::no_tag(kLinear);
   tlb.protect(PhysAddr{kPhysical});
@@ -97,7 +105,8 @@ TEST(Tlb, ProtectingDoesNotMakeAReadOnlyPageWritable) {
 }
 
 TEST(Tlb, ProtectingTwiceKeepsTheSlowPermission) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical);
   tlb.protect(PhysAddr{kPhysical});
   tlb.protect(PhysAddr{kPhysical});
@@ -105,7 +114,8 @@ TEST(Tlb, ProtectingTwiceKeepsTheSlowPermission) {
 }
 
 TEST(Tlb, GlobalPagesOutliveClearNonGlobal) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical, TlbEntry::kGlobal);
   filled(tlb, 0x5000, 0x7000);
   tlb.clear_non_global();
@@ -116,7 +126,8 @@ TEST(Tlb, GlobalPagesOutliveClearNonGlobal) {
 }
 
 TEST(Tlb, ClearingEmptiesEverySlotThatWasFilled) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   for (const bool global : {false, true}) {
     for (std::uint64_t i = 0; i < Tlb::kEntries; i += 7)
       filled(tlb, i << kPageShift, i << kPageShift, global ? TlbEntry::kGlobal : 0);
@@ -131,7 +142,8 @@ TEST(Tlb, ClearingEmptiesEverySlotThatWasFilled) {
 }
 
 TEST(Tlb, InvalidatingAPageFindsItUnderEverySaltAndLeavesThePagesBetween) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   filled(tlb, kLinear, kPhysical);
   for (std::size_t salt = 0; salt < Tlb::kSalts; ++salt) tlb.copy_to(kLinear, salt);
   tlb.invalidate_page(kLinear + 5);
@@ -146,7 +158,8 @@ TEST(Tlb, InvalidatingAPageFindsItUnderEverySaltAndLeavesThePagesBetween) {
 }
 
 TEST(Tlb, InvalidatingAPageLeavesItsNeighbours) {
-  Tlb tlb;
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
   for (std::uint64_t page = 0; page < 3; ++page)
     filled(tlb, kLinear + page * kPageSize, kPhysical + page * kPageSize, TlbEntry::kGlobal);
   tlb.invalidate_page(kLinear + kPageSize + 123);
@@ -158,7 +171,8 @@ TEST(Tlb, InvalidatingAPageLeavesItsNeighbours) {
 
 TEST(Tlb, InvalidatingDropsAllOfTheLargePageThatHoldsTheAddress) {
   for (const bool after_flush : {false, true}) {
-    Tlb tlb;
+    const auto made = std::make_unique<Tlb>();
+    Tlb& tlb = *made;
     const std::uint64_t large = 0x40000000, huge = 0x80000000;
     filled(tlb, large + 0x5000, kPhysical, TlbEntry::kLarge | TlbEntry::kGlobal);
     filled(tlb, huge + 0x3fff6000, kPhysical, TlbEntry::kHuge | TlbEntry::kGlobal);

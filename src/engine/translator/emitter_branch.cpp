@@ -145,7 +145,7 @@ void Emitter::call_or_jump(std::size_t index) {
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
     if (call) push_return_address(index);
-    if (in_page(branch_target(now))) {
+    if (in_page(branch_target(now)) && !now.target_on_two_pages) {
       need_flags(index, true);
       go_to(branch_target(now), now.offset);
     } else {
@@ -215,7 +215,8 @@ Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& s
   return exit;
 }
 
-/// To code of another page: where that is must be looked up, for the mapping may change.
+/// To code of another page, or on two pages: where that is must be looked up, for the mapping may
+/// change.
 void Emitter::go_to_other_page(std::int64_t page_offset, bool flags_saved) {
   const std::uint64_t tag = tag_at(page_offset);
   rip_to(r10, tag);
@@ -235,7 +236,7 @@ void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
 void Emitter::fall_through() {
   const std::size_t last = block_->steps.size() - 1;
   settle_pointers();
-  if (!in_page(block_->next)) {
+  if (!in_page(block_->next) || block_->next_on_two_pages) {
     return go_to_other_page(block_->next, hand_over_flags(last + 1));
   }
   if (flags_ == Flags::kRecipe) emit_recipe(producer_);
@@ -262,7 +263,7 @@ void Emitter::branch(std::size_t index) {
   };
   jump_if(stub);
   const std::int64_t target = branch_target(now);
-  if (in_page(target)) {
+  if (in_page(target) && !now.target_on_two_pages) {
     Exit& exit = link_exit(tag_at(target), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
     exit.backward = target <= now.offset;
     return;

@@ -41,6 +41,7 @@ struct Step {
   std::uint16_t flags_live = 0;  ///< somebody may ask for them after the instruction
   // Stack, in 64-bit fast mode: where RSP stands before it, from where it stood at the start.
   std::int32_t stack_offset = 0;
+  bool target_on_two_pages = false;  ///< a direct branch to an instruction that leaves the page
   bool on_stack = false;  ///< its stack access is within the span that the head has checked
 
   bool defines_flags() const { return insn.effects.flags_written != 0; }

@@ -126,6 +126,21 @@ bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) const {
   return decoder_.decode(page_.subspan(offset), x86::CodeSize::k64, insn) == x86::DecodeStatus::kOk;
 }
 
+/// An instruction begins there that goes on in the next page, as far as can be told.
+bool SuperblockReader::leaves_page(std::int64_t offset) const {
+  if (!in_page(offset) || static_cast<std::size_t>(offset) + x86::kMaxInsnLength <= kPageSize)
+    return false;
+  x86::Insn insn;
+  return decoder_.decode(page_.subspan(static_cast<std::size_t>(offset)), x86::CodeSize::k64,
+                         insn) == x86::DecodeStatus::kNeedMoreBytes;
+}
+
+void SuperblockReader::note_pages(Superblock& block) const {
+  block.next_on_two_pages = block.falls_through && leaves_page(block.next);
+  for (Step& step : block.steps)
+    step.target_on_two_pages = is_direct(step) && leaves_page(branch_target(step));
+}
+
 void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) const {
   block.first = block.last = offset;
   std::uint32_t at = offset;
@@ -218,9 +233,27 @@ void SuperblockReader::find_live_flags(Superblock& block) {
   block.flags_live_at_entry = live != 0 && !exact_flags_;
 }
 
+Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode) {
+  Superblock block;
+  Step step;
+  step.offset = offset;
+  const auto status = decoder_.decode(code_.subspan(offset), x86::CodeSize::k64, step.insn);
+  if (status != x86::DecodeStatus::kOk || offset + step.insn.length <= kPageSize) return block;
+  classify(step, {mode.sse, mode.avx, mode.x87});
+  block.first = offset;
+  block.next = static_cast<std::uint16_t>(offset + step.insn.length);
+  block.last = static_cast<std::uint16_t>(block.next - 1);
+  block.falls_through = !ends_block(step) || step.kind == Kind::kInterpret;
+  block.steps.push_back(std::move(step));
+  note_pages(block);
+  find_live_flags(block);
+  return block;
+}
+
 Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode) {
   Superblock block;
   collect(block, offset, mode);
+  note_pages(block);
   find_live_flags(block);
   if (!mode.careful && !block.flags_live_at_entry) find_stack_span(block);
   return block;

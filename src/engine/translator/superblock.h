@@ -22,7 +22,8 @@ struct Superblock {
   std::vector<Step> steps;
   std::uint16_t first = 0, last = 0;  ///< page offsets of all bytes in use, inclusive
   bool falls_through = false;         ///< control reaches `next` behind the last step
-  std::uint16_t next = 0;             ///< page offset; kPageSize: the next page
+  std::uint16_t next = 0;             ///< page offset; kPageSize and more: the next page
+  bool next_on_two_pages = false;     ///< the instruction there leaves the page
   bool flags_live_at_entry = false;
   // The stack accesses of on_stack steps, from where RSP is at the start. Empty: low == high.
   std::int32_t stack_low = 0, stack_high = 0;
@@ -37,22 +38,27 @@ struct Superblock {
 /// Reads superblocks out of a copy of a guest page.
 class SuperblockReader {
  public:
-  /// `exact_flags`: somebody may ask for every flag after every instruction.
-  SuperblockReader(std::span<const std::uint8_t, kPageSize> page, x86::DecodeCache& decoder,
-                   bool exact_flags)
-      : page_(page), decoder_(decoder), exact_flags_(exact_flags) {}
+  /// `code` is the page, for read_across() with what follows it. `exact_flags`: somebody may ask
+  /// for every flag after every instruction.
+  SuperblockReader(std::span<const std::uint8_t> code, x86::DecodeCache& decoder, bool exact_flags)
+      : page_(code.first<kPageSize>()), code_(code), decoder_(decoder), exact_flags_(exact_flags) {}
 
   /// No steps: the first instruction does not end in this page or is not valid.
   Superblock read(std::uint16_t offset, const Mode& mode);
+  /// One instruction, which begins in the page and ends behind it; no step: there is none.
+  Superblock read_across(std::uint16_t offset, const Mode& mode);
 
  private:
   bool decode(std::uint16_t offset, x86::Insn& insn) const;
+  bool leaves_page(std::int64_t offset) const;
+  void note_pages(Superblock& block) const;
   void collect(Superblock& block, std::uint16_t offset, const Mode& mode) const;
   void find_live_flags(Superblock& block);
   std::uint16_t live_at(std::uint64_t offset);
   std::uint16_t live_at_target(const Step& step);
 
   std::span<const std::uint8_t, kPageSize> page_;
+  std::span<const std::uint8_t> code_;
   x86::DecodeCache& decoder_;
   const bool exact_flags_;
   std::unordered_map<std::uint64_t, std::uint16_t> known_live_;

@@ -31,6 +31,29 @@ Superblock read(const std::function<void(Guest&)>& write, std::uint16_t start = 
   return SuperblockReader(page, decoder, exact_flags).read(start, mode);
 }
 
+TEST(Superblock, AnInstructionOnTwoPagesStandsAlone) {
+  std::array<std::uint8_t, kPageSize + x86::kMaxInsnLength> code{};
+  code.fill(0x90);
+  Guest guest(kPageSize, code.data() + kPageSize - 4);
+  guest.jmp(code.data() + kPageSize - 2), guest.add(eax, 0x12345678), guest.nop();
+  code[kPageSize - 4] = 0x75, code[kPageSize - 3] = 0x00;  // jne to the next instruction
+  const auto model = x86::CpuidModel::parse("v3", {}).value();
+  x86::DecodeCache decoder(model.features());
+  SuperblockReader reader(code, decoder, false);
+  const Superblock before = reader.read(kPageSize - 4, kUser);
+  EXPECT_EQ(before.steps.size(), 1u);
+  EXPECT_TRUE(before.falls_through && before.next_on_two_pages);
+  EXPECT_TRUE(before.steps[0].target_on_two_pages);
+  EXPECT_TRUE(reader.read(kPageSize - 2, kUser).steps.empty());
+  const Superblock across = reader.read_across(kPageSize - 2, kUser);
+  ASSERT_EQ(across.steps.size(), 1u);
+  EXPECT_EQ(across.first, kPageSize - 2);
+  EXPECT_EQ(across.last, kPageSize + 2);
+  EXPECT_EQ(across.next, kPageSize + 3);
+  EXPECT_EQ(across.steps[0].flags_live, kAll);
+  EXPECT_TRUE(reader.read_across(kPageSize - 4, kUser).steps.empty());
+}
+
 TEST(Superblock, ItEndsWithAReturn) {
   const Superblock block = read([](Guest& g) { g.inc(eax), g.ret(), g.dec(eax); });
   ASSERT_EQ(block.steps.size(), 2u);

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -72,11 +73,15 @@ struct Site {
 /// less TranslatorCpu::code_base, so that the code may run anywhere.
 struct Translation {
   PhysAddr start{};
+  /// Where its only instruction ends, if that is in another page. Such code is found by its linear
+  /// address only: what is mapped behind the page may change.
+  std::optional<PhysAddr> second_page;
   Mode mode;
   std::uint64_t tag = 0;
   bool relative = false;  ///< uses code_base
   bool valid = true;
   std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page
+                                                ///< (behind it: in the second one)
   const std::uint8_t* entry = nullptr;          ///< from within the page, forward
   const std::uint8_t* entry_polling = nullptr;  ///< backward: looks for events
   const std::uint8_t* entry_indirect = nullptr;        ///< R10: the target, R11: its branch entry

@@ -56,33 +56,52 @@ Translation* TranslationCache::find(const Page& page, PhysAddr start, Mode mode,
 }
 
 Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_t rip) {
+  return make(start, {}, mode, rip);
+}
+
+Translation* TranslationCache::translate_across(PhysAddr start, PhysAddr second_page, Mode mode,
+                                                std::uint64_t rip) {
+  return make(start, second_page, mode, rip);
+}
+
+/// From now on no write to it goes unseen.
+bool TranslationCache::read_page(PhysAddr page, std::span<std::uint8_t> bytes) {
+  blocks_.watch(page);
+  return memory_.read(page, std::as_writable_bytes(bytes));
+}
+
+Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> second, Mode mode,
+                                    std::uint64_t rip) {
   if (room() < kReserve) return nullptr;
   const auto began = std::chrono::steady_clock::now();
-  blocks_.watch(start);
-  std::array<std::uint8_t, kPageSize> bytes;
-  const PhysAddr base{value(start) & ~kPageMask};
-  if (!memory_.read(base, std::as_writable_bytes(std::span(bytes)))) return nullptr;
-  SuperblockReader reader(bytes, decoder_, exact_flags_);
-  Superblock block = reader.read(static_cast<std::uint16_t>(value(start) & kPageMask), mode);
+  std::array<std::uint8_t, kPageSize + x86::kMaxInsnLength> bytes;
+  const std::span code(bytes);
+  if (!read_page(PhysAddr{value(start) & ~kPageMask}, code.first(kPageSize))) return nullptr;
+  if (second && !read_page(*second, code.subspan(kPageSize))) return nullptr;
+  SuperblockReader reader(code, decoder_, exact_flags_);
+  const auto offset = static_cast<std::uint16_t>(value(start) & kPageMask);
+  Superblock block = second ? reader.read_across(offset, mode) : reader.read(offset, mode);
   if (block.steps.empty()) return nullptr;
 
   all_.push_back(std::make_unique<Translation>());
   Translation& translation = *all_.back();
   translation.start = start;
+  translation.second_page = second;
   translation.mode = mode;
   translation.relative = !fits32(rip);
   Page& home = page(start, rip);
-  for (const std::uint16_t offset : home.salted) block.salted = block.salted || block.holds(offset);
+  for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
   if (listener_ != nullptr)
-    for (const auto& code : {translation.often(), translation.seldom})
-      listener_->code_made(code, rip);
+    for (const auto& each : {translation.often(), translation.seldom})
+      listener_->code_made(each, rip);
 
   Translation*& first = home.first[slot(start, mode)];
   translation.next = std::exchange(first, &translation);
   home.all.push_back(&translation);
+  if (second) page(*second, rip + kPageSize).all.push_back(&translation);
   ++statistics_.translations;
   statistics_.guest_instructions += block.steps.size();
   statistics_.nanoseconds += static_cast<std::uint64_t>(
@@ -91,15 +110,21 @@ Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_
   return &translation;
 }
 
+void TranslationCache::discard(Translation& translation) {
+  std::erase(home_of(translation).all, &translation);
+  if (translation.second_page)
+    std::erase(pages_[value(*translation.second_page) >> kPageShift].all, &translation);
+  retire(translation);
+}
+
 void TranslationCache::salt(const Site& site) {
   Translation& translation = *site.from;
   if (!translation.valid) return;
-  Page& home = pages_[value(translation.start) >> kPageShift];
+  Page& home = home_of(translation);
   const auto offset = static_cast<std::uint16_t>(site.tag & kPageMask);
   if (std::ranges::find(home.salted, offset) != home.salted.end()) return;
   home.salted.push_back(offset);
-  std::erase(home.all, &translation);
-  retire(translation);
+  discard(translation);
 }
 
 void TranslationCache::patch(const Exit& exit, const std::uint8_t* target) {
@@ -135,8 +160,7 @@ void TranslationCache::retire(Translation& translation) {
     exit.to = nullptr;
     patch(exit, exit.stub);  // it may be running
   }
-  Page& home = pages_[value(translation.start) >> kPageShift];
-  Translation** place = &home.first[slot(translation.start, translation.mode)];
+  Translation** place = &home_of(translation).first[slot(translation.start, translation.mode)];
   while (*place != &translation) place = &(*place)->next;
   *place = translation.next;
   for (const std::uint32_t index : translation.branches)
@@ -144,16 +168,24 @@ void TranslationCache::retire(Translation& translation) {
 }
 
 void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
+  std::vector<Translation*> hit;
   for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;
-    const std::uint64_t base = page << kPageShift;
-    std::erase_if(found->second.all, [&](Translation* each) {
-      const bool hit = base + each->first <= last && first <= base + each->last;
-      if (hit) retire(*each);
-      return hit;
-    });
+    for (Translation* each : found->second.all) {
+      const auto touched = [&](std::uint64_t base) {
+        return base + each->first <= last && first <= base + each->last;
+      };
+      const auto is_page = [page](PhysAddr where) { return value(where) >> kPageShift == page; };
+      const std::uint64_t base = page << kPageShift;
+      if (is_page(each->start) && touched(base))
+        hit.push_back(each);
+      else if (each->second_page && is_page(*each->second_page) && touched(base - kPageSize))
+        hit.push_back(each);
+    }
   }
+  for (Translation* each : hit)
+    if (each->valid) discard(*each);
 }
 
 void TranslationCache::flush() {

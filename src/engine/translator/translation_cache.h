@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -47,6 +49,10 @@ class TranslationCache final : public DerivedCode {
   }
   /// Makes it. Null: the first instruction is not one that can be translated, or memory is full.
   Translation* translate(PhysAddr start, Mode mode, std::uint64_t rip);
+  /// Makes it for one instruction that begins at `start` and ends in the second page.
+  Translation* translate_across(PhysAddr start, PhysAddr second_page, Mode mode, std::uint64_t rip);
+  /// Takes it away, as a write to its bytes would.
+  void discard(Translation& translation);
   /// The code around the site's instruction looks into the TLB with salts from now on. It is made
   /// anew; what runs may go on.
   void salt(const Site& site);
@@ -91,6 +97,11 @@ class TranslationCache final : public DerivedCode {
   }
   void forget_branch(std::uint32_t index);
   void unlink(std::uint32_t exit);
+  Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
+  bool read_page(PhysAddr page, std::span<std::uint8_t> bytes);
+  Page& home_of(const Translation& translation) {
+    return pages_[value(translation.start) >> kPageShift];
+  }
   void retire(Translation& translation);
   void patch(const Exit& exit, const std::uint8_t* target);
 

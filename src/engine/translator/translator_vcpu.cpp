@@ -20,7 +20,7 @@
 namespace vireo::engine::translator {
 namespace {
 
-std::shared_ptr<Cpu> make_cpu() { return std::make_shared<TranslatorCpu>(); }
+std::shared_ptr<Cpu> make_cpu() { return std::shared_ptr<Cpu>(new TranslatorCpu); }
 
 /// GS of this thread points to the vCPU while it lives.
 class GsBase {
@@ -109,14 +109,44 @@ Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
     page->code = &cache_.page(page->physical, rip);
     page->flushes = cache_.flushes();
   }
-  return TranslationCache::find(*page->code, page->physical + (rip & kPageMask), mode, rip);
+  Translation* found =
+      TranslationCache::find(*page->code, page->physical + (rip & kPageMask), mode, rip);
+  if (found == nullptr || !found->second_page) return found;
+  const CodePage* second = code_page((rip | kPageMask) + 1);
+  if (second == nullptr) return nullptr;
+  if (second->physical == *found->second_page) return found;
+  cache_.discard(*found);  // its end is mapped elsewhere now
+  return nullptr;
+}
+
+/// Null: it cannot be made.
+Translation* TranslatorVcpu::make(std::uint64_t rip, Mode mode) {
+  const CodePage* page = code_page(rip);
+  if (page == nullptr) return nullptr;
+  const PhysAddr start = page->physical + (rip & kPageMask);
+  if (Translation* made = cache_.translate(start, mode, rip)) return made;
+  if ((rip & kPageMask) + x86::kMaxInsnLength <= kPageSize) return nullptr;
+  const CodePage* second = code_page((rip | kPageMask) + 1);
+  return second != nullptr ? cache_.translate_across(start, second->physical, mode, rip) : nullptr;
+}
+
+Translation* TranslatorVcpu::find_or_make(std::uint64_t rip, Mode mode) {
+  Translation* known = find(rip, mode);
+  return known != nullptr ? known : make(rip, mode);
+}
+
+/// The page of the instruction and, if it ends in another, of that are global.
+bool TranslatorVcpu::is_global(std::uint64_t rip, const Translation& code) {
+  const CodePage* page = code_page(rip);
+  const CodePage* second = code.second_page ? code_page((rip | kPageMask) + 1) : page;
+  return page != nullptr && page->global && second != nullptr && second->global;
 }
 
 /// The same, by the table that indirect branches use: it may be that nothing need be looked up.
 Translation* TranslatorVcpu::find_entry(std::uint64_t rip, Mode mode) {
   if (Translation* known = cache_.known_branch(rip, mode)) return known;
   Translation* found = find(rip, mode);
-  if (found != nullptr) cache_.enter_branch(rip, *found, code_page(rip)->global);
+  if (found != nullptr) cache_.enter_branch(rip, *found, is_global(rip, *found));
   return found;
 }
 
@@ -187,11 +217,7 @@ void TranslatorVcpu::execute() {
 
 bool TranslatorVcpu::translate_here() {
   const auto now = mode();
-  const std::uint64_t rip = translated_.state.rip;
-  const CodePage* page = now ? code_page(rip) : nullptr;
-  if (page == nullptr) return false;
-  const PhysAddr start = page->physical + (rip & kPageMask);
-  return cache_.find(start, *now, rip) != nullptr || cache_.translate(start, *now, rip) != nullptr;
+  return now && find_or_make(translated_.state.rip, *now) != nullptr;
 }
 
 void TranslatorVcpu::run_translated(Translation* translation) {
@@ -226,7 +252,7 @@ Translation* TranslatorVcpu::after_exit() {
   Translation* to = exit.careful ? find_careful(*exit.from) : find(cpu.state.rip, *now);
   if (to != nullptr && exit.suspended) to = find_suspended(*to);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
-                        to->tag == exit.tag && exit.from->valid &&
+                        to->tag == exit.tag && !to->second_page && exit.from->valid &&
                         value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
   if (linkable) cache_.link(number, *to);
   return to;
@@ -389,8 +415,7 @@ Translation* TranslatorVcpu::find_careful(const Translation& of) {
   const std::uint64_t rip = rip_of(of, of.tag);
   Mode careful = of.mode;
   careful.careful = true;
-  Translation* to = cache_.find(of.start, careful, rip);
-  return to != nullptr ? to : cache_.translate(of.start, careful, rip);
+  return find_or_make(rip, careful);
 }
 
 /// Where the stack is cannot be the window: every access has its own check.

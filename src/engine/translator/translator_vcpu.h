@@ -32,8 +32,10 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   Translation* find(std::uint64_t rip, Mode mode);
   Translation* find_entry(std::uint64_t rip, Mode mode);
   Translation* after_exit();
-  /// The same code for where SMAP is suspended; made if need be.
+  Translation* make(std::uint64_t rip, Mode mode);
+  Translation* find_or_make(std::uint64_t rip, Mode mode);
   Translation* find_careful(const Translation& of);
+  /// The same code for where SMAP is suspended; made if need be.
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
 
@@ -54,6 +56,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void run_translated(Translation* translation);
   void interpret();
   CodePage* code_page(std::uint64_t rip);
+  bool is_global(std::uint64_t rip, const Translation& code);
   void refuse_target();
 
   // What translated code calls. The quick ones stand in a file of their own.

@@ -34,9 +34,7 @@ const void* TranslatorVcpu::deliver_here() {
 Translation* TranslatorVcpu::find_suspended(Translation& plain) {
   Mode suspended = plain.mode;
   suspended.suspended = true;
-  const std::uint64_t rip = translated_.state.rip;
-  if (Translation* known = cache_.find(plain.start, suspended, rip)) return known;
-  Translation* made = cache_.translate(plain.start, suspended, rip);
+  Translation* made = find_or_make(translated_.state.rip, suspended);
   return made != nullptr ? made : &plain;
 }
 

@@ -63,5 +63,66 @@ TEST(TranslatorVcpu, AccessesThatFightForASlotOfTheTlbAreKeptApart) {
   EXPECT_LT(w.counter("access_misses"), kRounds / 10);
 }
 
+/// A loop around an instruction that begins in one page and ends in the next.
+struct TwoPages : World {
+  static constexpr std::uint64_t kFirst = 0x50000, kSecond = 0x60000, kOther = 0x70000;
+  static constexpr std::uint64_t kRounds = 1000;
+
+  TwoPages() {
+    for (const std::uint64_t second : {kSecond, kOther}) {
+      code(second, {static_cast<std::uint8_t>(second == kOther), 0, 0,  // the rest of the number
+                    0x48, 0x01, 0xc3,                                   // add rbx, rax
+                    0x48, 0xff, 0xc9, 0x75, 0xf3,                       // dec rcx; jnz
+                    0xf4});                                             // hlt
+    }
+    code(kFirst + kPageSize - 2, {0xb8, 0x05});  // mov eax, ...
+    tables.map(kFirst + kPageSize, kSecond);
+  }
+  /// What one round adds.
+  std::uint64_t loop() {
+    state.rip = kFirst + kPageSize - 2;
+    state.activity = static_cast<std::uint8_t>(x86::Activity::kRunning);
+    state.gpr[x86::kRbx] = 0;
+    state.gpr[x86::kRcx] = kRounds;
+    EXPECT_EQ(run(), ExitReason::kHalted);
+    return state.gpr[x86::kRbx] / kRounds;
+  }
+};
+
+TEST(TranslatorVcpu, AnInstructionOnTwoPagesIsTranslated) {
+  TwoPages w;
+  EXPECT_EQ(w.loop(), 5u);
+  EXPECT_LT(w.counter("instructions"), 100u);
+}
+
+TEST(TranslatorVcpu, AnInstructionOnTwoPagesFollowsWritesToBoth) {
+  TwoPages w;
+  w.loop();
+  w.code(w.kSecond, {0x02});
+  EXPECT_EQ(w.loop(), 0x205u);
+  w.code(w.kFirst + kPageSize - 1, {0x07});
+  EXPECT_EQ(w.loop(), 0x207u);
+}
+
+TEST(TranslatorVcpu, AnInstructionOnTwoPagesFollowsTheMappingOfItsEnd) {
+  TwoPages w;
+  w.loop();
+  w.tables.map(w.kFirst + kPageSize, w.kOther);
+  EXPECT_EQ(w.loop(), 0x105u);
+  w.tables.map(w.kFirst + kPageSize, w.kSecond);
+  EXPECT_EQ(w.loop(), 5u);
+}
+
+TEST(TranslatorVcpu, AnInstructionMayEndInThePhysicalPageItBeginsIn) {
+  TwoPages w;
+  std::array<std::uint8_t, 12> rest{};
+  w.memory->read(PhysAddr{w.kSecond}, std::as_writable_bytes(std::span(rest)));
+  w.code(w.kFirst, {rest.begin(), rest.end()});
+  w.tables.map(w.kFirst + kPageSize, w.kFirst);
+  EXPECT_EQ(w.loop(), 5u);
+  w.code(w.kFirst, {0x03});
+  EXPECT_EQ(w.loop(), 0x305u);
+}
+
 }  // namespace
 }  // namespace vireo::engine::translator
