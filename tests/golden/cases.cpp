@@ -251,10 +251,50 @@ constexpr GoldenCase kSystem[] = {
     {.name = "sysret", .write = [](Guest& g) { g.db(0x48), g.sysret(); }, .supervisor = true},
 };
 
+constexpr GoldenCase kLooks[] = {
+    {.name = "fields of a structure",
+     .write =
+         [](Guest& g) { g.mov(eax, ptr[rdi + 8]), g.add(rcx, ptr[rdi + 24]), g.inc(dword[rdi]); }},
+    {.name = "a write that may not come",
+     .write =
+         [](Guest& g) {
+           Xbyak::Label out;
+           g.mov(eax, ptr[rdi]), g.test(eax, eax), g.jz(out), g.mov(ptr[rdi], ecx), g.L(out);
+         }},
+    {.name = "a pointer that moves",
+     .write =
+         [](Guest& g) {
+           g.mov(eax, ptr[rsi]), g.add(rsi, 4), g.mov(ecx, ptr[rsi]), g.mov(rdx, rsi),
+               g.mov(edx, ptr[rdx + 4]);
+         }},
+    {.name = "an index",
+     .write = [](Guest& g) { g.mov(eax, ptr[rsi + rcx * 8]), g.mov(edx, ptr[rsi + rcx * 8 + 4]); }},
+    {.name = "aligned vectors",
+     .write = [](Guest& g) { g.movups(xmm0, ptr[rdi + 8]), g.movaps(xmm1, ptr[rdi + 32]); }},
+    {.name = "one page",
+     .write =
+         [](Guest& g) {
+           g.mov(eax, ptr[Xbyak::RegExp(0x8000)]), g.mov(ptr[Xbyak::RegExp(0x8ff0)], ecx);
+         }},
+    {.name = "one page",
+     .write = [](Guest& g) { g.mov(eax, ptr[rip + 0x100]), g.mov(ecx, ptr[rip + 0x200]); },
+     .relative = true},
+    {.name = "displaced registers",
+     .write = [](Guest& g) { g.mov(rax, ptr[r10]), g.mov(r11, ptr[r10 + 8]); }},
+    {.name = "flags that live on",
+     .write =
+         [](Guest& g) {
+           g.mov(rax, ptr[rdi]), g.sub(rax, 1), g.mov(ptr[rdi + 8], rax), g.setz(cl);
+         }},
+    {.name = "each on its own",
+     .write = [](Guest& g) { g.mov(eax, ptr[rdi + 8]), g.mov(ecx, ptr[rdi]); },
+     .careful = true},
+};
+
 constexpr GoldenFile kFiles[] = {
     {"heads", kHeads},       {"memory", kMemory}, {"displaced", kDisplaced}, {"stack", kStack},
     {"branches", kBranches}, {"flags", kFlags},   {"vectors", kVectors},     {"x87", kX87},
-    {"calls", kCalls},       {"system", kSystem}};
+    {"calls", kCalls},       {"system", kSystem}, {"looks", kLooks}};
 
 }  // namespace
 

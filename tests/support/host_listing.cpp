@@ -197,6 +197,8 @@ std::string name_of_field(std::int64_t offset) {
     if (place == at::xmm(i)) return fmt::format("state.xmm{}", i);
     if (place == at::ymm_high(i)) return fmt::format("state.ymm{}.high", i);
   }
+  if (within(place, at::kLooks, 8 * engine::translator::Superblock::kMaxLooks))
+    return fmt::format("look{}", (place - at::kLooks) / 8);
   if (within(place, at::kTlbs, 4 * sizeof(Tlb))) return name_of_tlb(place - at::kTlbs);
   constexpr std::size_t kTable = 2 * TranslatorCpu::kBranchEntries * 8;
   if (within(place, at::kBranchCode, kTable))

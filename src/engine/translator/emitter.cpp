@@ -195,7 +195,7 @@ void Emitter::emit_stack_check() {
     jmp(stub, T_NEAR);
     Exit& exit = link_exit(translation_->tag, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
     exit.careful = true;
-    exit.suspended = false;  // in the same mode otherwise
+    exit.suspended = translation_->mode.suspended;
   });
 }
 
@@ -224,8 +224,8 @@ void Emitter::copy(std::size_t index) {
   const DisplacedOperands operands(insn);
   // What the scratch registers hold when the instruction runs.
   const bool native = now.on_stack;
-  const bool simple =
-      now.has_memory && !native && (is_simple(now) || is_indexed(now) || constant_address(now));
+  const bool simple = now.has_memory && !native &&
+                      (is_simple(insn.memory) || is_indexed(insn.memory) || constant_address(now));
   const unsigned available = !now.has_memory || native ? 2 : 1;
   if (operands.count > available) return interpret(index);
   const std::array<std::uint8_t, 2> scratch =
@@ -246,7 +246,9 @@ void Emitter::copy(std::size_t index) {
   need_flags(index, !now.has_memory);
   for (unsigned i = 0; i < operands.count; ++i)
     load_guest(Xbyak::Reg64(scratch[i]), operands.gpr[i]);
+  const bool r11_stays = look_in_r11_until_ == getCurr() && operands.count == 0;
   bytes(code.data(), reencode(insn, placement, code.data()));
+  if (r11_stays) look_in_r11_until_ = getCurr();
   for (unsigned i = 0; i < operands.count; ++i)
     if (insn.effects.gpr_written >> operands.gpr[i] & 1)
       store_guest(operands.gpr[i], Xbyak::Reg64(scratch[i]));
@@ -422,6 +424,8 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   flags_ = Flags::kHost;
   producer_ = kNobody;
   vectors_known_ = x87_known_ = false;
+  found_ = 0;
+  look_in_r11_until_ = nullptr;
   pointers_ = {};
   tlb_ = translation.mode.user        ? TlbIndex::kUser
          : translation.mode.suspended ? TlbIndex::kSmapSuspended

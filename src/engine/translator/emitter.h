@@ -86,13 +86,19 @@ class Emitter : Assembler {
   void load_guest(const Xbyak::Reg64& to, unsigned gpr);
   void store_guest(unsigned gpr, const Xbyak::Reg64& from);
   void rip_to(const Xbyak::Reg64& to, std::uint64_t tag);
-  void effective_address(const Step& step);
-  bool is_simple(const Step& step) const;
-  bool is_indexed(const Step& step) const;
+  void effective_address(const Step& step, std::int64_t further = 0);
+  static bool is_simple(const x86::MemoryOperand& memory);
+  static bool is_indexed(const x86::MemoryOperand& memory);
   std::optional<std::int32_t> constant_address(const Step& step) const;
   static Xbyak::RegExp host_address(const HostMemory& memory);
   HostMemory native_stack(const Step& step) const;
   HostMemory access(std::size_t index, unsigned scratch_wanted);
+  HostMemory find_constant(std::size_t index, std::uint32_t site, std::int32_t address);
+  HostMemory operand_beside(const x86::MemoryOperand& memory);
+  HostMemory follow(const Step& step, unsigned scratch_wanted);
+  void remember(const Step& step);
+  void recall(const Step& step);
+  void go_carefully(std::size_t index, Flags flags, std::size_t producer, TlbIndex tlb);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
   HostMemory stack_slot(std::size_t index, std::int32_t displacement, bool write);
   std::uint8_t salt_of(const Step& step) const;
@@ -167,8 +173,8 @@ class Emitter : Assembler {
   Translation* translation_ = nullptr;
   Xbyak::Label& new_label() { return labels_.emplace_back(); }
 
-  std::deque<Xbyak::Label> labels_;  ///< Xbyak's labels must not be copied before they stand
-  std::vector<Cold> cold_;
+  std::deque<Xbyak::Label> labels_;        ///< Xbyak's labels must not be copied before they stand
+  std::deque<Cold> cold_;                  ///< one may add another
   std::vector<std::uint32_t> step_sites_;  ///< of the step that is being written
   Flags flags_ = Flags::kHost;
   std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again
@@ -176,6 +182,10 @@ class Emitter : Assembler {
   TlbIndex tlb_ = TlbIndex::kSupervisor;
   bool vectors_known_ = false;  ///< they are loaded from here on
   bool x87_known_ = false;      ///< the x87 registers are
+  /// R11 is what a step remembered or followed, as long as no code stands behind this.
+  const std::uint8_t* look_in_r11_until_ = nullptr;
+  std::uint8_t look_in_r11_ = Step::kOwnLook;
+  std::uint32_t found_ = 0;  ///< shared looks that were found, a bit for each
   X87Pointers pointers_;
 };
 

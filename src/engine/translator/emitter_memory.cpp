@@ -64,13 +64,15 @@ void Emitter::rip_to(const Xbyak::Reg64& to, std::uint64_t tag) {
   }
 }
 
-/// Into R10, the segment's base included. Spoils R11 and, with FS and GS, the flags.
-void Emitter::effective_address(const Step& step) {
+/// Into R10, the segment's base included, and so many bytes further. Spoils R11 and, with FS and
+/// GS, the flags.
+void Emitter::effective_address(const Step& step, std::int64_t further) {
   const x86::MemoryOperand& memory = step.insn.memory;
+  const std::int64_t displacement = memory.displacement + further;
   if (memory.base == kRipBase) {
-    rip_to(r10, tag_of(step) + step.insn.length + static_cast<std::uint64_t>(memory.displacement));
+    rip_to(r10, tag_of(step) + step.insn.length + static_cast<std::uint64_t>(displacement));
   } else if (memory.base == kNoRegister && memory.index == kNoRegister) {
-    mov(r10, static_cast<std::uint64_t>(memory.displacement));
+    mov(r10, static_cast<std::uint64_t>(displacement));
   } else {
     Xbyak::RegExp address;
     if (memory.base != kNoRegister) {
@@ -83,7 +85,9 @@ void Emitter::effective_address(const Step& step) {
       const Xbyak::RegExp scaled = index * (1 << memory.scale_shift);
       address = memory.base != kNoRegister ? address + scaled : scaled;
     }
-    lea(r10, ptr[address + disp(memory.displacement)]);
+    const bool together = fits32(static_cast<std::uint64_t>(displacement));
+    lea(r10, ptr[address + disp(together ? displacement : memory.displacement)]);
+    if (!together) lea(r10, ptr[r10 + disp(further)]);
   }
   if (memory.segment >= x86::kFs) {
     putSeg(gs);
@@ -92,15 +96,13 @@ void Emitter::effective_address(const Step& step) {
 }
 
 /// [base + displacement]: the operand as it is, plus the distance to the host's address.
-bool Emitter::is_simple(const Step& step) const {
-  const x86::MemoryOperand& memory = step.insn.memory;
+bool Emitter::is_simple(const x86::MemoryOperand& memory) {
   return memory.base < 16 && !displaced(memory.base) && memory.index == kNoRegister &&
          memory.segment < x86::kFs;
 }
 
 /// [base + index + displacement], where R11 can take the place of the base.
-bool Emitter::is_indexed(const Step& step) const {
-  const x86::MemoryOperand& memory = step.insn.memory;
+bool Emitter::is_indexed(const x86::MemoryOperand& memory) {
   return memory.index != kNoRegister && !displaced(memory.index) && memory.base != kRipBase &&
          (memory.base == kNoRegister || !displaced(memory.base)) && memory.segment < x86::kFs;
 }
@@ -155,10 +157,35 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
     }
     store(at::kMissAddress, r10);
     write_pointers(pointers);
+    const Site& looked = tables_.sites[site];
+    if (looked.looks_for_others && !constant) {
+      Xbyak::Label &whole = new_label(), &careful = new_label();
+      load(r10, at::kMissAddress);  // the pointers may have taken its place
+      if (looked.alignment > 1) {
+        test(r10d, looked.alignment - 1u);
+        jnz(careful);
+      }
+      and_(r10d, static_cast<std::uint32_t>(kPageMask));
+      cmp(r10d, static_cast<std::uint32_t>(kPageSize - looked.size));
+      jbe(whole);
+      L(careful);
+      go_carefully(index, flags, producer, tlb);
+      L(whole);
+    }
     const bool again = have_again(flags, producer, index);
     mov(r11d, site);
     jump_to(again || flags == Flags::kHost ? glue_.miss : glue_.miss_saved);
   });
+}
+
+/// From the step on by code that checks every access.
+void Emitter::go_carefully(std::size_t index, Flags flags, std::size_t producer, TlbIndex tlb) {
+  if (!have_again(flags, producer, index) && flags == Flags::kSaved) emit_restore(true);
+  Xbyak::Label& stub = new_label();
+  jmp(stub, T_NEAR);
+  Exit& exit = link_exit(tag_of(step(index)), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+  exit.careful = true;
+  exit.suspended = tlb == TlbIndex::kSmapSuspended;
 }
 
 void Emitter::note_access(std::uint32_t number, unsigned size, bool write, unsigned alignment) {
@@ -201,55 +228,122 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
   cold_miss(index, site, cold, false);
 }
 
-/// The memory operand, checked, with at least so many scratch registers left over as are wanted.
-HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
-  const Step& now = step(index);
-  if (now.on_stack && is_copied(now.kind)) return native_stack(now);
-  spoil_flags(index);
-  const std::uint32_t site = add_site(now);
-  tables_.sites[site].retry = here();
+/// R11, the distance between host and linear addresses, for those that follow.
+void Emitter::remember(const Step& now) {
+  if (!now.looks_for_others) return;
+  store(at::look(now.look), r11);
+  found_ |= 1u << now.look;
+  look_in_r11_ = now.look;
+  look_in_r11_until_ = getCurr();
+}
+
+/// The same distance, into R11.
+void Emitter::recall(const Step& now) {
+  if (look_in_r11_ != now.look || look_in_r11_until_ != getCurr()) load(r11, at::look(now.look));
+  look_in_r11_ = now.look;
+  look_in_r11_until_ = getCurr();
+}
+
+/// Where another step of the superblock has found the way. Keeps the flags.
+HostMemory Emitter::follow(const Step& now, unsigned scratch_wanted) {
   HostMemory result;
+  const x86::MemoryOperand& memory = now.insn.memory;
   if (const auto address = constant_address(now)) {
-    const auto page = static_cast<std::uint32_t>(*address) & ~static_cast<std::uint32_t>(kPageMask);
-    const std::uint64_t number = static_cast<std::uint64_t>(std::int64_t{*address}) >> kPageShift;
-    const auto entry = static_cast<std::size_t>(number & (Tlb::kEntries - 1)) * sizeof(TlbEntry);
-    Xbyak::Label& cold = new_label();
-    putSeg(gs);
-    cmp(qword_at(at::tlb(tlb_, entry + tag_member(now.memory_written))), page);
-    jne(cold, T_NEAR);
-    note_access(site, now.memory_size, now.memory_written, 1);
-    cold_miss(index, site, cold, true);
-    load(r11, at::tlb(tlb_, entry + offsetof(TlbEntry, delta)));
+    recall(now);
     result.base = x86::kR11;
     result.displacement = *address;
     return result;
   }
+  if (is_simple(memory) || is_indexed(memory)) {
+    recall(now);
+    return operand_beside(memory);
+  }
   effective_address(now);
-  check(index, site, now.memory_size, now.memory_written, now.alignment);
-  if (is_simple(now)) {
-    load_from_tlb(now);
-    result.base = now.insn.memory.base;
-    result.index = x86::kR11;
-    result.displacement = static_cast<std::int32_t>(now.insn.memory.displacement);
-    return result;
-  }
-  if (is_indexed(now)) {
-    const x86::MemoryOperand& memory = now.insn.memory;
-    load_from_tlb(now);
-    if (memory.base != kNoRegister) lea(r11, ptr[r11 + host(memory.base)]);
-    result.base = x86::kR11;
-    result.index = memory.index;
-    result.scale_shift = memory.scale_shift;
-    result.displacement = static_cast<std::int32_t>(memory.displacement);
-    return result;
-  }
+  recall(now);
   result.base = x86::kR10;
-  if (scratch_wanted == 0) {
-    to_linear_address(now, now.memory_written);
-    load_from_tlb(now);
+  if (scratch_wanted == 0)
     result.index = x86::kR11;
+  else
+    lea(r10, ptr[r10 + r11]);
+  return result;
+}
+
+/// A simple or indexed operand, R11 being the distance to the host's address.
+HostMemory Emitter::operand_beside(const x86::MemoryOperand& memory) {
+  HostMemory result;
+  result.displacement = static_cast<std::int32_t>(memory.displacement);
+  if (is_simple(memory)) {
+    result.base = memory.base;
+    result.index = x86::kR11;
+    return result;
+  }
+  if (memory.base != kNoRegister) lea(r11, ptr[r11 + host(memory.base)]);
+  result.base = x86::kR11;
+  result.index = memory.index;
+  result.scale_shift = memory.scale_shift;
+  return result;
+}
+
+/// An operand whose address is known now.
+HostMemory Emitter::find_constant(std::size_t index, std::uint32_t site, std::int32_t address) {
+  const Step& now = step(index);
+  const bool write = now.looks_for_others ? now.look_written : now.memory_written;
+  const auto page = static_cast<std::uint32_t>(address) & ~static_cast<std::uint32_t>(kPageMask);
+  const std::uint64_t number = static_cast<std::uint64_t>(std::int64_t{address}) >> kPageShift;
+  const auto entry = static_cast<std::size_t>(number & (Tlb::kEntries - 1)) * sizeof(TlbEntry);
+  Xbyak::Label& cold = new_label();
+  putSeg(gs);
+  cmp(qword_at(at::tlb(tlb_, entry + tag_member(write))), page);
+  jne(cold, T_NEAR);
+  note_access(site, now.memory_size, write, 1);
+  cold_miss(index, site, cold, true);
+  load(r11, at::tlb(tlb_, entry + offsetof(TlbEntry, delta)));
+  remember(now);
+  HostMemory result;
+  result.base = x86::kR11;
+  result.displacement = address;
+  return result;
+}
+
+/// The memory operand, checked, with at least so many scratch registers left over as are wanted.
+HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
+  const Step& now = step(index);
+  if (now.on_stack && is_copied(now.kind)) return native_stack(now);
+  // Who should have looked may have been left to C++.
+  const bool found = now.look != Step::kOwnLook && (found_ >> now.look & 1) != 0;
+  if (found) return follow(now, scratch_wanted);
+  const bool shared = now.looks_for_others;
+  spoil_flags(index);
+  const std::uint32_t site = add_site(now);
+  tables_.sites[site].retry = here();
+  tables_.sites[site].looks_for_others = shared;
+  if (const auto address = constant_address(now)) return find_constant(index, site, *address);
+  const bool write = shared ? now.look_written : now.memory_written;
+  const int low = shared ? now.look_low : 0;
+  effective_address(now, low);
+  if (shared)
+    check(index, site, static_cast<unsigned>(now.look_high - low), write, now.look_alignment);
+  else
+    check(index, site, now.memory_size, write, now.alignment);
+  const x86::MemoryOperand& memory = now.insn.memory;
+  if (is_simple(memory) || is_indexed(memory)) {
+    load_from_tlb(now);
+    remember(now);
+    return operand_beside(memory);
+  }
+  HostMemory result;
+  result.base = x86::kR10;
+  result.displacement = -low;
+  if (scratch_wanted == 0 || shared) {
+    to_linear_address(now, write);
+    load_from_tlb(now);
+    remember(now);
+    if (scratch_wanted == 0)
+      result.index = x86::kR11;
+    else
+      lea(r10, ptr[r10 + r11]);
   } else {
-    to_host_address(now, now.memory_written);
+    to_host_address(now, write);
   }
   return result;
 }

@@ -43,6 +43,13 @@ struct Step {
   std::int32_t stack_offset = 0;
   bool target_on_two_pages = false;  ///< a direct branch to an instruction that leaves the page
   bool on_stack = false;  ///< its stack access is within the span that the head has checked
+  // A look into the TLB that is shared: see access_plan.h.
+  static constexpr std::uint8_t kOwnLook = 0xff;
+  std::uint8_t look = kOwnLook;              ///< where the way to the host's memory is remembered
+  bool looks_for_others = false;             ///< and this one has to find it:
+  bool look_written = false;                 ///< the span is asked for to be written
+  std::int16_t look_low = 0, look_high = 0;  ///< bytes, from its own operand
+  std::uint16_t look_alignment = 1;          ///< that the lowest byte of the span must have
 
   bool defines_flags() const { return insn.effects.flags_written != 0; }
 };

@@ -18,6 +18,7 @@ namespace vireo::engine::translator {
 struct Superblock {
   static constexpr std::size_t kMaxSteps = 48;
   static constexpr std::int32_t kMaxStackSpan = 1024;
+  static constexpr std::uint8_t kMaxLooks = 16;  ///< shared ones
 
   std::vector<Step> steps;
   std::uint16_t first = 0, last = 0;  ///< page offsets of all bytes in use, inclusive

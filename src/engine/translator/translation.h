@@ -63,6 +63,10 @@ struct Site {
   std::uint16_t size = 0;
   std::uint16_t alignment = 1;
   std::uint8_t salt = 0;  ///< with which the code looks into the TLB
+  /// Others rely on what it finds: what it does not find is for careful code. `size`, `write` and
+  /// `alignment` are of the whole span.
+  bool looks_for_others = false;
+  mutable std::uint8_t times_not_found = 0;
   // A stack check instead of an instruction: the span that has to be in the window, from RSP.
   std::int32_t stack_low = 0, stack_high = 0;
   bool load_x87 = false;  ///< instead of an instruction: the x87 registers are to be loaded

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "engine/translator/access_plan.h"
 #include "engine/translator/displaced.h"
 #include "engine/translator/superblock.h"
 
@@ -91,6 +92,7 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   translation.relative = !fits32(rip);
   Page& home = page(start, rip);
   for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
+  if (!mode.careful) plan_accesses(block, home.alone);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 
@@ -117,15 +119,20 @@ void TranslationCache::discard(Translation& translation) {
   retire(translation);
 }
 
-void TranslationCache::salt(const Site& site) {
+/// With the site's instruction in one of its page's lists.
+void TranslationCache::make_anew(const Site& site, std::vector<std::uint16_t> Page::*list) {
   Translation& translation = *site.from;
   if (!translation.valid) return;
-  Page& home = home_of(translation);
+  std::vector<std::uint16_t>& offsets = home_of(translation).*list;
   const auto offset = static_cast<std::uint16_t>(site.tag & kPageMask);
-  if (std::ranges::find(home.salted, offset) != home.salted.end()) return;
-  home.salted.push_back(offset);
+  if (std::ranges::find(offsets, offset) != offsets.end()) return;
+  offsets.push_back(offset);
   discard(translation);
 }
+
+void TranslationCache::salt(const Site& site) { make_anew(site, &Page::salted); }
+
+void TranslationCache::separate(const Site& site) { make_anew(site, &Page::alone); }
 
 void TranslationCache::patch(const Exit& exit, const std::uint8_t* target) {
   const std::uint8_t* behind = code_.executable(exit.patch + 4);

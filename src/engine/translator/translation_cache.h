@@ -37,6 +37,7 @@ class TranslationCache final : public DerivedCode {
     std::uint64_t tag = 0;                 ///< what stands for its address in relative code
     std::array<Translation*, 64> first{};  ///< of a list, by offset and mode
     std::vector<Translation*> all;
+    std::vector<std::uint16_t> alone;   ///< instructions that share no look: see access_plan.h
     std::vector<std::uint16_t> salted;  ///< instructions whose superblocks use salts: see Tlb
   };
   /// The page, for find(). Stays where it is until flush(); see flushes().
@@ -56,6 +57,8 @@ class TranslationCache final : public DerivedCode {
   /// The code around the site's instruction looks into the TLB with salts from now on. It is made
   /// anew; what runs may go on.
   void salt(const Site& site);
+  /// The site's instruction no longer shares its look into the TLB. In the same way.
+  void separate(const Site& site);
   /// From now on the exit goes straight to the code.
   void link(std::uint32_t exit, Translation& to);
 
@@ -98,6 +101,7 @@ class TranslationCache final : public DerivedCode {
   void forget_branch(std::uint32_t index);
   void unlink(std::uint32_t exit);
   Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
+  void make_anew(const Site& site, std::vector<std::uint16_t> Page::*list);
   bool read_page(PhysAddr page, std::span<std::uint8_t> bytes);
   Page& home_of(const Translation& translation) {
     return pages_[value(translation.start) >> kPageShift];

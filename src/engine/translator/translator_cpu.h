@@ -5,6 +5,7 @@
 
 #include "engine/software/cpu.h"
 #include "engine/translator/shortcuts.h"
+#include "engine/translator/superblock.h"
 
 namespace vireo::engine::translator {
 
@@ -34,7 +35,8 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   std::uint64_t target = 0;          ///< of an indirect branch in the making
   std::uint32_t branch_site = 0;     ///< of the last indirect branch: its target may be no address
   std::uint64_t scratch = 0;         ///< for one register, for a few instructions
-  std::uint64_t exit = 0;            ///< what translated code was left for: an exit's number, or
+  std::array<std::uint64_t, Superblock::kMaxLooks> looks{};  ///< host address - linear address
+  std::uint64_t exit = 0;  ///< what translated code was left for: an exit's number, or
   static constexpr std::uint64_t kIndirect = ~0ull, kEvent = ~0ull - 1;
   TranslatorCpu* self = this;
   bool vectors_loaded = false;  ///< the guest's vector registers are in the host's
@@ -81,6 +83,7 @@ inline constexpr std::size_t kMissAddress = VIREO_CPU_OFFSET(miss_address);
 inline constexpr std::size_t kTarget = VIREO_CPU_OFFSET(target);
 inline constexpr std::size_t kBranchSite = VIREO_CPU_OFFSET(branch_site);
 inline constexpr std::size_t kScratch = VIREO_CPU_OFFSET(scratch);
+inline constexpr std::size_t kLooks = VIREO_CPU_OFFSET(looks);
 inline constexpr std::size_t kExit = VIREO_CPU_OFFSET(exit);
 inline constexpr std::size_t kSelf = VIREO_CPU_OFFSET(self);
 inline constexpr std::size_t kVectorsLoaded = VIREO_CPU_OFFSET(vectors_loaded);
@@ -94,6 +97,7 @@ inline constexpr std::size_t kTranslator = VIREO_CPU_OFFSET(translator);
 inline constexpr std::size_t branch_half(bool user) {
   return user ? 8 * TranslatorCpu::kBranchEntries : 0;
 }
+inline constexpr std::size_t look(unsigned n) { return kLooks + std::size_t{8} * n; }
 inline constexpr std::size_t gpr(unsigned n) { return kGpr + std::size_t{8} * n; }
 inline constexpr std::size_t segment_base(unsigned s) {
   return kSegments + s * sizeof(x86::Segment) + offsetof(x86::Segment, base);

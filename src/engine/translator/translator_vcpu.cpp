@@ -249,7 +249,9 @@ Translation* TranslatorVcpu::after_exit() {
   const Exit& exit = cache_.tables().exits[number];
   cpu.state.rip = rip_of(*exit.from, exit.tag);
   if (cpu.events.any()) return nullptr;
-  Translation* to = exit.careful ? find_careful(*exit.from) : find(cpu.state.rip, *now);
+  Mode careful = exit.from->mode;
+  careful.suspended = false;
+  Translation* to = exit.careful ? find_careful(cpu.state.rip, careful) : find(cpu.state.rip, *now);
   if (to != nullptr && exit.suspended) to = find_suspended(*to);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
                         to->tag == exit.tag && !to->second_page && exit.from->valid &&
@@ -296,7 +298,7 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
     if (const void* retry = quick_miss(cpu, number)) return self.go_to(site, retry);
   ++self.misses_;
   self.settle_privilege();
-  return self.execute_site(site);
+  return site.looks_for_others ? self.go_carefully(site) : self.execute_site(site);
 }
 
 const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
@@ -321,6 +323,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
   cpu.bring_out_flags();
   const std::uint64_t flags_before = state.rflags;
+  const std::uint64_t epoch = cpu.window_epoch;
   cpu.leave_block = false;
   state.rip = next;
   x86::OrFault<> done;
@@ -350,7 +353,8 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   // SDM vol. 3B, 17.3.1.1.
   if ((state.dr7 & 0xff) == 0 && state.rip != rip) state.rflags &= ~x86::rflags::kRf;
   // Where code goes on is looked up anew below, if need be.
-  const bool elsewhere = std::exchange(cpu.leave_block, false);
+  // So are addresses that the rest of the superblock remembers.
+  const bool elsewhere = std::exchange(cpu.leave_block, false) || epoch != cpu.window_epoch;
   if (needs_attention(cpu, flags_before | known)) {
     state.sti_shadow = shadow;
     return leave();
@@ -410,12 +414,26 @@ void TranslatorVcpu::choose_window(bool user) {
   translated_.stack_delta = last.delta;
 }
 
-/// The code of the same place that has a check for every access. Null: it cannot be made.
-Translation* TranslatorVcpu::find_careful(const Translation& of) {
-  const std::uint64_t rip = rip_of(of, of.tag);
-  Mode careful = of.mode;
-  careful.careful = true;
-  return find_or_make(rip, careful);
+/// Code that has a check for every access. Null: it cannot be made.
+Translation* TranslatorVcpu::find_careful(std::uint64_t rip, Mode mode) {
+  mode.careful = true;
+  return find_or_make(rip, mode);
+}
+
+/// What one access was to find for others is not there, or not in one page.
+const void* TranslatorVcpu::go_carefully(const Site& site) {
+  constexpr std::uint8_t kPatience = 32;
+  if (++site.times_not_found == kPatience) cache_.separate(site);
+  TranslatorCpu& cpu = translated_;
+  const std::uint64_t rip = rip_of(*site.from, site.tag);
+  Mode mode = site.from->mode;
+  mode.suspended = site.tlb == TlbIndex::kSmapSuspended;
+  const Translation* to = find_careful(rip, mode);
+  cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
+  if (to == nullptr) return leave_to_interpret(rip);
+  prepare_entry(*to, rip);
+  cpu.vectors_wanted = false;
+  return to->entry;
 }
 
 /// Where the stack is cannot be the window: every access has its own check.
@@ -426,8 +444,9 @@ const void* TranslatorVcpu::on_window(TranslatorCpu* cpu, std::uint32_t number) 
   if (self.mmu_.fill(low, false, stack_user(site)))
     if (const void* resume = quick_window(cpu, number)) return resume;
   ++self.window_moves_;
-  if (const Translation* to = self.find_careful(*site.from)) return to->entry;
-  cpu->state.rip = self.rip_of(*site.from, site.tag);
+  const std::uint64_t rip = self.rip_of(*site.from, site.tag);
+  if (const Translation* to = self.find_careful(rip, site.from->mode)) return to->entry;
+  cpu->state.rip = rip;
   cpu->state.gpr[x86::kRsp] = cpu->rsp - cpu->stack_delta;
   return self.leave();
 }

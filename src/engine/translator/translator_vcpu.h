@@ -34,7 +34,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   Translation* after_exit();
   Translation* make(std::uint64_t rip, Mode mode);
   Translation* find_or_make(std::uint64_t rip, Mode mode);
-  Translation* find_careful(const Translation& of);
+  Translation* find_careful(std::uint64_t rip, Mode mode);
   /// The same code for where SMAP is suspended; made if need be.
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
@@ -70,6 +70,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void count_calls(std::vector<Counter>& counters) const;
   const void* go_on(std::uint64_t rip);
   const void* go_to(const Site& site, const void* code);
+  const void* go_carefully(const Site& site);
   void prepare_entry(const Translation& to, std::uint64_t rip);
   void choose_window(bool user);
   void prepare_shortcuts();

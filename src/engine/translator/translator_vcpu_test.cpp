@@ -63,6 +63,76 @@ TEST(TranslatorVcpu, AccessesThatFightForASlotOfTheTlbAreKeptApart) {
   EXPECT_LT(w.counter("access_misses"), kRounds / 10);
 }
 
+/// A loop that reads and writes the fields of a structure, which share a look into the TLB.
+struct Fields : World {
+  static constexpr std::uint64_t kRounds = 1000;
+
+  Fields() {
+    code(kCode, {0x48, 0x8b, 0x07,              // mov rax, [rdi]
+                 0x48, 0x03, 0x47, 0x08,        // add rax, [rdi + 8]
+                 0x48, 0x85, 0xdb, 0x74, 0x04,  // test rbx, rbx; jz over
+                 0x48, 0x89, 0x47, 0x10,        // mov [rdi + 16], rax
+                 0x48, 0xff, 0xc9, 0x75, 0xeb,  // over: dec rcx; jnz
+                 0xf4});                        // hlt
+  }
+  void loop(std::uint64_t structure, bool write) {
+    state.rip = kCode;
+    state.activity = static_cast<std::uint8_t>(x86::Activity::kRunning);
+    state.gpr[x86::kRdi] = structure;
+    state.gpr[x86::kRbx] = write;
+    state.gpr[x86::kRcx] = kRounds;
+    EXPECT_EQ(run(), ExitReason::kHalted);
+  }
+};
+
+TEST(TranslatorVcpu, FieldsThatLieOnTwoPagesAreFound) {
+  Fields w;
+  w.tables.map(World::kData + kPageSize, 0x60000);  // not the page behind the first
+  for (const std::uint64_t behind : {24u, 20u, 16u, 12u, 8u, 4u}) {
+    const std::uint64_t structure = World::kData + kPageSize - behind;
+    w.put<std::uint64_t>(World::kData + kPageSize - 8, 0), w.put<std::uint64_t>(0x60000, 0);
+    w.loop(World::kData, true);
+    w.loop(structure, true);
+    EXPECT_EQ(w.state.gpr[x86::kRcx], 0u) << behind;
+  }
+  w.put<std::uint64_t>(World::kData + kPageSize - 16, 7);
+  w.put<std::uint64_t>(World::kData + kPageSize - 8, 9);
+  w.loop(World::kData + kPageSize - 16, true);
+  EXPECT_EQ(w.get<std::uint64_t>(0x60000), 16u);
+}
+
+TEST(TranslatorVcpu, AFaultOfOneFieldIsItsOwn) {
+  Fields w;
+  w.put<std::uint64_t>(w.tables.entry(World::kData + kPageSize), 0);
+  const std::uint64_t structure = World::kData + kPageSize - 16;
+  w.loop(World::kData, true);
+  w.loop(structure, false);  // does not get there
+  EXPECT_EQ(w.state.gpr[x86::kRcx], 0u);
+  w.loop(structure, true);
+  EXPECT_EQ(w.vector(), 14u);
+  EXPECT_EQ(w.pushed_rip(true), World::kCode + 12);
+  EXPECT_EQ(w.state.cr2, World::kData + kPageSize);
+}
+
+TEST(TranslatorVcpu, AFieldThatIsNotWrittenMayBeReadOnly) {
+  Fields w;
+  w.state.cr0 |= x86::cr0::kWp;
+  w.tables.map(World::kData, World::kData, engine::test::PageTables::kP);
+  w.loop(World::kData, false);
+  EXPECT_EQ(w.state.gpr[x86::kRcx], 0u);
+  w.loop(World::kData, true);
+  EXPECT_EQ(w.vector(), 14u);
+  EXPECT_EQ(w.pushed_rip(true), World::kCode + 12);
+}
+
+TEST(TranslatorVcpu, FieldsOfDevicesAreReadOneByOne) {
+  Fields w;
+  w.tables.map(0x80000, engine::test::kDevice);
+  w.loop(0x80000, false);
+  EXPECT_EQ(w.state.gpr[x86::kRcx], 0u);
+  EXPECT_EQ(w.machine.log.size(), 2 * Fields::kRounds);
+}
+
 /// A loop around an instruction that begins in one page and ends in the next.
 struct TwoPages : World {
   static constexpr std::uint64_t kFirst = 0x50000, kSecond = 0x60000, kOther = 0x70000;
