@@ -97,6 +97,7 @@ Start random_start(Mode mode, const x86::CpuState& base, std::mt19937_64& random
   state.rflags = 0x202 | (random() & x86::rflags::kArithmetic);
   if (random() % 16 == 0) state.rflags |= x86::rflags::kDf;
   if (random() % 64 == 0) state.rflags |= random() & (x86::rflags::kNt | x86::rflags::kId);
+  if (random() % 64 == 0) state.rflags |= x86::rflags::kAc;
   random_fpu(random, state.fpu);
   const auto fill = [&](std::vector<std::uint8_t>& bytes, std::uint64_t size) {
     bytes.resize(size);

@@ -72,6 +72,17 @@ x86::OrFault<> check_mmx_stub(const x86::CpuState& state, const x86::Insn& insn)
   return x86::check_mmx(state);
 }
 
+/// Where the operand is, and that it is aligned. Of an x87 operand of 80 bits the significand is.
+x86::OrFault<LinearAddr> operand_address(const HostStub& stub, const x86::CpuState& state,
+                                         const x86::Insn& insn) {
+  constexpr std::size_t kExtended = 10, kSignificand = 8;
+  const auto use = stub.memory_use == MemoryUse::kRead ? x86::Use::kRead : x86::Use::kWrite;
+  const LinearAddr address = TRY(x86::memory_address(state, insn, stub.memory_size, use));
+  if (value(address) & (stub.alignment - 1u)) return x86::general_protection();
+  if (stub.memory_size == kExtended) TRY(x86::check_alignment(state, address, kSignificand));
+  return address;
+}
+
 /// A store that may end in an unmasked exception: then nothing is stored, and whether it could be
 /// has not been looked at.
 x86::OrFault<> execute_unmasked_store(const HostStub& stub, x86::CpuState& state,
@@ -83,7 +94,7 @@ x86::OrFault<> execute_unmasked_store(const HostStub& stub, x86::CpuState& state
   run_x87(stub, state, operand.data(), insn);
   if (!wrote_memory(stub, state)) return Unit{};
   const auto store = [&]() -> x86::OrFault<> {
-    const auto address = TRY(x86::memory_address(state, insn, operand.size(), x86::Use::kWrite));
+    const auto address = TRY(operand_address(stub, state, insn));
     return port.write(address, operand, x86::Privilege::kCurrent);
   };
   const auto status = store();
@@ -102,9 +113,7 @@ x86::OrFault<> execute_with_memory(const HostStub& stub, x86::CpuState& state, x
   alignas(64) std::array<std::byte, 64> buffer;
   const auto operand = std::span(buffer).first(stub.memory_size);
   const bool written = stub.memory_use != MemoryUse::kRead;
-  const auto use = written ? x86::Use::kWrite : x86::Use::kRead;
-  const LinearAddr address = TRY(x86::memory_address(state, insn, operand.size(), use));
-  if (value(address) & (stub.alignment - 1u)) return x86::general_protection();
+  const LinearAddr address = TRY(operand_address(stub, state, insn));
   // A conversion has set its flags in MXCSR before its store faults.
   const bool flags_first = stub.unit == VectorUnit::kAvx && stub.floating_point;
   if (written && stub.writes_state_too() && !flags_first)
@@ -194,8 +203,14 @@ bool wrote_memory(const HostStub& stub, const x86::CpuState& state) {
 x86::OrFault<> execute_stub(const HostStub& stub, x86::CpuState& state, x86::CpuPort& port,
                             const x86::Insn& insn) {
   TRY(check_enabled(state, stub.unit, insn));
-  if (stub.memory_use != MemoryUse::kNone) return execute_with_memory(stub, state, port, insn);
-  return run_stub(stub, state, nullptr, insn);
+  if (stub.memory_use == MemoryUse::kNone) return run_stub(stub, state, nullptr, insn);
+  const auto done = execute_with_memory(stub, state, port, insn);
+  // A store of an MMX register has become one of the unit, but for the tags, before it faults.
+  if (!done && stub.unit == VectorUnit::kMmx && stub.memory_use == MemoryUse::kWrite) {
+    HostX87::sync(state);
+    x86::move_top(state.fpu, 0);
+  }
+  return done;
 }
 
 }  // namespace vireo::engine

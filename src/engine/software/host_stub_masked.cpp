@@ -87,6 +87,40 @@ OrFault<LinearAddr> element_address(const CpuState& state, const Insn& insn, std
                              (start + offset) & x86::width_mask(insn.address_width), size, use);
 }
 
+/// Calls `access(address, index, size)` for an element, or for each byte of one that is not aligned
+/// where alignment is checked: silicon does not ask it of elements.
+template <class Access>
+OrFault<> access_element(const CpuState& state, LinearAddr address, std::size_t size,
+                         Access access) {
+  if (x86::check_alignment(state, address, size)) return access(address, 0, size);
+  for (std::size_t i = 0; i < size; ++i) TRY(access(address + i, i, 1));
+  return Unit{};
+}
+
+OrFault<> read_element(const CpuState& state, CpuPort& port, LinearAddr address,
+                       std::span<std::byte> data) {
+  const auto read = [&](LinearAddr at, std::size_t index, std::size_t size) {
+    return port.read(at, data.subspan(index, size), Privilege::kCurrent);
+  };
+  return access_element(state, address, data.size(), read);
+}
+
+OrFault<> write_element(const CpuState& state, CpuPort& port, LinearAddr address,
+                        std::span<const std::byte> data) {
+  const auto write = [&](LinearAddr at, std::size_t index, std::size_t size) {
+    return port.write(at, data.subspan(index, size), Privilege::kCurrent);
+  };
+  return access_element(state, address, data.size(), write);
+}
+
+OrFault<> check_element(const CpuState& state, CpuPort& port, LinearAddr address,
+                        std::size_t size) {
+  const auto check = [&](LinearAddr at, std::size_t, std::size_t part) {
+    return port.check_write(at, part, Privilege::kCurrent);
+  };
+  return access_element(state, address, size, check);
+}
+
 OrFault<> masked_load(CpuState& state, CpuPort& port, const Insn& insn, std::size_t size) {
   const Vector mask = read_vector(state, insn.operands[1].number);
   const std::uint64_t start = x86::effective_address(state, insn);
@@ -94,8 +128,7 @@ OrFault<> masked_load(CpuState& state, CpuPort& port, const Insn& insn, std::siz
   for (std::size_t lane = 0; lane < insn.vector_length / size; ++lane) {
     if (!mask.selects(lane, size)) continue;
     const auto address = TRY(element_address(state, insn, start, lane * size, size, Use::kRead));
-    TRY(port.read(address, std::span(result.bytes).subspan(lane * size, size),
-                  Privilege::kCurrent));
+    TRY(read_element(state, port, address, std::span(result.bytes).subspan(lane * size, size)));
   }
   write_vector(state, insn.operands[0].number, result);
   return Unit{};
@@ -109,12 +142,12 @@ OrFault<> store_selected(CpuState& state, CpuPort& port, const Insn& insn, std::
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     if (!mask.selects(lane, size)) continue;
     addresses[lane] = TRY(element_address(state, insn, start, lane * size, size, Use::kWrite));
-    TRY(port.check_write(addresses[lane], size, Privilege::kCurrent));
+    TRY(check_element(state, port, addresses[lane], size));
   }
   for (std::size_t lane = 0; lane < lanes; ++lane)
     if (mask.selects(lane, size))
-      TRY(port.write(addresses[lane], std::span(source.bytes).subspan(lane * size, size),
-                     Privilege::kCurrent));
+      TRY(write_element(state, port, addresses[lane],
+                        std::span(source.bytes).subspan(lane * size, size)));
   return Unit{};
 }
 
@@ -141,7 +174,8 @@ std::uint64_t reported_address(std::uint64_t address, std::size_t lane, std::siz
 /// MASKMOVDQU and MASKMOVQ: `size` bytes. The upper half is looked at first.
 OrFault<> store_bytes(CpuState& state, CpuPort& port, const Insn& insn, std::uint64_t start,
                       const Vector& source, const Vector& mask, std::size_t size) {
-  TRY(element_address(state, insn, start, 0, 1, Use::kWrite));  // even if nothing is selected
+  // Even if nothing is selected.
+  TRY(x86::check_alignment(state, TRY(element_address(state, insn, start, 0, 1, Use::kWrite)), 8));
   for (std::size_t i = 0; i < size; ++i) {
     const std::size_t lane = i ^ (size - 8);
     if (!mask.selects(lane, 1)) continue;
@@ -185,8 +219,7 @@ OrFault<> gather(CpuState& state, CpuPort& port, const Insn& insn) {
     if (!mask.selects(lane, size)) continue;
     const auto load = [&]() -> OrFault<> {
       const auto address = TRY(gather_address(state, insn, indices, lane, shape));
-      return port.read(address, std::span(result.bytes).subspan(lane * size, size),
-                       Privilege::kCurrent);
+      return read_element(state, port, address, std::span(result.bytes).subspan(lane * size, size));
     };
     if (const auto status = load(); !status) {
       if (any) clear_from(result, insn.vector_length);

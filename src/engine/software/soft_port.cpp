@@ -1,5 +1,7 @@
 #include "engine/software/soft_port.h"
 
+#include <bit>
+
 #include "engine/software/host_stub.h"
 
 namespace vireo::engine {
@@ -20,7 +22,11 @@ OrFault<> SoftPort::write(LinearAddr address, std::span<const std::byte> data,
   return mmu_.write(address, data, who(privilege));
 }
 OrFault<> SoftPort::check_write(LinearAddr address, std::size_t size, Privilege privilege) {
-  return mmu_.check_write(address, size, who(privilege));
+  const TlbIndex index = who(privilege);
+  const bool checked =
+      index == TlbIndex::kAlignmentChecked && std::has_single_bit(size) && size <= 8;
+  if (checked && (value(address) & (size - 1)) != 0) return x86::fault(x86::Vector::kAC, 0);
+  return mmu_.check_write(address, size, index);
 }
 OrFault<bool> SoftPort::compare_exchange(LinearAddr address, std::span<std::byte> expected,
                                          std::span<const std::byte> desired, Privilege privilege) {

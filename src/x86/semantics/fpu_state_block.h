@@ -11,11 +11,14 @@ namespace vireo::x86 {
 /// The memory operand of an instruction that saves or loads more state than one access can carry.
 class StateBlock {
  public:
-  /// #SS or #GP as for any operand of `size` bytes; #GP(0) if it is not aligned.
+  /// #SS or #GP as for any operand of `size` bytes. An `alignment` of 2 or 4 is asked for only
+  /// where alignment is checked, by #AC(0); 16 or 64 always, by #GP(0), but where it is checked
+  /// #AC(0) comes first for what is not even aligned to 4, as on silicon.
   static OrFault<StateBlock> locate(CpuState& state, CpuPort& port, const Insn& insn,
                                     std::size_t size, std::size_t alignment, Use use) {
     const LinearAddr base = TRY(memory_address(state, insn, size, use));
-    if (value(base) & (alignment - 1)) return general_protection();
+    TRY(check_alignment(state, base, std::min(alignment, kWord)));
+    if (alignment > kWord && (value(base) & (alignment - 1)) != 0) return general_protection();
     return StateBlock(port, base, state.code64() ? ~0ull : 0xffffffffull);
   }
 
@@ -46,7 +49,7 @@ class StateBlock {
   }
 
  private:
-  static constexpr std::size_t kMaxAccess = 64;
+  static constexpr std::size_t kMaxAccess = 64, kWord = 4;
   StateBlock(CpuPort& port, LinearAddr base, std::uint64_t mask)
       : port_(&port), base_(base), mask_(mask) {}
   LinearAddr at(std::size_t offset) const { return LinearAddr{(value(base_) + offset) & mask_}; }

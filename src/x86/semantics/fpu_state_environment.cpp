@@ -21,7 +21,8 @@ struct Environment {
 };
 
 bool wide(const Insn& insn) { return insn.operand_width != 2; }
-std::size_t environment_size(const Insn& insn) { return wide(insn) ? 28 : 14; }
+std::size_t word_size(const Insn& insn) { return wide(insn) ? 4 : 2; }
+std::size_t environment_size(const Insn& insn) { return 7 * word_size(insn); }
 
 unsigned tag_of(const std::array<std::uint64_t, 2>& st) {
   const std::uint64_t exponent = st[1] & 0x7fff;
@@ -91,13 +92,13 @@ void load_environment(CpuState& state, const Insn& insn, const Environment& envi
 }
 
 void pack(const Environment& environment, const Insn& insn, std::byte* bytes) {
-  const std::size_t size = wide(insn) ? 4 : 2;
+  const std::size_t size = word_size(insn);
   for (std::size_t i = 0; i < environment.word.size(); ++i)
     std::memcpy(bytes + i * size, &environment.word[i], size);
 }
 
 Environment unpack(const Insn& insn, const std::byte* bytes) {
-  const std::size_t size = wide(insn) ? 4 : 2;
+  const std::size_t size = word_size(insn);
   Environment result;
   for (std::size_t i = 0; i < result.word.size(); ++i)
     std::memcpy(&result.word[i], bytes + i * size, size);
@@ -111,7 +112,7 @@ using Image = std::array<std::byte, 28 + kRegistersBytes>;
 OrFault<> fnstenv(CpuState& state, CpuPort& port, const Insn& insn) {
   TRY(check_x87_no_wait(state));
   const std::size_t size = environment_size(insn);
-  const auto block = TRY(StateBlock::locate(state, port, insn, size, 1, Use::kWrite));
+  const auto block = TRY(StateBlock::locate(state, port, insn, size, word_size(insn), Use::kWrite));
   Image image;
   pack(environment_of(state, insn), insn, image.data());
   TRY(block.write(0, std::span(image).first(size)));
@@ -123,7 +124,7 @@ OrFault<> fnstenv(CpuState& state, CpuPort& port, const Insn& insn) {
 OrFault<> fldenv(CpuState& state, CpuPort& port, const Insn& insn) {
   TRY(check_x87(state));
   const std::size_t size = environment_size(insn);
-  const auto block = TRY(StateBlock::locate(state, port, insn, size, 1, Use::kRead));
+  const auto block = TRY(StateBlock::locate(state, port, insn, size, word_size(insn), Use::kRead));
   Image image;
   TRY(block.read(0, std::span(image).first(size)));
   load_environment(state, insn, unpack(insn, image.data()));
@@ -134,7 +135,7 @@ OrFault<> fnsave(CpuState& state, CpuPort& port, const Insn& insn) {
   TRY(check_x87_no_wait(state));
   const std::size_t start = environment_size(insn);
   const std::size_t size = start + kRegistersBytes;
-  const auto block = TRY(StateBlock::locate(state, port, insn, size, 1, Use::kWrite));
+  const auto block = TRY(StateBlock::locate(state, port, insn, size, word_size(insn), Use::kWrite));
   Image image;
   pack(environment_of(state, insn), insn, image.data());
   for (std::size_t i = 0; i < 8; ++i)
@@ -149,7 +150,7 @@ OrFault<> frstor(CpuState& state, CpuPort& port, const Insn& insn) {
   TRY(check_x87(state));
   const std::size_t start = environment_size(insn);
   const std::size_t size = start + kRegistersBytes;
-  const auto block = TRY(StateBlock::locate(state, port, insn, size, 1, Use::kRead));
+  const auto block = TRY(StateBlock::locate(state, port, insn, size, word_size(insn), Use::kRead));
   Image image;
   TRY(block.read(0, std::span(image).first(size)));
   load_environment(state, insn, unpack(insn, image.data()));

@@ -55,6 +55,13 @@ OrFault<LinearAddr> memory_address(const CpuState& state, const Insn& insn, std:
   return linear_address(state, insn.memory.segment, effective_address(state, insn), size, use);
 }
 
+OrFault<> check_alignment(const CpuState& state, LinearAddr address, std::size_t alignment) {
+  const bool checked =
+      (state.cr0 & cr0::kAm) != 0 && (state.rflags & rflags::kAc) != 0 && state.cpl() == 3;
+  if (checked && (value(address) & (alignment - 1)) != 0) return fault(Vector::kAC, 0);
+  return Unit{};
+}
+
 std::uint64_t read_gpr(const CpuState& state, const Operand& operand) {
   if (operand.kind == OperandKind::kGprHigh) return (state.gpr[operand.number] >> 8) & 0xff;
   return state.gpr[operand.number] & width_mask(operand.width);

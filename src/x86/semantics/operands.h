@@ -24,6 +24,11 @@ OrFault<LinearAddr> linear_address(const CpuState& state, SegmentIndex segment,
 OrFault<LinearAddr> memory_address(const CpuState& state, const Insn& insn, std::size_t size,
                                    Use use);
 
+/// #AC(0) if alignment is checked (CR0.AM, EFLAGS.AC, CPL 3) and the address is no multiple of
+/// `alignment`, a power of two. For operands of more than 8 bytes: for others CpuPort sees to it.
+/// SDM vol. 3A, 6.15, interrupt 17.
+OrFault<> check_alignment(const CpuState& state, LinearAddr address, std::size_t alignment);
+
 /// General registers, by width. Writes of 4 bytes clear the upper half in 64-bit registers.
 std::uint64_t read_gpr(const CpuState& state, const Operand& operand);
 void write_gpr(CpuState& state, const Operand& operand, std::uint64_t value);

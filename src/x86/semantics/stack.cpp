@@ -97,8 +97,8 @@ OrFault<> enter_frame(CpuState& state, CpuPort& port, const Insn& insn) {
   const unsigned stack = stack_address_width(state);
   const std::uint64_t rsp = (state.gpr[kRsp] - size) & width_mask(stack);
   // The new top of stack must be writable. SDM vol. 2A, ENTER.
-  const auto top = TRY(linear_address(state, kSs, rsp, 1, Use::kWrite));
-  TRY(port.check_write(top, 1, Privilege::kCurrent));
+  const auto top = TRY(linear_address(state, kSs, rsp, width, Use::kWrite));
+  TRY(port.check_write(top, width, Privilege::kCurrent));
   write_gpr(state, {OperandKind::kGpr, kRsp, static_cast<std::uint16_t>(stack)}, rsp);
   write_gpr(state, frame_pointer(width), frame);
   return Unit{};
