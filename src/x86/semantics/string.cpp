@@ -37,6 +37,15 @@ class StringRegisters {
   void advance_source(std::uint64_t elements) { advance(kRsi, elements); }
   void advance_destination(std::uint64_t elements) { advance(kRdi, elements); }
   void count_down(std::uint64_t elements) { put(kRcx, state_.gpr[kRcx] - elements); }
+  /// If nothing is repeated, or a fault ends it, silicon writes the counter even so, and with
+  /// 32-bit addresses that cuts it. MOVS and STOS write their indexes too.
+  void write_unchanged() {
+    count_down(0);
+    const bool moves = insn_.opcode == 0xa4 || insn_.opcode == 0xa5;
+    const bool stores = insn_.opcode == 0xaa || insn_.opcode == 0xab;
+    if (moves) advance_source(0);
+    if (moves || stores) advance_destination(0);
+  }
 
   OrFault<LinearAddr> source_address(std::size_t size) const {
     return linear_address(state_, insn_.memory.segment, source(), size, Use::kRead);
@@ -103,13 +112,7 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
     return Unit{};
   }
   if (registers.count() == 0) {
-    // Silicon writes the counter even so, and with 32-bit addresses that cuts it. MOVS and STOS
-    // write their indexes too.
-    registers.count_down(0);
-    const bool moves = insn.opcode == 0xa4 || insn.opcode == 0xa5;
-    const bool stores = insn.opcode == 0xaa || insn.opcode == 0xab;
-    if (moves) registers.advance_source(0);
-    if (moves || stores) registers.advance_destination(0);
+    registers.write_unchanged();
     return Unit{};
   }
   // Until CMPS or SCAS is finished its comparisons show in no flag. SDM vol. 2B, REP.
@@ -128,6 +131,7 @@ OrFault<> repeat(CpuState& state, const Insn& insn, StringRegisters& registers, 
     }
     const auto done = step(std::min(registers.count(), budget));
     if (!done) {
+      registers.write_unchanged();
       state.rflags = merge_flags(state.rflags, before);
       return tl::unexpected(done.error());
     }

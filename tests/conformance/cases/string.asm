@@ -152,6 +152,20 @@
 ; expect: rcx=0, rsi=DATA+0x102, rdi=DATA+0x202, [DATA+0x200].2=0x2211
     a32 rep movsb
 
+; case: a32 rep {OP} that faults at once cuts RCX and what silicon cuts with it
+; mode: long-user
+; native: yes
+; columns: OP RDI RSI
+; row: movsd | HOLE | HOLE
+; row: movsb | HOLE | HOLE
+; row: stosd | HOLE | 0x3400000000+HOLE
+; row: lodsd | 0x1200000000+HOLE | 0x3400000000+HOLE
+; row: scasd | 0x1200000000+HOLE | 0x3400000000+HOLE
+; row: cmpsb | 0x1200000000+HOLE | 0x3400000000+HOLE
+; in: rdi=0x1200000000+HOLE, rsi=0x3400000000+HOLE, rcx=0x5600000007
+; expect: fault=#PF, cr2=HOLE, rip=case_start, rdi={RDI}, rsi={RSI}, rcx=7
+    a32 rep {OP}
+
 ; case: a32 rep {OP} with a count of zero cuts RCX and what silicon cuts with it
 ; columns: OP SI DI
 ; row: movsb | 0x20100 | 0x20200
