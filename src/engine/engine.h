@@ -38,6 +38,9 @@ class MachinePort {
   /// IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers. Empty or false: #GP(0).
   virtual std::optional<std::uint64_t> read_msr(std::uint32_t index) = 0;
   virtual bool write_msr(std::uint32_t index, std::uint64_t value) = 0;
+  /// The CPU's FERR# pin changes, and what its IGNNE# pin is; see x86::CpuPort.
+  virtual void set_ferr(bool asserted) { static_cast<void>(asserted); }
+  virtual bool ignne() { return false; }
   /// A hypercall of the guest's kernel; see x86::CpuPort::hypercall().
   virtual std::uint64_t hypercall(std::uint64_t number,
                                   const std::array<std::uint64_t, 4>& arguments) {

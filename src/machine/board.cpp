@@ -20,6 +20,7 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
       pm_timer_(host.clock, devices::PmTimer::Width::k32Bits),
       uart_(interrupts_.source(kSerialIrq), host.serial, host.clock, host.timers),
       keyboard_(interrupts_.source(1), interrupts_.source(12), requests_.reset),
+      coprocessor_error_(interrupts_.source(devices::CoprocessorError::kIrq)),
       port92_(requests_.reset),
       isa_bridge_(pci_lines()),
       pci_(mmio_, pio_, isa_bridge_),
@@ -99,6 +100,7 @@ Result<> Board::attach() {
   TRY(attach_port(0x70, 2, rtc_, "rtc"));
   TRY(attach_port(kSerialPort, devices::Uart16550::kRegisterCount, uart_, "serial"));
   TRY(attach_port(devices::Port92::kPort, 1, port92_, "port92"));
+  TRY(attach_port(devices::CoprocessorError::kPort, 1, coprocessor_error_, "coprocessor-error"));
   TRY(attach_port(devices::PostPort::kPort, 1, post_, "post"));
   TRY(attach_port(I440fx::kPorts, I440fx::kPortCount, host_bridge_.config_ports(), "pci"));
   TRY(attach_port(Piix4Pm::kTimer, 4, pm_timer_, "pm-timer"));
@@ -125,6 +127,7 @@ void Board::reset() {
   hpet_.reset();
   uart_.reset();
   keyboard_.reset();
+  coprocessor_error_.reset();
   fw_cfg_.reset();
   pci_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);

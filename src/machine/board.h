@@ -20,6 +20,7 @@
 #include "devices/pci/i440fx.h"
 #include "devices/pci/piix3_isa.h"
 #include "devices/pci/piix4_pm.h"
+#include "devices/platform/coprocessor_error.h"
 #include "devices/platform/debug_ports.h"
 #include "devices/platform/test_device.h"
 #include "devices/serial/uart16550.h"
@@ -79,6 +80,7 @@ class Board {
   bus::AddressMap& pio() { return pio_; }
   devices::LocalApic& apic(unsigned cpu) { return *apics_.at(cpu); }
   devices::ApicBus& apic_bus() { return apic_bus_; }
+  VcpuPort::Surroundings surroundings() { return {apic_bus_, coprocessor_error_, mmio_, pio_}; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
 
@@ -124,6 +126,7 @@ class Board {
   devices::PmTimer pm_timer_;
   devices::Uart16550 uart_;
   devices::I8042 keyboard_;
+  devices::CoprocessorError coprocessor_error_;
   devices::Port92 port92_;
   devices::PostPort post_;
   devices::Piix3Isa isa_bridge_;

@@ -88,8 +88,8 @@ class MachineBuilder {
     VcpuOwner& owner = m;
     m.engine_ = TRY(parts_.create_engine(m.config_.engine, *m.memory_));
     for (unsigned index = 0; index < m.config_.cpus; ++index) {
-      auto port = std::make_unique<VcpuPort>(m.board_->apic(index), m.board_->apic_bus(),
-                                             m.board_->mmio(), m.board_->pio());
+      auto port =
+          std::make_unique<VcpuPort>(index, m.board_->apic(index), m.board_->surroundings());
       auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_}));
       auto thread =
           std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.cpuid_->signature());

@@ -90,6 +90,37 @@ TEST_F(MachineTest, WithoutDebugExitThatPortIsNobodys) {
   EXPECT_EQ(ending.reason, EndReason::kPowerOff);
 }
 
+TEST_F(MachineTest, AnX87ExceptionIsInterrupt13) {
+  const Ending ending = run([](FakeVcpu& cpu) {
+    for (const auto& [port, value] : {std::pair{0x20, 0x11},
+                                      {0x21, 0x08},
+                                      {0x21, 0x04},
+                                      {0x21, 0x01},
+                                      {0xa0, 0x11},
+                                      {0xa1, 0x70},
+                                      {0xa1, 0x02},
+                                      {0xa1, 0x01},
+                                      {0x21, 0xfb},
+                                      {0xa1, 0xdf}})
+      cpu.out(static_cast<std::uint16_t>(port), static_cast<std::uint64_t>(value));
+    EXPECT_EQ(cpu.port().acknowledge_interrupt(), std::nullopt);
+    cpu.port().set_ferr(true);
+    EXPECT_EQ(cpu.port().acknowledge_interrupt(), 0x75);
+    EXPECT_FALSE(cpu.port().ignne());
+    cpu.out(0xf0, 0);
+    EXPECT_TRUE(cpu.port().ignne());
+    cpu.out(0xa0, 0x20), cpu.out(0x20, 0x20);
+    cpu.port().set_ferr(false);
+    EXPECT_FALSE(cpu.port().ignne());
+    EXPECT_EQ(cpu.port().acknowledge_interrupt(), std::nullopt);
+    cpu.port().set_ferr(true);
+    EXPECT_EQ(cpu.port().acknowledge_interrupt(), 0x75);
+    cpu.out(0x604, 0x2000, 2);
+    return cpu.spin();
+  });
+  EXPECT_EQ(ending.reason, EndReason::kPowerOff);
+}
+
 TEST_F(MachineTest, AResetStartsTheKernelAgain) {
   const Ending ending = run([this](FakeVcpu& cpu) {
     cpu.print("*");

@@ -15,23 +15,23 @@ void count(AccessCounts::Count& counter) {
 void VcpuPort::mmio_read(PhysAddr address, std::span<std::byte> data) {
   if (apic_.mmio_read(value(address), data)) return count(counts_.apic);
   count(counts_.mmio);
-  mmio_.read(value(address), data);
+  around_.mmio.read(value(address), data);
 }
 
 void VcpuPort::mmio_write(PhysAddr address, std::span<const std::byte> data) {
   if (apic_.mmio_write(value(address), data)) return count(counts_.apic);
   count(counts_.mmio);
-  mmio_.write(value(address), data);
+  around_.mmio.write(value(address), data);
 }
 
 void VcpuPort::pio_read(std::uint16_t port, std::span<std::byte> data) {
   count((*counts_.ports)[port]);
-  pio_.read(port, data);
+  around_.pio.read(port, data);
 }
 
 void VcpuPort::pio_write(std::uint16_t port, std::span<const std::byte> data) {
   count((*counts_.ports)[port]);
-  pio_.write(port, data);
+  around_.pio.write(port, data);
 }
 
 std::optional<std::uint8_t> VcpuPort::acknowledge_interrupt() {
@@ -52,7 +52,7 @@ bool VcpuPort::write_msr(std::uint32_t index, std::uint64_t value) {
 
 std::uint64_t VcpuPort::hypercall(std::uint64_t number,
                                   const std::array<std::uint64_t, 4>& arguments) {
-  return execute_hypercall(interrupts_, number, arguments);
+  return execute_hypercall(around_.interrupts, number, arguments);
 }
 
 }  // namespace vireo::machine

@@ -9,6 +9,7 @@
 #include "bus/address_map.h"
 #include "devices/irqchip/interrupt_message.h"
 #include "devices/irqchip/local_apic.h"
+#include "devices/platform/coprocessor_error.h"
 #include "engine/engine.h"
 #include "machine/vcpu_thread.h"
 
@@ -26,10 +27,16 @@ struct AccessCounts {
 /// The machine around one virtual CPU: its local APIC, and behind that the buses.
 class VcpuPort final : public engine::MachinePort {
  public:
-  /// All of them outlive the port.
-  VcpuPort(devices::LocalApic& apic, devices::InterruptSink& interrupts, bus::AddressMap& mmio,
-           bus::AddressMap& pio)
-      : apic_(apic), interrupts_(interrupts), mmio_(mmio), pio_(pio) {}
+  /// What all CPUs share; outlives the port.
+  struct Surroundings {
+    devices::InterruptSink& interrupts;
+    devices::CoprocessorError& coprocessor_error;
+    bus::AddressMap& mmio;
+    bus::AddressMap& pio;
+  };
+  /// `apic` outlives the port too.
+  VcpuPort(unsigned cpu, devices::LocalApic& apic, const Surroundings& surroundings)
+      : cpu_(cpu), apic_(apic), around_(surroundings) {}
 
   void mmio_read(PhysAddr address, std::span<std::byte> data) override;
   void mmio_write(PhysAddr address, std::span<const std::byte> data) override;
@@ -41,6 +48,8 @@ class VcpuPort final : public engine::MachinePort {
   void write_cr8(std::uint8_t value) override { apic_.write_cr8(value); }
   std::optional<std::uint64_t> read_msr(std::uint32_t index) override;
   bool write_msr(std::uint32_t index, std::uint64_t value) override;
+  void set_ferr(bool asserted) override { around_.coprocessor_error.set_ferr(cpu_, asserted); }
+  bool ignne() override { return around_.coprocessor_error.ignne(cpu_); }
 
   std::uint64_t hypercall(std::uint64_t number,
                           const std::array<std::uint64_t, 4>& arguments) override;
@@ -48,10 +57,9 @@ class VcpuPort final : public engine::MachinePort {
   const AccessCounts& counts() const { return counts_; }
 
  private:
+  const unsigned cpu_;
   devices::LocalApic& apic_;
-  devices::InterruptSink& interrupts_;
-  bus::AddressMap& mmio_;
-  bus::AddressMap& pio_;
+  const Surroundings around_;
   AccessCounts counts_;
 };
 

@@ -20,6 +20,7 @@ x86::CpuState after_init(const x86::CpuState& before, bool boot_processor,
   after.msr = before.msr;
   after.msr.efer = 0;
   after.fpu = before.fpu;
+  after.ferr = before.ferr;
   after.xcr0 = before.xcr0;
   after.tsc_offset = before.tsc_offset;
   if (!boot_processor) after.activity = static_cast<std::uint8_t>(Activity::kWaitForSipi);

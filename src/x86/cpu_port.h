@@ -80,6 +80,10 @@ class CpuPort {
   virtual std::uint32_t apic_id() const { return 0; }
   /// Whether IA32_APIC_BASE enables the local APIC: CPUID shows none otherwise.
   virtual bool apic_enabled() const { return true; }
+  /// Pins by which x87 exceptions are reported while CR0.NE is clear. SDM vol. 1, 8.7.2.
+  virtual void set_ferr(bool asserted) { static_cast<void>(asserted); }
+  /// Whether they are to be ignored; only while FERR# is asserted.
+  virtual bool ignne() { return false; }
   /// VMCALL: the guest asks its monitor. `number` is RAX, `arguments` are RBX, RCX, RDX and RSI;
   /// the answer goes to RAX.
   virtual std::uint64_t hypercall(std::uint64_t number,

@@ -148,6 +148,7 @@ struct CpuState {
   std::uint8_t nmi_blocked = 0;    ///< until IRET
   std::uint8_t nmi_pending = 0;    ///< how many wait: 0, 1 or 2
   std::uint8_t activity = static_cast<std::uint8_t>(Activity::kRunning);
+  std::uint8_t ferr = 0;  ///< FERR# is asserted: see x86/delivery/numeric_error.h
   /// DR6 bits of debug traps held back by the MOV SS shadow. SDM vol. 3C, 24.4.2.
   std::uint64_t pending_debug = 0;
 
@@ -164,7 +165,7 @@ struct CpuState {
   static void fields(auto& self, auto&& visit) {
     auto& [gpr, rip, flags, segment, ldtr, tr, gdtr, idtr, cr0, cr2, cr3, cr4, xcr0, pdpte, dr, dr6,
            dr7, pkru, msr, fpu, tsc_offset, sti_shadow, mov_ss_shadow, nmi_blocked, nmi_pending,
-           activity, pending_debug] = self;
+           activity, ferr, pending_debug] = self;
     visit("gpr", gpr), visit("rip", rip), visit("rflags", flags), visit("segment", segment);
     visit("ldtr", ldtr), visit("tr", tr), visit("gdtr", gdtr), visit("idtr", idtr);
     visit("cr0", cr0), visit("cr2", cr2), visit("cr3", cr3), visit("cr4", cr4);
@@ -173,7 +174,7 @@ struct CpuState {
     visit("tsc_offset", tsc_offset), visit("sti_shadow", sti_shadow);
     visit("mov_ss_shadow", mov_ss_shadow), visit("nmi_blocked", nmi_blocked);
     visit("nmi_pending", nmi_pending), visit("activity", activity);
-    visit("pending_debug", pending_debug);
+    visit("ferr", ferr), visit("pending_debug", pending_debug);
   }
 };
 

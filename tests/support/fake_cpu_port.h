@@ -57,6 +57,9 @@ class FakeCpuPort final : public CpuPort {
     if (!directly || !one_page || faulting_page(address, size, write)) return nullptr;
     return &memory_[value(address)];
   }
+  void set_ferr(bool asserted) override { ferr_levels.push_back(asserted); }
+  std::vector<bool> ferr_levels;
+
   std::uint64_t read_physical(PhysAddr address, std::size_t size) override {
     std::uint64_t result = ~0ull;
     if (value(address) + size <= memory_.size())

@@ -55,6 +55,9 @@ void RecordingPort::pio_write(std::uint16_t port, std::span<const std::byte> dat
     case 0xe2:
       at_halt_.push_back(byte);
       break;
+    case 0xf0:
+      ignne_ = ferr_;
+      break;
     case 0xf4:
       stopped = true;
       if (on_stop) on_stop();
@@ -62,6 +65,14 @@ void RecordingPort::pio_write(std::uint16_t port, std::span<const std::byte> dat
     default:
       break;
   }
+}
+
+void RecordingPort::set_ferr(bool asserted) {
+  constexpr std::uint8_t kVector = 0x75;
+  if (keep_log_) log.emplace_back(asserted ? "ferr asserted" : "ferr deasserted");
+  if (asserted) raise(kVector);
+  ferr_ = asserted;
+  if (!asserted) ignne_ = false;
 }
 
 void RecordingPort::raise(std::uint8_t vector) {

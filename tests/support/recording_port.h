@@ -15,10 +15,11 @@ namespace vireo::test {
 ///   0xe0  raises the written vector now
 ///   0xe1  raises an NMI now
 ///   0xe2  raises the written vector when the CPU next halts (halted() asks)
+///   0xf0  asserts IGNNE# while FERR# is asserted, which raises vector 0x75
 ///   0xf4  stops the run
 class RecordingPort final : public engine::MachinePort {
  public:
-  /// What was done, as "out8 0x42 0x5a", "in16 0x60", "mmio-write32 0x900000 0x1".
+  /// What was done, as "out8 0x42 0x5a", "in16 0x60", "mmio-write32 0x900000 0x1", "ferr asserted".
   std::vector<std::string> log;
   bool stopped = false;
   std::function<void()> on_stop, on_interrupt, on_nmi;
@@ -33,6 +34,8 @@ class RecordingPort final : public engine::MachinePort {
   void write_cr8(std::uint8_t value) override { cr8_ = value; }
   std::optional<std::uint64_t> read_msr(std::uint32_t index) override;
   bool write_msr(std::uint32_t index, std::uint64_t value) override;
+  void set_ferr(bool asserted) override;
+  bool ignne() override { return ignne_; }
 
   void raise(std::uint8_t vector);
   /// The CPU halted: whether something was scheduled to wake it.
@@ -44,6 +47,7 @@ class RecordingPort final : public engine::MachinePort {
 
   std::deque<std::uint8_t> pending_, at_halt_;
   std::uint8_t cr8_ = 0;
+  bool ferr_ = false, ignne_ = false;
   /// IA32_APIC_BASE, IA32_TSC_DEADLINE, the x2APIC's task priority.
   std::map<std::uint32_t, std::uint64_t> msrs_{{0x1b, 0xfee00900}, {0x6e0, 0}, {0x808, 0}};
   bool keep_log_ = true;

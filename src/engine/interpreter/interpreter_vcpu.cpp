@@ -17,6 +17,13 @@ bool is(const x86::CpuState& state, Activity activity) {
   return state.activity == static_cast<std::uint8_t>(activity);
 }
 
+/// Of the instructions that wait for x87 exceptions.
+bool replaces_status(const Block& block) {
+  const Op& op = block.ops[1];
+  return op.run == op_call_handler &&
+         (op.insn->mnemonic == ZYDIS_MNEMONIC_FLDENV || op.insn->mnemonic == ZYDIS_MNEMONIC_FRSTOR);
+}
+
 }  // namespace
 
 InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory)
@@ -161,6 +168,10 @@ std::optional<ExitReason> InterpreterVcpu::deliver(const x86::Event& event) {
 
 std::optional<ExitReason> InterpreterVcpu::deliver_pending_fault() {
   cpu_->fault_pending = false;
+  if (x86::reported_by_ferr(cpu_->state, cpu_->fault)) {
+    x86::freeze(cpu_->state, port_);
+    return {};
+  }
   ++cpu_->counters.faults[static_cast<std::size_t>(cpu_->fault.vector) & 31];
   cpu_->bring_out_flags();
   const auto outcome = x86::deliver_fault(cpu_->state, port_, cpu_->fault);
@@ -218,7 +229,7 @@ std::uint64_t InterpreterVcpu::instruction_breakpoints() const {
 bool InterpreterVcpu::must_step() const {
   const x86::CpuState& state = cpu_->state;
   return (state.rflags & rflags::kTf) != 0 || (state.dr7 & 0xff) != 0 ||
-         (state.sti_shadow | state.mov_ss_shadow) != 0;
+         (state.sti_shadow | state.mov_ss_shadow | state.ferr) != 0;
 }
 
 /// Runs the only instruction of a block, and nothing after it.
@@ -263,6 +274,22 @@ const Block* InterpreterVcpu::execute_one() {
   return *block;
 }
 
+/// Its #MF, where IGNNE# says that the instruction runs regardless of what is pending.
+bool InterpreterVcpu::ignores_fault() {
+  return cpu_->fault_pending && x86::reported_by_ferr(cpu_->state, cpu_->fault) && port_.ignne();
+}
+
+const Block* InterpreterVcpu::execute_regardless() {
+  x86::CpuState& state = cpu_->state;
+  cpu_->fault_pending = false;
+  HostStubs::sync(state);
+  const x86::IgnoredExceptions ignored(state.fpu);
+  const Block* block = execute_one();
+  HostStubs::sync(state);
+  if (cpu_->fault_pending || !replaces_status(*block)) ignored.put_back(state.fpu);
+  return block;
+}
+
 std::optional<ExitReason> InterpreterVcpu::step() {
   x86::CpuState& state = cpu_->state;
   const bool shadowed = state.mov_ss_shadow != 0;
@@ -278,6 +305,8 @@ std::optional<ExitReason> InterpreterVcpu::step() {
   state.sti_shadow = 0;
   state.mov_ss_shadow = 0;
   const Block* block = execute_one();
+  if (ignores_fault()) block = execute_regardless();
+  x86::follow_error_summary(state, port_);
   if (cpu_->fault_pending) return deliver_pending_fault();
   // Behind MOV SS the trap is lost, not late. SDM vol. 3A, 6.8.3.
   if (trap && !state.mov_ss_shadow && traps_after(*block)) state.pending_debug |= x86::dr6::kBs;

@@ -10,6 +10,7 @@
 #include "engine/software/soft_mmu.h"
 #include "engine/software/soft_port.h"
 #include "x86/delivery/interrupt_delivery.h"
+#include "x86/delivery/numeric_error.h"
 
 namespace vireo::engine::interpreter {
 
@@ -65,6 +66,8 @@ class InterpreterVcpu : public EngineVcpu {
   bool must_step() const;
   void run_single(const Block& block);
   bool traps_after(const Block& block) const;
+  bool ignores_fault();
+  const Block* execute_regardless();
   std::optional<ExitReason> deliver(const x86::Event& event);
   std::uint64_t instruction_breakpoints() const;
 

@@ -64,6 +64,15 @@ bool SoftPort::write_platform_msr(std::uint32_t index, std::uint64_t value) {
 std::uint8_t SoftPort::read_cr8() { return context_.port.read_cr8(); }
 void SoftPort::write_cr8(std::uint8_t value) { context_.port.write_cr8(value); }
 
+void SoftPort::set_ferr(bool asserted) {
+  HostStubs::sync(cpu_.state);
+  context_.port.set_ferr(asserted);
+}
+bool SoftPort::ignne() {
+  HostStubs::sync(cpu_.state);
+  return context_.port.ignne();
+}
+
 bool SoftPort::apic_enabled() const {
   constexpr std::uint32_t kApicBase = 0x1b;
   constexpr std::uint64_t kEnable = 1u << 11;

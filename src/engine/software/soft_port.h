@@ -32,6 +32,8 @@ class SoftPort final : public x86::CpuPort {
   const x86::CpuidModel& cpuid() const override { return context_.cpuid; }
   std::uint32_t apic_id() const override { return context_.index; }
   bool apic_enabled() const override;
+  void set_ferr(bool asserted) override;
+  bool ignne() override;
   std::uint64_t hypercall(std::uint64_t number,
                           const std::array<std::uint64_t, 4>& arguments) override;
   void flush_tlb(x86::TlbFlush kind) override;

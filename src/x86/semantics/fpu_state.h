@@ -28,7 +28,7 @@ inline constexpr unsigned kTopShift = 11;
 }  // namespace x87_status
 
 /// #NM if CR0.EM or CR0.TS is set, then #MF if an unmasked exception is pending (also with CR0.NE
-/// clear, where a PC would raise interrupt 13: the machine has no FERR# line).
+/// clear: then numeric_error.h says what becomes of it).
 OrFault<> check_x87(const CpuState& state);
 /// #NM alone: for the instructions that do not wait.
 OrFault<> check_x87_no_wait(const CpuState& state);
