@@ -298,6 +298,13 @@ void Emitter::adjust_stack(std::size_t index) {
   lea(rsp, ptr[rsp + disp(insn.mnemonic == ZYDIS_MNEMONIC_SUB ? -amount : amount)]);
 }
 
+/// Whether the step is in this translation and nobody looks for events before it is done: C++ has
+/// a handler, should it come to that, and need not leave it to the interpreter.
+bool Emitter::finishes_here(std::size_t index) const {
+  return index < block_->steps.size() &&
+         (step(index).kind == Kind::kNothing || interpreter::find_handler(step(index).insn));
+}
+
 /// C++ executes the instruction, unless it has to leave.
 void Emitter::interpret(std::size_t index) {
   const Step& now = step(index);
@@ -305,7 +312,7 @@ void Emitter::interpret(std::size_t index) {
   x87_known_ = false;
   const std::uint32_t site = add_site(now);
   if (have_again(flags_, producer_, index)) flags_ = Flags::kHost;
-  tables_.sites[site].more_follows = index + 1 < block_->steps.size();
+  tables_.sites[site].more_follows = finishes_here(index + 1);
   const std::uint8_t* where = system_call(index, flags_ == Flags::kHost);
   if (where == nullptr) where = flags_ == Flags::kHost ? glue_.call : glue_.call_saved;
   mov(r11d, site);

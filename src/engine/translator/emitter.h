@@ -60,6 +60,7 @@ class Emitter : Assembler {
   void copy(std::size_t index);
   void adjust_stack(std::size_t index);
   void interpret(std::size_t index);
+  bool finishes_here(std::size_t index) const;
   void ensure_vectors(std::size_t index);
   void divide(std::size_t index);
   void cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& from);

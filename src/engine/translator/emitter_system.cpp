@@ -206,7 +206,7 @@ void Emitter::change_flag(std::size_t index, std::uint64_t flag, bool value) {
 
 /// Interrupts wait for one more instruction, which follows, and nobody looks for them before.
 void Emitter::enable_interrupts(std::size_t index) {
-  if (index + 1 == block_->steps.size()) return interpret(index);
+  if (!finishes_here(index + 1)) return interpret(index);
   spoil_flags(index);
   Xbyak::Label& cold = new_label();
   leave_if_interrupt_waits(cold);

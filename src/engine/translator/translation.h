@@ -54,7 +54,7 @@ struct Site {
   const std::uint8_t* resume = nullptr;  ///< behind the instruction
   x86::Handler handler = nullptr;
   mutable const HostStub* stub = nullptr;  ///< instead of a handler; found at first use
-  bool more_follows = false;               ///< the next instruction is in the same translation
+  bool more_follows = false;               ///< the next instruction is done in the same translation
   bool x87_loaded = false;                 ///< its code relies on TranslatorCpu::x87_loaded
   x86::Insn insn;
   // The access that missed:
