@@ -18,7 +18,7 @@ class FeatureSet;
 enum class Privilege : std::uint8_t {
   kCurrent,     ///< as the CPL says: an explicit data access of the instruction
   kSupervisor,  ///< an implicit access to a descriptor table, TSS or IDT, whatever the CPL.
-                ///< SMAP applies even if EFLAGS.AC is set
+                ///< SMAP applies even if EFLAGS.AC is set. #GP(0) if it is not canonical
 };
 
 /// Which translations stop being valid. SDM vol. 3A, 4.10.4.

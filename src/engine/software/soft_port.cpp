@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "engine/software/host_stub.h"
+#include "x86/semantics/operands.h"
 
 namespace vireo::engine {
 
@@ -14,14 +15,27 @@ TlbIndex SoftPort::who(Privilege privilege) const {
   return privilege == Privilege::kSupervisor ? TlbIndex::kSupervisor : mmu_.current();
 }
 
+/// Explicit accesses have been checked when their address was made.
+OrFault<> SoftPort::check_implicit(LinearAddr address, std::size_t size,
+                                   Privilege privilege) const {
+  const x86::CpuState& state = cpu_.state;
+  if (privilege != Privilege::kSupervisor || !state.long_mode() || size == 0) return Unit{};
+  const bool good =
+      x86::canonical(state, value(address)) && x86::canonical(state, value(address) + size - 1);
+  return good ? OrFault<>(Unit{}) : x86::general_protection();
+}
+
 OrFault<> SoftPort::read(LinearAddr address, std::span<std::byte> data, Privilege privilege) {
+  TRY(check_implicit(address, data.size(), privilege));
   return mmu_.read(address, data, who(privilege));
 }
 OrFault<> SoftPort::write(LinearAddr address, std::span<const std::byte> data,
                           Privilege privilege) {
+  TRY(check_implicit(address, data.size(), privilege));
   return mmu_.write(address, data, who(privilege));
 }
 OrFault<> SoftPort::check_write(LinearAddr address, std::size_t size, Privilege privilege) {
+  TRY(check_implicit(address, size, privilege));
   const TlbIndex index = who(privilege);
   const bool checked =
       index == TlbIndex::kAlignmentChecked && std::has_single_bit(size) && size <= 8;
@@ -30,6 +44,7 @@ OrFault<> SoftPort::check_write(LinearAddr address, std::size_t size, Privilege 
 }
 OrFault<bool> SoftPort::compare_exchange(LinearAddr address, std::span<std::byte> expected,
                                          std::span<const std::byte> desired, Privilege privilege) {
+  TRY(check_implicit(address, expected.size(), privilege));
   return mmu_.compare_exchange(address, expected, desired, who(privilege));
 }
 std::byte* SoftPort::direct(LinearAddr address, std::size_t size, bool write) {

@@ -42,6 +42,7 @@ class SoftPort final : public x86::CpuPort {
 
  private:
   TlbIndex who(x86::Privilege privilege) const;
+  x86::OrFault<> check_implicit(LinearAddr address, std::size_t size, x86::Privilege) const;
 
   Cpu& cpu_;
   SoftMmu& mmu_;

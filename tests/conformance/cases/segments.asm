@@ -270,3 +270,19 @@ bad:
 ; in: rax=0
 ; expect: fault=#GP, error=0, rip=case_start
     ltr ax
+
+; case: {INSN} of a descriptor that begins at {WHERE} is #GP
+; mode: long-kernel
+; columns: INSN WHERE BASE
+; row: mov fs, ax | no canonical address | 0x7ffffffffff0
+; row: mov fs, ax | no canonical address of the upper half | 0xffff7fffffffffe0
+; row: mov fs, ax | a canonical address and ends at none | 0x7fffffffffec
+; in: ldtr.base={BASE}, ldtr.limit=0x1f, rax=0x14
+; expect: fault=#GP, error=0, rip=case_start
+    {INSN}
+
+; case: a descriptor at the last canonical address is looked for there
+; mode: long-kernel
+; in: ldtr.base=0x7fffffffffe8, ldtr.limit=0x1f, rax=0x14
+; expect: fault=#PF, error=0, cr2=0x7ffffffffff8, rip=case_start
+    mov fs, ax
