@@ -246,3 +246,72 @@ behind:
 ; expect: rax=5
     wbinvd
     mov rax, [rdi]
+
+; case: {REG} refuses every bit that does not exist
+; mode: long-kernel
+; cpu: v2
+; columns: REG FIRST REFUSED
+; row: cr0 | 0 | 0xffffffff20000000
+; row: cr3 | 52 | 0xfff0000000000000
+; row: cr4 | 0 | 0xfffffffffffdf800
+; row: cr8 | 0 | 0xfffffffffffffff0
+; row: dr6 | 0 | 0xffffffff00000000
+; row: dr7 | 32 | 0xffffffff00000000
+; in: gate[13]=handler, rbx=0, rcx={FIRST}
+; expect: rbx={REFUSED}, rcx=64
+    mov rsi, {REG}
+next:
+    mov edx, 1
+    shl rdx, cl
+    or rdx, rsi
+    mov {REG}, rdx
+after:
+    mov {REG}, rsi
+    inc ecx
+    cmp ecx, 64
+    jb next
+    jmp done
+handler:
+    bts rbx, rcx
+    add rsp, 8
+    btr dword [rsp+16], 16
+    lea rdx, [rel after]
+    mov [rsp], rdx
+    iretq
+done:
+
+; case: {WHAT} refuses every bit that does not exist
+; mode: long-kernel
+; cpu: v3
+; columns: WHAT READ WRITE NUMBER REFUSED
+; row: EFER | rdmsr | wrmsr | 0xc0000080 | 0xfffffffffffff2fe
+; row: XCR0 | xgetbv | xsetbv | 0 | 0xfffffffffffffff8
+; in: gate[13]=handler, rbx=0, rcx={NUMBER}, rdi=0, cr4|=0x40000, xcr0=7
+; expect: rbx={REFUSED}, rdi=64
+    {READ}
+    shl rdx, 32
+    or rdx, rax
+    mov rsi, rdx
+next:
+    mov rdx, rsi
+    bts rdx, rdi
+    mov eax, edx
+    shr rdx, 32
+    {WRITE}
+after:
+    mov eax, esi
+    mov rdx, rsi
+    shr rdx, 32
+    {WRITE}
+    inc edi
+    cmp edi, 64
+    jb next
+    jmp done
+handler:
+    bts rbx, rdi
+    add rsp, 8
+    btr dword [rsp+16], 16
+    lea rax, [rel after]
+    mov [rsp], rax
+    iretq
+done:
