@@ -273,6 +273,9 @@ DecodeStatus decode(std::span<const std::uint8_t> bytes, CodeSize code_size,
   for (std::size_t i = 0; i < source.operand_count && insn.operand_count < 4; ++i)
     if (i < source.operand_count_visible || is_addressed_implicitly(source, operands[i]))
       convert_operand(operands[i], insn, have_immediate, have_memory);
+  // With 16-bit operands 16 bits are read (SDM vol. 2B, MOVSX), of which Zydis makes 32.
+  if (insn.mnemonic == ZYDIS_MNEMONIC_MOVSXD)
+    insn.operands[1].width = std::min<std::uint16_t>(insn.operands[1].width, insn.operand_width);
   return DecodeStatus::kOk;
 }
 

@@ -201,6 +201,16 @@ data:
 ; expect: rcx={R}
     movsx {D}, {S}
 
+; case: movsxd with 16-bit operands reads 16 bits of {WHAT}
+; native: yes
+; columns: WHAT CODE RDI
+; row: memory | 0x66, 0x63, 0x0f | DATA+0xffe
+; row: memory that is aligned to no more | 0x66, 0x63, 0x0f | DATA+2
+; row: a register | 0x66, 0x63, 0xca | DATA
+; in: ac=1, cr0|=0x40000, rcx=0x1111111111111111, rdx=0x33338765, rdi={RDI}, [DATA+0xffe].2=0x8765, [DATA+2].2=0x8765
+; expect: rcx=0x1111111111118765
+    db {CODE}
+
 ; case: movsxd {WHAT}
 ; columns: WHAT CODE R
 ; row: to 64 bits extends the sign | 0x48, 0x63, 0xc8 | 0xffffffff80000001
