@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "x86/cpu_state.h"
@@ -194,14 +195,17 @@ void plan_accesses(Superblock& block, std::span<const std::uint16_t> alone) {
   std::size_t open = 0;  // those before it take no more
   Registers registers;
   unsigned branches = 0;
+  bool behind_system = false;  // such as STI: nothing may come in between
   for (std::size_t i = 0; i < block.steps.size(); ++i) {
     const Step& step = block.steps[i];
     if (step.kind == Kind::kInterpret || step.kind == Kind::kSystem) {
       open = groups.size();
       registers.forget_all();
+      behind_system = true;
       continue;
     }
-    const auto place = has_look(step, alone) ? registers.place(step) : std::nullopt;
+    const bool looks = !std::exchange(behind_system, false) && has_look(step, alone);
+    const auto place = looks ? registers.place(step) : std::nullopt;
     if (place) {
       Group* group = nullptr;
       for (std::size_t j = groups.size(); j-- > open && group == nullptr;)

@@ -126,6 +126,14 @@ TEST(AccessPlan, WhatCppExecutesEndsAllThatIsKnown) {
   EXPECT_EQ(sharing(block, 0), Steps{});
 }
 
+TEST(AccessPlan, TheInstructionBehindStiLooksForNobody) {
+  const Superblock block = plan([](Guest& g) {
+    g.sti(), g.mov(eax, ptr[rdi]), g.mov(eax, ptr[rdi + 4]), g.mov(eax, ptr[rdi + 8]);
+  });
+  EXPECT_EQ(block.steps[1].look, Step::kOwnLook);
+  EXPECT_EQ(sharing(block, 2), Steps{3});
+}
+
 TEST(AccessPlan, AddressesOfOnePageShare) {
   const Superblock block = plan([](Guest& g) {
     g.mov(eax, ptr[Xbyak::RegExp(0x8000)]), g.mov(ptr[Xbyak::RegExp(0x8ff0)], ecx),
