@@ -1,0 +1,36 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <system_error>
+
+#include "backends/block/image_file.h"
+#include "backends/block/iovecs.h"
+#include "backends/block/worker_pool.h"
+
+namespace vireo::backends {
+
+/// One transfer between buffers and an image's file, or a sync of it.
+struct FileTransfer {
+  enum class Kind : std::uint8_t { kRead, kWrite, kSync };
+  Kind kind = Kind::kRead;
+  ImageFile* file = nullptr;  ///< stays until `done`
+  std::uint64_t offset = 0;
+  Iovecs buffers;
+  std::function<void(std::error_code)> done;  ///< all of it was done, or the error
+};
+
+/// Carries out transfers beside the caller.
+class FileIo {
+ public:
+  /// After every transfer.
+  virtual ~FileIo() = default;
+  /// From any thread, never waits for the disk. `done` is called without a lock, on a thread of
+  /// this or inside submit().
+  virtual void submit(FileTransfer transfer) = 0;
+};
+
+/// Transfers as calls of the pool's threads; the pool outlives it.
+std::unique_ptr<FileIo> make_pool_io(WorkerPool& pool);
+
+}  // namespace vireo::backends

@@ -1,0 +1,28 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "backends/block/block_backend.h"
+#include "base/result.h"
+
+namespace vireo::backends {
+
+/// An image on the host and how to open it.
+struct BlockOptions {
+  std::string path;    ///< a regular file or a block device
+  std::string format;  ///< "raw", "qcow2", or empty: told by content
+  bool read_only = false;
+  bool discard_changes =
+      false;  ///< what the guest writes is gone at the end; the image stays as it is
+};
+
+/// Opens and locks an image. While it is open no other process that keeps the locks of images (see
+/// image_lock.h) can write to it, nor read it if this one writes.
+///
+/// A guest can write the head of another format into an image that is known as raw only by its
+/// content; such a write fails with EPERM, so that the next open does not take it for that format.
+///
+/// Ignores SIGXFSZ for the process: a limit on the size of files becomes the EFBIG of a request.
+[[nodiscard]] Result<std::unique_ptr<BlockBackend>> open_block_backend(const BlockOptions& options);
+
+}  // namespace vireo::backends
