@@ -7,6 +7,7 @@
 #include "backends/block/image_file.h"
 #include "backends/block/iovecs.h"
 #include "backends/block/worker_pool.h"
+#include "base/result.h"
 
 namespace vireo::backends {
 
@@ -32,5 +33,9 @@ class FileIo {
 
 /// Transfers as calls of the pool's threads; the pool outlives it.
 std::unique_ptr<FileIo> make_pool_io(WorkerPool& pool);
+/// Transfers by the kernel's io_uring; an error where the kernel or a sandbox refuses it.
+[[nodiscard]] Result<std::unique_ptr<FileIo>> open_uring_io();
+/// The best this host has.
+std::unique_ptr<FileIo> open_file_io(WorkerPool& pool);
 
 }  // namespace vireo::backends

@@ -122,7 +122,7 @@ std::error_code ImageFile::write(std::uint64_t offset, Iovecs buffers) {
 }
 
 std::error_code ImageFile::sync() {
-  if (is_temporary_) return {};  // nobody will read it after us
+  if (!needs_sync()) return {};
   int result = 0;
   do result = ::fdatasync(fd_.get());
   while (result != 0 && errno == EINTR);

@@ -27,6 +27,8 @@ class ImageFile {
   const std::string& path() const { return path_; }
   bool read_only() const { return read_only_; }
   bool is_device() const { return is_device_; }
+  /// False for a temporary file: nobody reads it after us.
+  bool needs_sync() const { return !is_temporary_; }
   /// Bytes, now; the host's error if it does not say.
   Result<std::uint64_t, std::error_code> size() const;
 

@@ -20,7 +20,7 @@ class RawBackend final : public BlockBackend {
  public:
   RawBackend(std::shared_ptr<ImageFile> file, std::uint64_t size, bool guard_head)
       : file_(std::move(file)), size_(size), guard_head_(guard_head), pool_(kThreads) {
-    io_ = make_pool_io(pool_);
+    io_ = open_file_io(pool_);
   }
   ~RawBackend() override { drain(); }
 

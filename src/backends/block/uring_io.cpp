@@ -1,0 +1,193 @@
+#include <liburing.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "backends/block/file_io.h"
+#include "backends/block/in_flight.h"
+#include "base/assert.h"
+
+namespace vireo::backends {
+namespace {
+
+constexpr unsigned kEntries = 256;  ///< transfers the kernel has at a time; more wait here
+
+struct Job {
+  explicit Job(FileTransfer what) : transfer(std::move(what)), rest(transfer.buffers) {
+    drop_front(rest, 0);
+  }
+  FileTransfer transfer;
+  std::span<iovec> rest;  ///< of transfer.buffers: what is still to do
+  InFlight::Era era = 0;
+};
+
+class UringIo final : public FileIo {
+ public:
+  ~UringIo() override {
+    if (!thread_.joinable()) return;
+    in_flight_.drain();
+    {
+      const std::lock_guard lock(mutex_);
+      io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+      io_uring_prep_nop(entry);
+      io_uring_sqe_set_data(entry, nullptr);
+      hand_over();
+    }
+    thread_.join();
+    io_uring_queue_exit(&ring_);
+  }
+
+  Result<> open() {
+    const int made = io_uring_queue_init(kEntries, &ring_, 0);
+    if (made < 0) return refused(-made);
+    io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
+    bool able = probe != nullptr;
+    for (const int operation : {IORING_OP_NOP, IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC})
+      able = able && io_uring_opcode_supported(probe, operation);
+    io_uring_free_probe(probe);
+    if (!able) {
+      io_uring_queue_exit(&ring_);
+      return refused(EOPNOTSUPP);
+    }
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread([this] { collect(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return Unit{};
+  }
+
+  void submit(FileTransfer transfer) override {
+    const bool sync = transfer.kind == FileTransfer::Kind::kSync;
+    if (sync && !transfer.file->needs_sync()) return transfer.done({});
+    Job* job = new Job(std::move(transfer));
+    job->era = in_flight_.begin();
+    if (!sync && job->rest.empty()) return finish(job, {});
+    const std::lock_guard lock(mutex_);
+    if (in_kernel_ == kEntries) {
+      waiting_.push_back(job);
+      return;
+    }
+    ++in_kernel_;
+    push(job);
+  }
+
+ private:
+  static tl::unexpected<Error> refused(int error) {
+    return host_error("this host refuses io_uring: {}", std::generic_category().message(error));
+  }
+
+  /// With the mutex. One entry for each of in_kernel_, so there is always a free one.
+  void push(Job* job) {
+    const FileTransfer& transfer = job->transfer;
+    io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+    VIREO_ASSERT(entry != nullptr);
+    const auto count = static_cast<unsigned>(std::min<std::size_t>(job->rest.size(), IOV_MAX));
+    const int fd = transfer.file->fd();
+    switch (transfer.kind) {
+      case FileTransfer::Kind::kRead:
+        io_uring_prep_readv(entry, fd, job->rest.data(), count, transfer.offset);
+        break;
+      case FileTransfer::Kind::kWrite:
+        io_uring_prep_writev(entry, fd, job->rest.data(), count, transfer.offset);
+        break;
+      case FileTransfer::Kind::kSync:
+        io_uring_prep_fsync(entry, fd, IORING_FSYNC_DATASYNC);
+        break;
+    }
+    io_uring_sqe_set_data(entry, job);
+    hand_over();
+  }
+
+  void hand_over() {
+    while (true) {
+      const int result = io_uring_submit(&ring_);
+      if (result >= 0) return;
+      VIREO_ASSERT(result == -EINTR || result == -EAGAIN || result == -EBUSY);
+      std::this_thread::yield();  // the kernel lacks memory for the moment
+    }
+  }
+
+  void collect() {
+    while (true) {
+      io_uring_cqe* entry = nullptr;
+      const int waited = io_uring_wait_cqe(&ring_, &entry);
+      if (waited == -EINTR || waited == -EAGAIN) continue;
+      VIREO_ASSERT(waited == 0);
+      auto* job = static_cast<Job*>(io_uring_cqe_get_data(entry));
+      const int result = entry->res;
+      io_uring_cqe_seen(&ring_, entry);
+      if (job == nullptr) return;
+      judge(job, result);
+    }
+  }
+
+  void judge(Job* job, int result) {
+    FileTransfer& transfer = job->transfer;
+    if (result == -EINTR || result == -EAGAIN) return again(job);
+    std::error_code error;
+    if (result < 0) error = {-result, std::generic_category()};
+    if (transfer.kind == FileTransfer::Kind::kSync) {
+      error = transfer.file->judge_sync(error);
+    } else if (result > 0) {
+      drop_front(job->rest, static_cast<std::uint64_t>(result));
+      transfer.offset += static_cast<std::uint64_t>(result);
+      if (!job->rest.empty()) return again(job);
+    } else if (result == 0 && transfer.kind == FileTransfer::Kind::kRead) {
+      fill_zeroes(job->rest);  // behind the end of the file
+    } else if (result == 0) {
+      error = std::make_error_code(std::errc::no_space_on_device);
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      if (waiting_.empty()) {
+        --in_kernel_;
+      } else {
+        Job* next = waiting_.front();
+        waiting_.pop_front();
+        push(next);
+      }
+    }
+    finish(job, error);
+  }
+
+  void again(Job* job) {
+    const std::lock_guard lock(mutex_);
+    push(job);
+  }
+
+  void finish(Job* job, std::error_code error) {
+    const InFlight::Era era = job->era;
+    job->transfer.done(error);
+    delete job;
+    in_flight_.end(era);
+  }
+
+  InFlight in_flight_;
+  std::mutex mutex_;  ///< guards the submission side of the ring and the two below
+  io_uring ring_ = {};
+  std::deque<Job*> waiting_;
+  unsigned in_kernel_ = 0;
+  std::thread thread_;  ///< the only one at the completion side
+};
+
+}  // namespace
+
+Result<std::unique_ptr<FileIo>> open_uring_io() {
+  auto io = std::make_unique<UringIo>();
+  TRY(io->open());
+  return io;
+}
+
+std::unique_ptr<FileIo> open_file_io(WorkerPool& pool) {
+  auto io = open_uring_io();
+  return io ? std::move(*io) : make_pool_io(pool);
+}
+
+}  // namespace vireo::backends
