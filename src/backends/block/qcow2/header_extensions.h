@@ -1,0 +1,24 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace vireo::backends::qcow2 {
+
+/// What the areas behind the header say, as far as it is of use here; the others are skipped.
+struct Extensions {
+  std::string backing_format;                          ///< empty: not said
+  std::map<unsigned, std::string> incompatible_names;  ///< by the number of the bit
+
+  /// Of an incompatible feature; its number if the image does not name it.
+  std::string feature_name(unsigned bit) const;
+};
+
+/// `cluster` is the first one of the image, `start` where the header ends in it.
+[[nodiscard]] Result<Extensions> read_extensions(std::span<const std::uint8_t> cluster,
+                                                 std::uint32_t start, const std::string& path);
+
+}  // namespace vireo::backends::qcow2
