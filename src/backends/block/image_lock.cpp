@@ -4,7 +4,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <system_error>
+#include <thread>
 
 namespace vireo::backends {
 namespace {
@@ -12,6 +14,10 @@ namespace {
 /// What can be done with an image; the number of each is that of its byte.
 enum Right : unsigned { kConsistentRead = 0, kWriteContent = 1, kResize = 3 };
 constexpr std::array kRights{kConsistentRead, kWriteContent, kResize};
+/// The kernel lets go of the files of a program that was killed a little after its end.
+constexpr int kTries = 20;
+constexpr std::chrono::milliseconds kPause{10};
+
 constexpr off_t kUsed = 100;      ///< the byte kUsed + right: somebody does this
 constexpr off_t kUnshared = 200;  ///< the byte kUnshared + right: somebody bears no other who does
 
@@ -39,30 +45,37 @@ bool somebody_claims(int fd, off_t byte) {
   return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-}  // namespace
+enum class Attempt : std::uint8_t { kLocked, kInUse };
 
-Result<> lock_image(int fd, const std::string& path, ImageUse use) {
-  const auto in_use = [&] {
-    return usage_error("the image {} is in use by another program{}", path,
-                       use == ImageUse::kRead ? " that writes to it" : "");
-  };
+Result<Attempt> try_lock(int fd, const std::string& path, ImageUse use) {
   for (const Right right : kRights) {
     for (const auto& [wanted, base] :
          {std::pair(uses(use, right), kUsed), std::pair(unshares(use, right), kUnshared)}) {
       const int error = wanted ? claim(fd, base + right) : 0;
-      if (error == EAGAIN || error == EACCES) return in_use();
+      if (error == EAGAIN || error == EACCES) return Attempt::kInUse;
       if (error == EINVAL || error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS)
-        return Unit{};
+        return Attempt::kLocked;
       if (error != 0)
         return host_error("cannot lock the image {}: {}", path,
                           std::generic_category().message(error));
     }
   }
   for (const Right right : kRights) {
-    if (uses(use, right) && somebody_claims(fd, kUnshared + right)) return in_use();
-    if (unshares(use, right) && somebody_claims(fd, kUsed + right)) return in_use();
+    if (uses(use, right) && somebody_claims(fd, kUnshared + right)) return Attempt::kInUse;
+    if (unshares(use, right) && somebody_claims(fd, kUsed + right)) return Attempt::kInUse;
   }
-  return Unit{};
+  return Attempt::kLocked;
+}
+
+}  // namespace
+
+Result<> lock_image(int fd, const std::string& path, ImageUse use) {
+  for (int tries = 0; tries < kTries; ++tries) {
+    if (TRY(try_lock(fd, path, use)) == Attempt::kLocked) return Unit{};
+    std::this_thread::sleep_for(kPause);
+  }
+  return usage_error("the image {} is in use by another program{}", path,
+                     use == ImageUse::kRead ? " that writes to it" : "");
 }
 
 }  // namespace vireo::backends
