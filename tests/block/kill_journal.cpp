@@ -22,12 +22,17 @@ void JournalWriter::append(const JournalRecord& record) const {
   VIREO_ASSERT(::write(fd_.get(), &record, sizeof(record)) == sizeof(record));
 }
 
-JournalReader::JournalReader(const std::string& path, const std::vector<std::uint64_t>& before) {
-  for (const std::uint64_t stamp : before) possible_.push_back({stamp});
+std::vector<JournalRecord> read_journal(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
   std::vector<JournalRecord> records(bytes.size() / sizeof(JournalRecord));
   std::memcpy(records.data(), bytes.data(), records.size() * sizeof(JournalRecord));
+  return records;
+}
+
+JournalReader::JournalReader(const std::vector<JournalRecord>& records,
+                             const std::vector<std::uint64_t>& before) {
+  for (const std::uint64_t stamp : before) possible_.push_back({stamp});
   std::uint64_t flushed = 0;
   for (const JournalRecord& record : records)
     if (record.kind == JournalKind::kFlushed) flushed = std::max(flushed, record.number);

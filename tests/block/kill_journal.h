@@ -36,11 +36,14 @@ class JournalWriter {
   UniqueFd fd_;
 };
 
+std::vector<JournalRecord> read_journal(const std::string& path);
+
 /// What each sector of a disk may hold after a program that kept a journal was ended.
 class JournalReader {
  public:
   /// `before` is what the sectors held when the program began, as stamps.
-  JournalReader(const std::string& path, const std::vector<std::uint64_t>& before);
+  JournalReader(const std::vector<JournalRecord>& records,
+                const std::vector<std::uint64_t>& before);
   /// The first sector that holds what it may not; empty if there is none.
   std::string first_wrong(const std::vector<std::uint64_t>& now) const;
   std::uint64_t last_number() const { return last_number_; }

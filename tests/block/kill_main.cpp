@@ -194,7 +194,7 @@ class Campaign {
     }
     const std::string raw = folder_ + "/raw";
     if (shell("qemu-img convert -f qcow2 -O raw " + image_ + " " + raw) != 0) return false;
-    const JournalReader journal(journal_, stamps);
+    const JournalReader journal(read_journal(journal_), stamps);
     stamps = read_stamps(raw);
     number = std::max(number, journal.last_number());
     const std::string wrong = journal.first_wrong(stamps);

@@ -44,6 +44,8 @@ Result<std::shared_ptr<ImageFile>> ImageFile::open(const std::string& path, bool
     return host_error("cannot look at the image {}: {}", path, last_error().message());
   if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
     return usage_error("the image {} is neither a regular file nor a block device", path);
+  // It was for pipes only: with it io_uring would not wait for the disk either.
+  ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) & ~O_NONBLOCK);
   TRY(lock_image(fd.get(), path, read_only ? ImageUse::kRead : ImageUse::kWrite));
   std::shared_ptr<ImageFile> file(new ImageFile(std::move(fd), path, read_only));
   file->is_device_ = S_ISBLK(info.st_mode);

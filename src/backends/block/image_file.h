@@ -15,9 +15,11 @@
 namespace vireo::backends {
 
 /// The host file or block device that holds an image. Calls wait for the host and may come from any
-/// thread.
+/// thread. What changes the file is virtual for tests that look at the order of it.
 class ImageFile {
  public:
+  virtual ~ImageFile() = default;
+  ImageFile(const ImageFile&) = delete;
   /// Opens and locks it (image_lock.h).
   static Result<std::shared_ptr<ImageFile>> open(const std::string& path, bool read_only);
   /// A file without a name in `folder`, or where TMPDIR says if the folder cannot be written to.
@@ -36,21 +38,22 @@ class ImageFile {
   std::error_code read(std::uint64_t offset, std::span<std::uint8_t> bytes) const;
   std::error_code read(std::uint64_t offset, Iovecs buffers) const;
   std::error_code write(std::uint64_t offset, std::span<const std::uint8_t> bytes);
-  std::error_code write(std::uint64_t offset, Iovecs buffers);
+  virtual std::error_code write(std::uint64_t offset, Iovecs buffers);
   /// What was written before is on the disk. Once it has failed it fails for ever, since the host
   /// forgets what it could not write.
-  std::error_code sync();
+  virtual std::error_code sync();
   /// The result of a sync that somebody else made on `fd()`, with that rule applied.
   std::error_code judge_sync(std::error_code result);
   /// Reads as zeroes afterwards, and needs no place on the host if `may_unmap`.
   std::error_code write_zeroes(std::uint64_t offset, std::uint64_t length, bool may_unmap);
   /// Gives the place back if the host can; the content is then zeroes or what it was.
-  std::error_code discard(std::uint64_t offset, std::uint64_t length);
+  virtual std::error_code discard(std::uint64_t offset, std::uint64_t length);
 
- private:
+ protected:
   ImageFile(UniqueFd fd, std::string path, bool read_only)
       : fd_(std::move(fd)), path_(std::move(path)), read_only_(read_only) {}
 
+ private:
   UniqueFd fd_;
   std::string path_;
   bool read_only_;

@@ -41,9 +41,9 @@ class Backend final : public BlockBackend {
   Backend(std::shared_ptr<Image> image, std::string name)
       : image_(std::move(image)),
         name_(std::move(name)),
+        ranges_([this](std::function<void()> task) { pool_.post(std::move(task)); }),
         pool_(kThreads),
-        io_(open_file_io(pool_)),
-        ranges_([this](std::function<void()> task) { pool_.post(std::move(task)); }) {}
+        io_(open_file_io(pool_)) {}
 
   ~Backend() override {
     drain();
@@ -185,12 +185,13 @@ class Backend final : public BlockBackend {
   const std::shared_ptr<Image> image_;
   const std::string name_;
   InFlight in_flight_;
-  WorkerPool pool_;
-  std::unique_ptr<FileIo> io_;
   RequestRanges ranges_;
   std::mutex flush_mutex_;  ///< guards the two below
   std::vector<JobPointer> flushes_;
   bool committing_ = false;
+  // The last, for their threads use all the others until they end.
+  WorkerPool pool_;
+  std::unique_ptr<FileIo> io_;
 };
 
 }  // namespace

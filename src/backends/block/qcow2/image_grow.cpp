@@ -35,7 +35,8 @@ Outcome<> Image::grow_refcount_table() {
   metadata_.settle();
   const ClusterRun old{header_.refcount_table_offset >> header_.cluster_bits,
                        header_.refcount_table_clusters};
-  header_ = next;
+  header_.refcount_table_offset = next.refcount_table_offset;  // the rest is read without a lock
+  header_.refcount_table_clusters = next.refcount_table_clusters;
   refcounts.replace_table(layout.entries(header_, refcounts.table()));
   metadata_.allocator().note_written_to(layout.end_cluster() << header_.cluster_bits);
   for (std::uint64_t i = 0; i < old.count; ++i) TRY(metadata_.allocator().release(old.first + i));
