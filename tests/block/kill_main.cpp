@@ -213,7 +213,7 @@ class Campaign {
 }  // namespace vireo::test
 
 int main(int argc, char** argv) {
-  std::string image, journal, folder = "/dev/shm";
+  std::string image, journal, folder = ::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
   std::uint64_t seed = 1, number = 0;
   unsigned rounds = 4;
   CLI::App app("Ends a program that writes to disk images, again and again.");

@@ -13,12 +13,17 @@
 namespace vireo::backends::qcow2 {
 namespace {
 
-constexpr std::uint64_t kMaxClusters = std::uint64_t{1}
-                                       << 26;  ///< that are counted: 256 MiB of counts
+/// Clusters that are counted: 256 MiB of counts.
+constexpr std::uint64_t kMaxClusters = std::uint64_t{1} << 26;
+
+/// Clusters that may be in use behind the end of the file: those that were never written to.
+constexpr std::uint64_t kMostBehindEnd = std::uint64_t{1} << 16;
 
 class Rebuild {
  public:
-  Rebuild(ImageFile& file, Header& header) : file_(file), header_(header) {}
+  /// `end`: as many clusters as the file has.
+  Rebuild(ImageFile& file, Header& header, std::uint64_t end)
+      : file_(file), header_(header), end_(end) {}
 
   Outcome<> run() {
     TRY(count_all());
@@ -32,7 +37,7 @@ class Rebuild {
     if (bytes == 0) return Unit{};
     const std::uint64_t first = offset >> header_.cluster_bits;
     const std::uint64_t last = (offset + bytes - 1) >> header_.cluster_bits;
-    if (last >= kMaxClusters) return failure(std::errc::file_too_large);
+    if (last >= end_ + kMostBehindEnd) return damaged();
     if (last >= counts_.size()) counts_.resize(last + 1);
     for (std::uint64_t cluster = first; cluster <= last; ++cluster) {
       // No width of counts may overflow, ours included.
@@ -113,10 +118,7 @@ class Rebuild {
   }
 
   Outcome<> replace_counts() {
-    const auto size = file_.size();
-    if (!size) return tl::unexpected(size.error());
-    const std::uint64_t start =
-        std::max<std::uint64_t>(header_.clusters_for(*size), counts_.size());
+    const std::uint64_t start = std::max<std::uint64_t>(end_, counts_.size());
     const TableLayout layout = TRY(lay_out_table(header_, start, 0, 1));
     TRY(write_table(file_, header_, layout, {}, [&](std::uint64_t cluster) -> std::uint64_t {
       return cluster < counts_.size() ? counts_[cluster] : 0;
@@ -131,6 +133,7 @@ class Rebuild {
 
   ImageFile& file_;
   Header& header_;
+  const std::uint64_t end_;
   std::vector<std::uint32_t> counts_;  ///< by cluster; those behind the end are not used
 };
 
@@ -138,10 +141,13 @@ class Rebuild {
 
 Result<> rebuild_refcounts(ImageFile& file, Header& header) {
   const auto size = file.size();
-  if (size && header.clusters_for(*size) > kMaxClusters)
+  if (!size)
+    return host_error("cannot tell the size of {}: {}", file.path(), size.error().message());
+  const std::uint64_t end = header.clusters_for(*size);
+  if (end > kMaxClusters)
     return usage_error("the qcow2 image {} was not closed and is too large to be repaired here",
                        file.path());
-  const auto done = Rebuild(file, header).run();
+  const auto done = Rebuild(file, header, end).run();
   if (!done)
     return host_error("the qcow2 image {} was not closed and cannot be repaired: {}", file.path(),
                       done.error().message());
