@@ -1,6 +1,7 @@
 #include <liburing.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <csignal>
@@ -25,6 +26,8 @@ struct Job {
   FileTransfer transfer;
   std::span<iovec> rest;  ///< of transfer.buffers: what is still to do
   InFlight::Era era = 0;
+  /// What the language knows of the way through the kernel: written before, read after.
+  std::atomic<bool> handed_over = false;
 };
 
 class UringIo final : public FileIo {
@@ -102,6 +105,7 @@ class UringIo final : public FileIo {
         break;
     }
     io_uring_sqe_set_data(entry, job);
+    job->handed_over.store(true, std::memory_order_release);
     hand_over();
   }
 
@@ -124,6 +128,7 @@ class UringIo final : public FileIo {
       const int result = entry->res;
       io_uring_cqe_seen(&ring_, entry);
       if (job == nullptr) return;
+      VIREO_ASSERT(job->handed_over.load(std::memory_order_acquire));
       judge(job, result);
     }
   }

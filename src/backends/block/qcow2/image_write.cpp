@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::uint64_t kMostAtOnce = 4u << 20;  ///< bytes that one step gives a place
 
-/// A whole number of clusters that are written without looking at what is there.
+/// Whether what the cluster has cannot be written to: it has nothing, or shares it.
 bool needs_new_place(const L2Entry& entry) { return !(entry.has_place() && entry.copied); }
 
 }  // namespace
