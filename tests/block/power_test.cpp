@@ -52,10 +52,16 @@ struct Request {
   std::size_t events = 0;
 };
 
-struct PowerTest : ::testing::TestWithParam<const char*> {
+struct Shape {
+  const char* name;
+  const char* create;  ///< with IMAGE for the path
+};
+void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.name; }
+
+struct PowerTest : ::testing::TestWithParam<Shape> {
   void SetUp() override {
     if (!has_qemu_tools()) GTEST_SKIP() << "qemu-img and qemu-io are not installed";
-    std::string create = GetParam();
+    std::string create = GetParam().create;
     for (std::size_t at; (at = create.find("IMAGE")) != std::string::npos;)
       create.replace(at, 5, image);
     qemu(create);
@@ -163,14 +169,18 @@ TEST_P(PowerTest, NothingThatWasFlushedIsLostAndNothingIsDamaged) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, PowerTest,
-    ::testing::Values("qemu-img create -q -f qcow2 -o cluster_size=512 IMAGE 4M",
-                      "qemu-img create -q -f qcow2 -o cluster_size=512,refcount_bits=64 IMAGE 4M",
-                      "qemu-img create -q -f qcow2 -o cluster_size=4096 IMAGE 4M",
-                      "qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=1024 IMAGE 4M",
-                      "qemu-img create -q -f qcow2 IMAGE 4M",
-                      "qemu-img create -q -f qcow2 -o cluster_size=2048 IMAGE 4M && "
-                      "qemu-io -f qcow2 -c 'write -q -P 1 0 4M' IMAGE && "
-                      "qemu-img snapshot -c s IMAGE"));
+    ::testing::Values(
+        Shape{"cluster9", "qemu-img create -q -f qcow2 -o cluster_size=512 IMAGE 4M"},
+        Shape{"refcount64",
+              "qemu-img create -q -f qcow2 -o cluster_size=512,refcount_bits=64 IMAGE 4M"},
+        Shape{"cluster12", "qemu-img create -q -f qcow2 -o cluster_size=4096 IMAGE 4M"},
+        Shape{"version2", "qemu-img create -q -f qcow2 -o compat=0.10,cluster_size=1024 IMAGE 4M"},
+        Shape{"cluster16", "qemu-img create -q -f qcow2 IMAGE 4M"},
+        Shape{"snapshot",
+              "qemu-img create -q -f qcow2 -o cluster_size=2048 IMAGE 4M && "
+              "qemu-io -f qcow2 -c 'write -q -P 1 0 4M' IMAGE && "
+              "qemu-img snapshot -c s IMAGE"}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace vireo::test
