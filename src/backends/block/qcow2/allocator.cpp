@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace vireo::backends::qcow2 {
+namespace {
+
+/// Clusters behind all that was written that may be in use: leaked ones at most.
+constexpr std::uint64_t kMostUsedBehindEnd = 4096;
+
+}  // namespace
 
 Outcome<bool> Allocator::is_free(std::uint64_t cluster) {
   if (cluster == 0 || TRY(refcounts_.get(cluster)) != 0) return false;
@@ -32,6 +38,11 @@ Outcome<ClusterRun> Allocator::reserve(std::uint64_t most) {
     }
     if (!TRY(is_free(cluster))) {
       if (run.count != 0) break;
+      // To look on could take for ever: a small image can say that a huge file is full.
+      if (cluster > header_.clusters_for(written_) + kMostUsedBehindEnd) {
+        first_free_ = cluster;
+        return damaged();
+      }
       continue;
     }
     if (!refcounts_.has_block(cluster)) {

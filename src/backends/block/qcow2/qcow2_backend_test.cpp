@@ -121,6 +121,25 @@ TEST_F(Qcow2BackendTest, ARequestMayBeAsLargeAsTheDisk) {
   EXPECT_EQ(read_or_fail(*disk, 0, bytes.size()), Bytes(bytes.size()));
 }
 
+TEST_F(Qcow2BackendTest, DoesNotLookForEverForAFreeCluster) {
+  create("-o cluster_size=512");
+  // Each block of refcounts is one and the same, and says that all is in use.
+  Bytes bytes = read_whole_file(image);
+  const auto number_at = [&](std::size_t offset) {
+    std::size_t number = 0;
+    for (std::size_t i = 0; i < 8; ++i) number = number << 8 | bytes.at(offset + i);
+    return number;
+  };
+  const std::size_t table = number_at(48), block = number_at(table);
+  for (std::size_t i = 8; i < 512; ++i) bytes[table + i] = bytes[table + i % 8];
+  std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(block), 512, std::uint8_t{0xff});
+  write_whole_file(image, bytes);
+  auto disk = open_or_fail({.path = image});
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(write(*disk, 0, Bytes(512, 1)), std::make_error_code(std::errc::io_error));
+  EXPECT_EQ(read_or_fail(*disk, 0, 512), Bytes(512));
+}
+
 /// Random writes of which some have no room; those that fail leave any content.
 void write_past_the_limit(BlockBackend& disk, Bytes& model, unsigned requests, unsigned& failed) {
   std::mt19937_64 random(3);
