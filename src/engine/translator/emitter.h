@@ -118,7 +118,8 @@ class Emitter : Assembler {
   bool sets_flags(const Step& done) const;
   bool recipe_lasts(std::size_t producer, std::size_t index) const;
   bool recipe_intact(std::size_t producer, std::size_t index) const;
-  void emit_recipe(std::size_t producer);
+  void emit_recipe(std::size_t producer, bool r11_free);
+  void repeat(const x86::Insn& insn, const Xbyak::Reg64& in);
   void emit_restore(bool r11_free);
   void emit_save();
 

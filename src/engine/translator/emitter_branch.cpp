@@ -239,7 +239,7 @@ void Emitter::fall_through() {
   if (!in_page(block_->next) || block_->next_on_two_pages) {
     return go_to_other_page(block_->next, hand_over_flags(last + 1));
   }
-  if (flags_ == Flags::kRecipe) emit_recipe(producer_);
+  if (flags_ == Flags::kRecipe) emit_recipe(producer_, true);
   if (flags_ == Flags::kSaved) emit_restore(true);
   go_to(block_->next, step(last).offset);
 }

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include "engine/translator/displaced.h"
 #include "engine/translator/emitter.h"
 #include "x86/cpu_state.h"
@@ -24,8 +26,48 @@ std::optional<std::uint16_t> recipe_registers(const Step& step) {
     case ZYDIS_MNEMONIC_OR:
     case ZYDIS_MNEMONIC_XOR:
       return first;
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB: {
+      constexpr auto kLowest = std::numeric_limits<std::int32_t>::min();
+      if (b.kind == x86::OperandKind::kImmediate) {
+        if (static_cast<std::int32_t>(insn.immediate) == kLowest) return {};
+        return first;
+      }
+      if (!with_register || displaced(b.number) || a.number == b.number) return {};
+      return static_cast<std::uint16_t>(first | 1u << b.number);
+    }
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_DEC:
+      if (step.flags_live & x86::rflags::kCf) return {};  // which is older
+      return first;
     default:
       return {};
+  }
+}
+
+/// Done again, the instruction would change its register: it needs another, with what was there.
+bool recipe_wants_register(const Step& step) {
+  switch (step.insn.mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_DEC:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Xbyak::Reg sized(int number, unsigned width) {
+  switch (width) {
+    case 1:
+      return Xbyak::Reg8(number, number >= 4);
+    case 2:
+      return Xbyak::Reg16(number);
+    case 4:
+      return Xbyak::Reg32(number);
+    default:
+      return Xbyak::Reg64(number);
   }
 }
 
@@ -81,17 +123,17 @@ void Emitter::emit_save() {
 /// The guest's flags become the host's. Touches no other register, but R11 if that is free.
 void Emitter::need_flags(std::size_t index, bool r11_free) {
   if (step(index).flags_used == 0) return;
-  if (flags_ == Flags::kRecipe) emit_recipe(producer_);
+  if (flags_ == Flags::kRecipe) emit_recipe(producer_, r11_free);
   if (flags_ == Flags::kSaved) emit_restore(r11_free);
   flags_ = Flags::kHost;
 }
 
 /// Brings flags that are in neither place into the host's by what set them, if that can be executed
-/// again; also dead ones, which a frame might show.
+/// again; also dead ones, which a frame might show. Spoils R11.
 bool Emitter::have_again(Flags flags, std::size_t producer, std::size_t index) {
   const bool again =
       flags == Flags::kRecipe || (flags == Flags::kDead && recipe_intact(producer, index));
-  if (again) emit_recipe(producer);
+  if (again) emit_recipe(producer, true);
   return again;
 }
 
@@ -116,28 +158,51 @@ void Emitter::after_step(std::size_t index) {
   producer_ = recipe_registers(step(index)) ? index : kNobody;
 }
 
-/// CMP and TEST once more; for AND, OR and XOR a TEST of the result, which sets all flags alike.
-void Emitter::emit_recipe(std::size_t producer) {
+/// CMP and TEST once more; for AND, OR and XOR a TEST of the result, which sets all flags alike;
+/// for others the operation again, from what it began with.
+void Emitter::emit_recipe(std::size_t producer, bool r11_free) {
   const x86::Insn& insn = step(producer).insn;
   const auto mnemonic = insn.mnemonic;
   if (mnemonic == ZYDIS_MNEMONIC_CMP || mnemonic == ZYDIS_MNEMONIC_TEST) {
     bytes(insn.bytes.data(), insn.length);
-    return;
+  } else if (recipe_wants_register(step(producer))) {
+    const bool rax_needed = insn.operands[1].number == x86::kRax;
+    const Xbyak::Reg64 place = r11_free ? r11 : rax_needed ? rcx : rax;
+    if (!r11_free) store(at::kScratch, place);
+    repeat(insn, place);
+    if (!r11_free) load(place, at::kScratch);
+  } else {
+    const Xbyak::Reg result = sized(insn.operands[0].number, insn.operands[0].width);
+    test(result, result);
   }
-  const int number = insn.operands[0].number;
-  switch (insn.operands[0].width) {
-    case 1:
-      test(Xbyak::Reg8(number, number >= 4), Xbyak::Reg8(number, number >= 4));
-      break;
-    case 2:
-      test(Xbyak::Reg16(number), Xbyak::Reg16(number));
-      break;
-    case 4:
-      test(Xbyak::Reg32(number), Xbyak::Reg32(number));
-      break;
-    default:
-      test(Xbyak::Reg64(number), Xbyak::Reg64(number));
-      break;
+}
+
+/// ADD, SUB, INC or DEC, whose result is known, in another register.
+void Emitter::repeat(const x86::Insn& insn, const Xbyak::Reg64& in) {
+  const unsigned width = insn.operands[0].width;
+  const Xbyak::Reg64 result(static_cast<int>(insn.operands[0].number));
+  const Xbyak::Reg place = sized(in.getIdx(), width);
+  const x86::Operand& other = insn.operands[1];
+  const bool adds = insn.mnemonic == ZYDIS_MNEMONIC_ADD || insn.mnemonic == ZYDIS_MNEMONIC_INC;
+  if (insn.mnemonic == ZYDIS_MNEMONIC_INC || insn.mnemonic == ZYDIS_MNEMONIC_DEC) {
+    lea(in, ptr[result + disp(adds ? -1 : 1)]);
+    adds ? inc(place) : dec(place);
+  } else if (other.kind == x86::OperandKind::kImmediate) {
+    const auto amount = width == 2 ? static_cast<std::int16_t>(insn.immediate)
+                                   : static_cast<std::int32_t>(insn.immediate);
+    lea(in, ptr[result + disp(adds ? -std::int64_t{amount} : amount)]);
+    adds ? add(place, imm(amount)) : sub(place, imm(amount));
+  } else {
+    const Xbyak::Reg64 amount(static_cast<int>(other.number));
+    const Xbyak::Reg operand = sized(other.number, width);
+    if (adds) {
+      mov(in, result);
+      sub(place, operand);
+      add(place, operand);
+    } else {
+      lea(in, ptr[result + amount]);
+      sub(place, operand);
+    }
   }
 }
 

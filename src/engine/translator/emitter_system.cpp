@@ -130,7 +130,7 @@ void Emitter::leave_if_interrupt_waits(Xbyak::Label& cold) {
 
 void Emitter::push_flags(std::size_t index) {
   if (flags_ == Flags::kRecipe) {
-    emit_recipe(producer_);
+    emit_recipe(producer_, true);
     flags_ = Flags::kHost;
   }
   if (flags_ == Flags::kHost) emit_save();
