@@ -51,7 +51,9 @@ bool replace(const x86::Insn& insn, unsigned guest, std::uint8_t host, Placement
 }  // namespace
 
 std::uint64_t Emitter::tag_at(std::int64_t page_offset) const {
-  return (translation_->tag & ~kPageMask) + static_cast<std::uint64_t>(page_offset);
+  const std::uint64_t tag =
+      (translation_->tag & ~kPageMask) + static_cast<std::uint64_t>(page_offset);
+  return narrow() ? static_cast<std::uint32_t>(tag) : tag;
 }
 
 void Emitter::bytes(const std::uint8_t* code, std::size_t size) {
@@ -104,6 +106,9 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
     not_(r11);  // -base - 1
     lea(r11, ptr[r11 + r10 + disp(1 - tag)]);
     xchg(rcx, r11);
+  } else if (narrow()) {
+    mov(r11, rcx);
+    lea(ecx, ptr[r10 + disp(static_cast<std::int32_t>(-tag))]);
   } else {
     mov(r11, rcx);
     lea(rcx, ptr[r10 + disp(-tag)]);
@@ -124,6 +129,8 @@ void Emitter::emit_indirect_heads(bool flags_live) {
     take_code_base();
     lea(r11, ptr[r11 + tag]);
     cmp(r10, r11);
+  } else if (narrow()) {
+    cmp(r10d, static_cast<std::uint32_t>(tag));
   } else {
     cmp(r10, static_cast<std::uint32_t>(tag));
   }
@@ -220,12 +227,12 @@ void Emitter::ensure_vectors(std::size_t index) {
 /// The instruction itself, with what is displaced brought to where it can be named.
 void Emitter::copy(std::size_t index) {
   const Step& now = step(index);
-  const x86::Insn& insn = now.insn;
+  const x86::Insn& insn = now.encoding();
   const DisplacedOperands operands(insn);
   // What the scratch registers hold when the instruction runs.
   const bool native = now.on_stack;
-  const bool simple = now.has_memory && !native &&
-                      (is_simple(insn.memory) || is_indexed(insn.memory) || constant_address(now));
+  const bool beside = !narrow() && (is_simple(insn.memory) || is_indexed(insn.memory));
+  const bool simple = now.has_memory && !native && (beside || constant_address(now));
   const unsigned available = !now.has_memory || native ? 2 : 1;
   if (operands.count > available) return interpret(index);
   const std::array<std::uint8_t, 2> scratch =
@@ -255,6 +262,7 @@ void Emitter::copy(std::size_t index) {
 }
 
 void Emitter::address_to_register(const Step& now) {
+  if (narrow()) return narrow_load_address(now);
   const x86::Insn& insn = now.insn;
   const x86::MemoryOperand& memory = insn.memory;
   const unsigned to = insn.operands[0].number;
@@ -283,6 +291,7 @@ void Emitter::address_to_register(const Step& now) {
 
 /// ADD, SUB or LEA of a constant to RSP. The host's sum has the guest's flags only by chance.
 void Emitter::adjust_stack(std::size_t index) {
+  if (narrow()) return narrow_adjust_stack(index);
   const Step& now = step(index);
   const x86::Insn& insn = now.insn;
   const bool lea_form = insn.mnemonic == ZYDIS_MNEMONIC_LEA;

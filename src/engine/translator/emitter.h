@@ -109,6 +109,26 @@ class Emitter : Assembler {
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
   void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
 
+  // emitter_narrow.cpp: what is different in code that is not 64-bit
+  bool narrow() const { return static_cast<bool>(translation_->mode.narrow); }
+  void narrow_offset(const Step& step);
+  void narrow_segment(std::size_t index, unsigned segment, unsigned size);
+  void narrow_load_address(const Step& step);
+  HostMemory narrow_access(std::size_t index, unsigned scratch_wanted);
+  HostMemory narrow_stack_slot(std::size_t index, std::int32_t displacement, bool write);
+  void move_stack(std::int32_t amount);
+  void narrow_adjust_stack(std::size_t index);
+  void narrow_push(std::size_t index);
+  void narrow_push_operand(const Step& step, const Xbyak::RegExp& to);
+  void narrow_pop(std::size_t index);
+  void narrow_leave(std::size_t index);
+  void narrow_push_return_address(std::size_t index);
+  void narrow_branch_operand(std::size_t index);
+  void narrow_call_or_jump(std::size_t index);
+  void narrow_return(std::size_t index);
+  void narrow_check_target(std::size_t index);
+  void narrow_branch_indirect(std::size_t index);
+
   // emitter_flags.cpp
   void spoil_flags(std::size_t index);
   void need_flags(std::size_t index, bool r11_free = false);

@@ -10,6 +10,7 @@ Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
 }  // namespace
 
 void Emitter::push(std::size_t index) {
+  if (narrow()) return narrow_push(index);
   const Step& now = step(index);
   const x86::Operand& operand = now.insn.operands[0];
   const bool immediate = operand.kind == x86::OperandKind::kImmediate;
@@ -54,6 +55,7 @@ void Emitter::push_memory(std::size_t index) {
 }
 
 void Emitter::pop(std::size_t index) {
+  if (narrow()) return narrow_pop(index);
   const Step& now = step(index);
   const unsigned to = now.insn.operands[0].number;
   if (now.on_stack) {
@@ -80,6 +82,7 @@ void Emitter::pop(std::size_t index) {
 
 /// RSP = RBP; POP RBP.
 void Emitter::leave(std::size_t index) {
+  if (narrow()) return narrow_leave(index);
   spoil_flags(index);
   const std::uint32_t site = add_site(step(index));
   tables_.sites[site].retry = here();
@@ -141,6 +144,7 @@ void Emitter::branch_indirect(std::size_t index) {
 }
 
 void Emitter::call_or_jump(std::size_t index) {
+  if (narrow()) return narrow_call_or_jump(index);
   const Step& now = step(index);
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
@@ -175,6 +179,7 @@ void Emitter::call_or_jump(std::size_t index) {
 }
 
 void Emitter::return_near(std::size_t index) {
+  if (narrow()) return narrow_return(index);
   const Step& now = step(index);
   const auto released = static_cast<int>(
       now.insn.operands[0].kind == x86::OperandKind::kImmediate ? now.insn.immediate : 0);

@@ -110,8 +110,11 @@ bool Emitter::is_indexed(const x86::MemoryOperand& memory) {
 /// An address that is known now, is aligned as it must be and does not leave its page.
 std::optional<std::int32_t> Emitter::constant_address(const Step& step) const {
   const x86::MemoryOperand& memory = step.insn.memory;
-  if (memory.segment >= x86::kFs || memory.index != kNoRegister) return {};
+  const bool flat = narrow() ? translation_->mode.narrow.form(memory.segment) == SegmentForm::kFlat
+                             : memory.segment < x86::kFs;
+  if (!flat || memory.index != kNoRegister) return {};
   auto address = memory.displacement;
+  if (narrow()) address &= step.insn.address_width == 2 ? 0xffff : 0xffffffff;
   if (memory.base == kRipBase) {
     if (translation_->relative) return {};
     address += static_cast<std::int64_t>(tag_of(step)) + step.insn.length;
@@ -312,6 +315,7 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   // Who should have looked may have been left to C++.
   const bool found = now.look != Step::kOwnLook && (found_ >> now.look & 1) != 0;
   if (found) return follow(now, scratch_wanted);
+  if (narrow()) return narrow_access(index, scratch_wanted);
   const bool shared = now.looks_for_others;
   spoil_flags(index);
   const std::uint32_t site = add_site(now);

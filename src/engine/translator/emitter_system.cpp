@@ -80,6 +80,7 @@ void Emitter::system(std::size_t index) {
 const std::uint8_t* Emitter::system_call(std::size_t index, bool flags_in_host) {
   const Step& now = step(index);
   const bool user = translation_->mode.user;
+  if (narrow()) return nullptr;
   if (user && now.insn.mnemonic == ZYDIS_MNEMONIC_SYSCALL) {
     rip_to(r10, tag_of(now) + now.insn.length);
     return flags_in_host ? glue_.syscall : glue_.syscall_saved;

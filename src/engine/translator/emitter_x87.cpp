@@ -78,7 +78,7 @@ void Emitter::write_pointers(const X87Pointers& pointers) {
       store(at::kX87Instruction, r10);
     } else {
       putSeg(gs);
-      mov(qword_at(at::kX87Instruction), tag);
+      mov(qword_at(at::kX87Instruction), narrow() ? translation_->mode.narrow.eip(tag) : tag);
     }
   }
   if (pointers.operand == kNobody) return;
@@ -88,9 +88,13 @@ void Emitter::write_pointers(const X87Pointers& pointers) {
     mov(qword_at(at::kX87Operand), static_cast<std::uint64_t>(std::int64_t{*address}));
     return;
   }
-  Step offset = operand;
-  offset.insn.memory.segment = x86::kDs;  // FDP does not hold the segment's base
-  effective_address(offset);
+  if (narrow()) {
+    narrow_offset(operand);
+  } else {
+    Step offset = operand;
+    offset.insn.memory.segment = x86::kDs;  // FDP does not hold the segment's base
+    effective_address(offset);
+  }
   store(at::kX87Operand, r10);
 }
 

@@ -141,9 +141,13 @@ bool is_bit_string(const Insn& insn) {
   }
 }
 
+bool is_long(const Insn& insn) { return insn.code_size == x86::CodeSize::k64; }
+
+/// Of a whole stack pointer, where that is not SP.
 bool is_constant_to_rsp(const Insn& insn) {
+  const unsigned width = is_long(insn) ? 8 : 4;
   const bool rsp = insn.operands[0].kind == OperandKind::kGpr &&
-                   insn.operands[0].number == x86::kRsp && insn.operands[0].width == 8;
+                   insn.operands[0].number == x86::kRsp && insn.operands[0].width == width;
   if (!rsp) return false;
   switch (insn.mnemonic) {
     case ZYDIS_MNEMONIC_ADD:
@@ -151,14 +155,17 @@ bool is_constant_to_rsp(const Insn& insn) {
       return insn.operands[1].kind == OperandKind::kImmediate;
     case ZYDIS_MNEMONIC_LEA:
       return insn.memory.base == x86::kRsp && insn.memory.index == x86::kNoRegister &&
-             insn.address_width == 8;
+             insn.address_width == width;
     default:
       return false;
   }
 }
 
 bool usable_address(const Insn& insn) {
-  return insn.address_width == 8 && !insn.memory.vsib && insn.layout.modrm != 0;
+  if (insn.memory.vsib) return false;
+  if (is_long(insn)) return insn.address_width == 8 && insn.layout.modrm != 0;
+  const bool without_modrm = insn.opcode_map == 0 && (insn.opcode & 0xfc) == 0xa0;
+  return insn.layout.modrm != 0 || (without_modrm && insn.mnemonic == ZYDIS_MNEMONIC_MOV);
 }
 
 /// BSF or BSR spelled with the prefix that makes it TZCNT or LZCNT where those exist.
@@ -238,17 +245,18 @@ void classify_control(Step& step) {
   const Operand& operand = insn.operands[0];
   const Operand* memory = memory_operand(insn);
   const bool plain = memory == nullptr || usable_address(insn);
-  if (insn.far || !plain || insn.operand_width == 2) return;
+  if (insn.far || !plain || (is_long(insn) && insn.operand_width == 2)) return;
+  const auto width = static_cast<std::uint16_t>(step.stack_width());
   const bool rsp = operand.kind == OperandKind::kGpr && operand.number == x86::kRsp;
   switch (insn.mnemonic) {
     case ZYDIS_MNEMONIC_PUSH:
       if (operand.kind == OperandKind::kSegment) return;
       step.kind = Kind::kPush;
       step.has_memory = memory != nullptr;
-      step.memory_size = 8;
+      step.memory_size = width;
       return;
     case ZYDIS_MNEMONIC_POP:
-      if (operand.kind != OperandKind::kGpr) return;
+      if (operand.kind != OperandKind::kGpr || (rsp && width == 2)) return;
       step.kind = Kind::kPop;
       return;
     case ZYDIS_MNEMONIC_LEAVE:
@@ -262,7 +270,7 @@ void classify_control(Step& step) {
       if (rsp) return;
       step.kind = insn.mnemonic == ZYDIS_MNEMONIC_CALL ? Kind::kCall : Kind::kJump;
       step.has_memory = memory != nullptr;
-      step.memory_size = 8;
+      step.memory_size = width;
       return;
     default:
       return;
@@ -295,7 +303,7 @@ void classify(Step& step, const Units& units) {
   }
   if (classify_system(step)) return;
   if (is_jcc(insn.mnemonic)) {
-    if (insn.operand_width != 2) step.kind = Kind::kBranch;
+    if (!is_long(insn) || insn.operand_width != 2) step.kind = Kind::kBranch;
     return;
   }
   if (is_control(insn.mnemonic)) return classify_control(step);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include "x86/decode/insn.h"
 
@@ -28,6 +29,8 @@ enum class Kind : std::uint8_t {
 /// One instruction of a superblock.
 struct Step {
   x86::Insn insn;
+  /// Not 64-bit code that is copied: what is written instead of it. See long_form().
+  std::shared_ptr<const x86::Insn> long_insn;
   std::uint16_t offset = 0;  ///< in the page
   Kind kind = Kind::kInterpret;
   bool has_memory = false;
@@ -39,8 +42,9 @@ struct Step {
   // Arithmetic flags, masks:
   std::uint16_t flags_used = 0;  ///< must be the guest's when the instruction itself executes
   std::uint16_t flags_live = 0;  ///< somebody may ask for them after the instruction
-  // Stack, in 64-bit fast mode: where RSP stands before it, from where it stood at the start.
+  // Stack, in fast mode: where RSP stands before it, from where it stood at the start.
   std::int32_t stack_offset = 0;
+  bool stack_known = false;          ///< that is so, and not far from there
   bool target_on_two_pages = false;  ///< a direct branch to an instruction that leaves the page
   bool on_stack = false;  ///< its stack access is within the span that the head has checked
   // A look into the TLB that is shared: see access_plan.h.
@@ -52,6 +56,12 @@ struct Step {
   std::uint16_t look_alignment = 1;          ///< that the lowest byte of the span must have
 
   bool defines_flags() const { return insn.effects.flags_written != 0; }
+  /// Decoded from 64-bit code, but for addresses and branches.
+  const x86::Insn& encoding() const { return long_insn != nullptr ? *long_insn : insn; }
+  /// How many bytes PUSH, POP, CALL and RET move.
+  std::int32_t stack_width() const {
+    return insn.code_size == x86::CodeSize::k64 ? 8 : insn.operand_width;
+  }
 };
 
 /// Which instructions of the vector units may run as they are.

@@ -41,10 +41,26 @@ void note_bit_string(Step& step) {
   step.alignment = static_cast<std::uint16_t>(step.insn.lock ? width : 1);
 }
 
+/// Of code that is not 64-bit, what needs neither an address nor a stack.
+bool classify_narrow_system(Step& step) {
+  switch (step.insn.mnemonic) {
+    case ZYDIS_MNEMONIC_CLD:
+    case ZYDIS_MNEMONIC_STD:
+    case ZYDIS_MNEMONIC_CLI:
+    case ZYDIS_MNEMONIC_STI:
+    case ZYDIS_MNEMONIC_RDTSC:
+      step.kind = Kind::kSystem;
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 bool classify_system(Step& step) {
   const Insn& insn = step.insn;
+  if (insn.code_size != x86::CodeSize::k64) return classify_narrow_system(step);
   switch (insn.mnemonic) {
     case ZYDIS_MNEMONIC_PUSHFQ:
     case ZYDIS_MNEMONIC_POPFQ:

@@ -42,9 +42,9 @@ std::int32_t stack_change(const Step& step) {
   switch (step.kind) {
     case Kind::kPush:
     case Kind::kCall:
-      return -8;
+      return -step.stack_width();
     case Kind::kPop:
-      return 8;
+      return step.stack_width();
     case Kind::kAdjustStack:
       return insn.mnemonic == ZYDIS_MNEMONIC_LEA
                  ? static_cast<std::int32_t>(insn.memory.displacement)
@@ -61,16 +61,14 @@ std::int32_t stack_change(const Step& step) {
 struct StackRange {
   std::int64_t low = 0, high = 0;
 };
-StackRange stack_access(const Step& step) {
+StackRange stack_access(const Step& step, const Narrow& narrow) {
   switch (step.kind) {
     case Kind::kPush:
-      return {-8, 0};
     case Kind::kCall:
-      if (!step.has_memory) return {-8, 0};
-      return {-8, 0};
+      return {-step.stack_width(), 0};
     case Kind::kPop:
     case Kind::kReturn:
-      return {0, 8};
+      return {0, step.stack_width()};
     case Kind::kSystem: {
       const std::int32_t change = system_stack_change(step);
       return {std::min(change, 0), std::max(change, 0)};
@@ -79,8 +77,10 @@ StackRange stack_access(const Step& step) {
     case Kind::kVector:
     case Kind::kX87: {
       const x86::MemoryOperand& memory = step.insn.memory;
+      const bool flat =
+          narrow ? narrow.form(memory.segment) == SegmentForm::kFlat : memory.segment < x86::kFs;
       const bool fixed = step.has_memory && step.alignment == 1 && memory.base == x86::kRsp &&
-                         memory.index == x86::kNoRegister && memory.segment < x86::kFs;
+                         memory.index == x86::kNoRegister && flat;
       if (!fixed) return {};
       return {memory.displacement, memory.displacement + step.memory_size};
     }
@@ -89,12 +89,13 @@ StackRange stack_access(const Step& step) {
   }
 }
 
-void find_stack_span(Superblock& block) {
+void find_stack_span(Superblock& block, const Narrow& narrow) {
   std::int64_t offset = 0;
   bool any = false;
   for (Step& step : block.steps) {
     step.stack_offset = static_cast<std::int32_t>(offset);
-    const StackRange range = stack_access(step);
+    step.stack_known = true;
+    const StackRange range = stack_access(step, narrow);
     if (range.low != range.high) {
       const std::int64_t low =
           std::min<std::int64_t>(any ? block.stack_low : offset + range.low, offset + range.low);
@@ -123,7 +124,7 @@ bool goes_on(Step& step) {
 }  // namespace
 
 bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) const {
-  return decoder_.decode(page_.subspan(offset), x86::CodeSize::k64, insn) == x86::DecodeStatus::kOk;
+  return decoder_.decode(page_.subspan(offset), narrow_.size, insn) == x86::DecodeStatus::kOk;
 }
 
 /// An instruction begins there that goes on in the next page, as far as can be told.
@@ -131,8 +132,7 @@ bool SuperblockReader::leaves_page(std::int64_t offset) const {
   if (!in_page(offset) || static_cast<std::size_t>(offset) + x86::kMaxInsnLength <= kPageSize)
     return false;
   x86::Insn insn;
-  return decoder_.decode(page_.subspan(static_cast<std::size_t>(offset)), x86::CodeSize::k64,
-                         insn) == x86::DecodeStatus::kNeedMoreBytes;
+  return decoder_.decode(page_.subspan(static_cast<std::size_t>(offset)), narrow_.size, insn) == x86::DecodeStatus::kNeedMoreBytes;
 }
 
 void SuperblockReader::note_pages(Superblock& block) const {
@@ -151,7 +151,9 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
     Step step;
     step.offset = static_cast<std::uint16_t>(at);
     if (!decode(step.offset, step.insn)) return;
+    if (narrow_ && !within_code(step)) return;
     classify(step, {mode.sse, mode.avx, mode.x87});
+    if (narrow_) fit_to_segments(step);
     at += step.insn.length;
     block.first = std::min(block.first, step.offset);
     block.last = std::max(block.last, static_cast<std::uint16_t>(at - 1));
@@ -233,13 +235,18 @@ void SuperblockReader::find_live_flags(Superblock& block) {
   block.flags_live_at_entry = live != 0 && !exact_flags_;
 }
 
-Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode) {
+Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode,
+                                         std::uint64_t page_address) {
+  narrow_ = mode.narrow;
+  page_address_ = page_address;
   Superblock block;
   Step step;
   step.offset = offset;
-  const auto status = decoder_.decode(code_.subspan(offset), x86::CodeSize::k64, step.insn);
+  const auto status = decoder_.decode(code_.subspan(offset), narrow_.size, step.insn);
   if (status != x86::DecodeStatus::kOk || offset + step.insn.length <= kPageSize) return block;
+  if (narrow_ && !within_code(step)) return block;
   classify(step, {mode.sse, mode.avx, mode.x87});
+  if (narrow_) fit_to_segments(step);
   block.first = offset;
   block.next = static_cast<std::uint16_t>(offset + step.insn.length);
   block.last = static_cast<std::uint16_t>(block.next - 1);
@@ -250,12 +257,16 @@ Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode)
   return block;
 }
 
-Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode) {
+Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode,
+                                  std::uint64_t page_address) {
+  narrow_ = mode.narrow;
+  page_address_ = page_address;
   Superblock block;
   collect(block, offset, mode);
   note_pages(block);
   find_live_flags(block);
-  if (!mode.careful && !block.flags_live_at_entry) find_stack_span(block);
+  const bool host_stack = !narrow_ || narrow_.flat_stack();
+  if (!mode.careful && !block.flags_live_at_entry && host_stack) find_stack_span(block, narrow_);
   return block;
 }
 

@@ -44,15 +44,18 @@ class SuperblockReader {
   SuperblockReader(std::span<const std::uint8_t> code, x86::DecodeCache& decoder, bool exact_flags)
       : page_(code.first<kPageSize>()), code_(code), decoder_(decoder), exact_flags_(exact_flags) {}
 
-  /// No steps: the first instruction does not end in this page or is not valid.
-  Superblock read(std::uint16_t offset, const Mode& mode);
+  /// No steps: the first instruction does not end in this page or is not valid. `page_address` is
+  /// the linear address of the page; 64-bit code does not depend on it.
+  Superblock read(std::uint16_t offset, const Mode& mode, std::uint64_t page_address = 0);
   /// One instruction, which begins in the page and ends behind it; no step: there is none.
-  Superblock read_across(std::uint16_t offset, const Mode& mode);
+  Superblock read_across(std::uint16_t offset, const Mode& mode, std::uint64_t page_address = 0);
 
  private:
   bool decode(std::uint16_t offset, x86::Insn& insn) const;
   bool leaves_page(std::int64_t offset) const;
   void note_pages(Superblock& block) const;
+  bool within_code(const Step& step) const;
+  void fit_to_segments(Step& step) const;
   void collect(Superblock& block, std::uint16_t offset, const Mode& mode) const;
   void find_live_flags(Superblock& block);
   std::uint16_t live_at(std::uint64_t offset);
@@ -62,6 +65,8 @@ class SuperblockReader {
   std::span<const std::uint8_t> code_;
   x86::DecodeCache& decoder_;
   const bool exact_flags_;
+  Narrow narrow_;                   ///< of the code that is being read
+  std::uint64_t page_address_ = 0;  ///< linear
   std::unordered_map<std::uint64_t, std::uint16_t> known_live_;
 };
 

@@ -8,12 +8,13 @@
 #include "base/address.h"
 #include "engine/software/cpu.h"
 #include "engine/software/host_stub.h"
+#include "engine/translator/narrow.h"
 #include "x86/decode/insn.h"
 #include "x86/semantics/handler.h"
 
 namespace vireo::engine::translator {
 
-/// What besides the bytes decides how code is translated. Only 64-bit code is.
+/// What besides the bytes decides how code is translated.
 struct Mode {
   bool user = false;     ///< CPL 3
   bool sse = false;      ///< SSE code may run as it is: enabled, no exception unmasked
@@ -23,10 +24,11 @@ struct Mode {
   /// EFLAGS.AC is surely set at level 0, so that SMAP is suspended. Code that does not ask for it
   /// is right too, but its accesses to user pages miss.
   bool suspended = false;
+  Narrow narrow{};  ///< of code that is not 64-bit
 
   std::uint64_t key() const {
     return (user ? 1u : 0u) | (sse ? 2u : 0u) | (avx ? 4u : 0u) | (careful ? 8u : 0u) |
-           (x87 ? 16u : 0u) | (suspended ? 32u : 0u);
+           (x87 ? 16u : 0u) | (suspended ? 32u : 0u) | narrow.key() << 6;
   }
   bool operator==(const Mode&) const = default;
 };

@@ -48,7 +48,7 @@ TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip
 
 Translation* TranslationCache::find(const Page& page, PhysAddr start, Mode mode,
                                     std::uint64_t rip) {
-  const bool absolute = fits32(rip);
+  const bool absolute = mode.narrow || fits32(rip);
   for (Translation* each = page.first[slot(start, mode)]; each != nullptr; each = each->next) {
     if (each->start != start || each->mode != mode) continue;
     if (absolute ? !each->relative && each->tag == rip : each->relative) return each;
@@ -81,7 +81,9 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   if (second && !read_page(*second, code.subspan(kPageSize))) return nullptr;
   SuperblockReader reader(code, decoder_, exact_flags_);
   const auto offset = static_cast<std::uint16_t>(value(start) & kPageMask);
-  Superblock block = second ? reader.read_across(offset, mode) : reader.read(offset, mode);
+  const std::uint64_t page_address = rip & ~kPageMask;
+  Superblock block = second ? reader.read_across(offset, mode, page_address)
+                            : reader.read(offset, mode, page_address);
   if (block.steps.empty()) return nullptr;
 
   all_.push_back(std::make_unique<Translation>());
@@ -89,10 +91,10 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   translation.start = start;
   translation.second_page = second;
   translation.mode = mode;
-  translation.relative = !fits32(rip);
+  translation.relative = !mode.narrow && !fits32(rip);
   Page& home = page(start, rip);
   for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
-  if (!mode.careful) plan_accesses(block, home.alone);
+  if (!mode.careful && !mode.narrow) plan_accesses(block, home.alone);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
   Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
 

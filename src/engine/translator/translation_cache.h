@@ -43,7 +43,8 @@ class TranslationCache final : public DerivedCode {
   /// The page, for find(). Stays where it is until flush(); see flushes().
   Page& page(PhysAddr start, std::uint64_t rip);
   std::uint64_t flushes() const { return statistics_.flushes; }
-  /// The code for `rip`, whose byte is at `start` in the page; null: none was made.
+  /// The code for `rip`, whose byte is at `start` in the page; null: none was made. Here and below
+  /// `rip` is the linear address of the code.
   static Translation* find(const Page& page, PhysAddr start, Mode mode, std::uint64_t rip);
   Translation* find(PhysAddr start, Mode mode, std::uint64_t rip) {
     return find(page(start, rip), start, mode, rip);

@@ -32,7 +32,7 @@ const void* TranslatorVcpu::quick_window(TranslatorCpu* cpu, std::uint32_t numbe
   const Site& site = self.cache_.tables().sites[number];
   const std::uint64_t low = stack_bottom(*cpu, site), page = low & ~kPageMask;
   const auto span = static_cast<std::uint64_t>(site.stack_high - site.stack_low);
-  if ((low & kPageMask) + span > kPageSize) return nullptr;
+  if ((low & kPageMask) + span > kPageSize || !may_be_window(site.from->mode, page)) return nullptr;
   const TlbIndex who = stack_user(site);
   const TlbEntry& entry = cpu->tlbs[static_cast<std::size_t>(who)].entry(low);
   const auto known = [&] { return entry.read_tag == page && entry.write_tag == page; };

@@ -65,8 +65,12 @@ Result<ExitReason> TranslatorVcpu::run() {
 std::optional<Mode> TranslatorVcpu::mode() const {
   const x86::CpuState& state = translated_.state;
   // System instructions at level 0 are translated as such, so levels 1 and 2 are not.
-  if (!state.code64() || (state.cpl() != 0 && state.cpl() != 3)) return {};
+  if (state.cpl() != 0 && state.cpl() != 3) return {};
   Mode result;
+  if (!state.code64()) {
+    result.narrow = narrow_of(state);
+    if (result.narrow.size == x86::CodeSize::k16) return {};
+  }
   switch (mmu_.current()) {
     case TlbIndex::kSupervisor:
     case TlbIndex::kSmapSuspended:
@@ -86,33 +90,33 @@ std::optional<Mode> TranslatorVcpu::mode() const {
   return result;
 }
 
-TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t rip) {
+TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t linear) {
   const x86::CpuState& state = translated_.state;
-  if (!x86::canonical(state, rip)) return nullptr;
-  const std::uint64_t linear = (rip & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
-  CodePage& page = code_pages_[(rip >> kPageShift) % code_pages_.size()];
-  if (page.linear == linear) return &page;
-  const auto translation = mmu_.walk_code(LinearAddr{rip});
+  if (!x86::canonical(state, linear)) return nullptr;
+  const std::uint64_t name = (linear & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
+  CodePage& page = code_pages_[(linear >> kPageShift) % code_pages_.size()];
+  if (page.linear == name) return &page;
+  const auto translation = mmu_.walk_code(LinearAddr{linear});
   if (!translation) return nullptr;
-  page = {linear, translation->page, translation->global, nullptr, 0};
+  page = {name, translation->page, translation->global, nullptr, 0};
   const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
                          : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
                                                                         : PageFilter::kLarge;
-  code_filter_.add(rip, shift);
+  code_filter_.add(linear, shift);
   return &page;
 }
 
-Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
-  CodePage* page = code_page(rip);
+Translation* TranslatorVcpu::find(std::uint64_t linear, Mode mode) {
+  CodePage* page = code_page(linear);
   if (page == nullptr) return nullptr;
   if (page->code == nullptr || page->flushes != cache_.flushes()) {
-    page->code = &cache_.page(page->physical, rip);
+    page->code = &cache_.page(page->physical, linear);
     page->flushes = cache_.flushes();
   }
   Translation* found =
-      TranslationCache::find(*page->code, page->physical + (rip & kPageMask), mode, rip);
+      TranslationCache::find(*page->code, page->physical + (linear & kPageMask), mode, linear);
   if (found == nullptr || !found->second_page) return found;
-  const CodePage* second = code_page((rip | kPageMask) + 1);
+  const CodePage* second = code_page(next_page(linear, mode));
   if (second == nullptr) return nullptr;
   if (second->physical == *found->second_page) return found;
   cache_.discard(*found);  // its end is mapped elsewhere now
@@ -120,33 +124,33 @@ Translation* TranslatorVcpu::find(std::uint64_t rip, Mode mode) {
 }
 
 /// Null: it cannot be made.
-Translation* TranslatorVcpu::make(std::uint64_t rip, Mode mode) {
-  const CodePage* page = code_page(rip);
+Translation* TranslatorVcpu::make(std::uint64_t linear, Mode mode) {
+  const CodePage* page = code_page(linear);
   if (page == nullptr) return nullptr;
-  const PhysAddr start = page->physical + (rip & kPageMask);
-  if (Translation* made = cache_.translate(start, mode, rip)) return made;
-  if ((rip & kPageMask) + x86::kMaxInsnLength <= kPageSize) return nullptr;
-  const CodePage* second = code_page((rip | kPageMask) + 1);
-  return second != nullptr ? cache_.translate_across(start, second->physical, mode, rip) : nullptr;
+  const PhysAddr start = page->physical + (linear & kPageMask);
+  if (Translation* made = cache_.translate(start, mode, linear)) return made;
+  if ((linear & kPageMask) + x86::kMaxInsnLength <= kPageSize) return nullptr;
+  const CodePage* second = code_page(next_page(linear, mode));
+  return second != nullptr ? cache_.translate_across(start, second->physical, mode, linear) : nullptr;
 }
 
-Translation* TranslatorVcpu::find_or_make(std::uint64_t rip, Mode mode) {
-  Translation* known = find(rip, mode);
-  return known != nullptr ? known : make(rip, mode);
+Translation* TranslatorVcpu::find_or_make(std::uint64_t linear, Mode mode) {
+  Translation* known = find(linear, mode);
+  return known != nullptr ? known : make(linear, mode);
 }
 
 /// The page of the instruction and, if it ends in another, of that are global.
-bool TranslatorVcpu::is_global(std::uint64_t rip, const Translation& code) {
-  const CodePage* page = code_page(rip);
-  const CodePage* second = code.second_page ? code_page((rip | kPageMask) + 1) : page;
+bool TranslatorVcpu::is_global(std::uint64_t linear, const Translation& code) {
+  const CodePage* page = code_page(linear);
+  const CodePage* second = code.second_page ? code_page(next_page(linear, code.mode)) : page;
   return page != nullptr && page->global && second != nullptr && second->global;
 }
 
 /// The same, by the table that indirect branches use: it may be that nothing need be looked up.
-Translation* TranslatorVcpu::find_entry(std::uint64_t rip, Mode mode) {
-  if (Translation* known = cache_.known_branch(rip, mode)) return known;
-  Translation* found = find(rip, mode);
-  if (found != nullptr) cache_.enter_branch(rip, *found, is_global(rip, *found));
+Translation* TranslatorVcpu::find_entry(std::uint64_t linear, Mode mode) {
+  if (Translation* known = cache_.known_branch(linear, mode)) return known;
+  Translation* found = find(linear, mode);
+  if (found != nullptr) cache_.enter_branch(linear, *found, is_global(linear, *found));
   return found;
 }
 
@@ -205,7 +209,8 @@ void TranslatorVcpu::execute() {
   const auto now = interpret_next_ ? std::nullopt : mode();
   if (now) {
     keep_branches_of(*now);
-    if (Translation* found = find_entry(translated_.state.rip, *now)) return run_translated(found);
+    const std::uint64_t linear = linear_at(translated_.state.rip, *now);
+    if (Translation* found = find_entry(linear, *now)) return run_translated(found);
   }
   interpret();
   if (!std::exchange(translated_.warm, false)) return;
@@ -217,14 +222,14 @@ void TranslatorVcpu::execute() {
 
 bool TranslatorVcpu::translate_here() {
   const auto now = mode();
-  return now && find_or_make(translated_.state.rip, *now) != nullptr;
+  return now && find_or_make(linear_at(translated_.state.rip, *now), *now) != nullptr;
 }
 
 void TranslatorVcpu::run_translated(Translation* translation) {
   TranslatorCpu& cpu = translated_;
   ++entries_;
   while (translation != nullptr) {
-    prepare_entry(*translation, cpu.state.rip);
+    prepare_entry(*translation, linear_at(cpu.state.rip, translation->mode));
     cache_.glue().enter(&cpu, translation->entry);
     settle_privilege();
     cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
@@ -240,10 +245,10 @@ Translation* TranslatorVcpu::after_exit() {
   if (!now) return nullptr;
   if (cpu.exit == TranslatorCpu::kIndirect) {
     ++indirect_misses_;
-    cpu.state.rip = cpu.target;
+    cpu.state.rip = rip_at(cpu.target, *now);
     if (!x86::canonical(cpu.state, cpu.target)) refuse_target();
     if (cpu.events.any() || cpu.fault_pending) return nullptr;
-    return find_entry(cpu.state.rip, *now);
+    return find_entry(cpu.target, *now);
   }
   const auto number = static_cast<std::uint32_t>(cpu.exit);
   const Exit& exit = cache_.tables().exits[number];
@@ -251,7 +256,8 @@ Translation* TranslatorVcpu::after_exit() {
   if (cpu.events.any()) return nullptr;
   Mode careful = exit.from->mode;
   careful.suspended = false;
-  Translation* to = exit.careful ? find_careful(cpu.state.rip, careful) : find(cpu.state.rip, *now);
+  const std::uint64_t linear = linear_of(*exit.from, exit.tag);
+  Translation* to = exit.careful ? find_careful(linear, careful) : find(linear, *now);
   if (to != nullptr && exit.suspended) to = find_suspended(*to);
   const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
                         to->tag == exit.tag && !to->second_page && exit.from->valid &&
@@ -319,7 +325,9 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   TranslatorCpu& cpu = translated_;
   x86::CpuState& state = cpu.state;
   const Mode before = site.from->mode;
-  const std::uint64_t rip = rip_of(*site.from, site.tag), next = rip + site.insn.length;
+  const std::uint64_t rip = rip_of(*site.from, site.tag);
+  const std::uint64_t mask = before.narrow ? 0xffffffff : ~0ull;
+  const std::uint64_t next = (rip + site.insn.length) & mask;
   state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
   cpu.bring_out_flags();
   const std::uint64_t flags_before = state.rflags;
@@ -379,8 +387,8 @@ void TranslatorVcpu::keep_branches_of(Mode mode) {
   if (last != mode) cache_.forget_branches(true);
   last = mode;
   const Mode &supervisor = branch_mode_[0], &user = branch_mode_[1];
-  translated_.shortcuts.halves_agree =
-      user.user && supervisor.sse == user.sse && supervisor.avx == user.avx;
+  translated_.shortcuts.halves_agree = user.user && !user.narrow && !supervisor.narrow &&
+                                       supervisor.sse == user.sse && supervisor.avx == user.avx;
 }
 
 /// From an instruction that branched, or changed the mode, straight to the code behind it.
@@ -389,35 +397,39 @@ const void* TranslatorVcpu::go_on(std::uint64_t rip) {
   const auto now = mode();
   if (!now) return leave();
   keep_branches_of(*now);
-  Translation* to = find_entry(rip, *now);
+  const std::uint64_t linear = linear_at(rip, *now);
+  Translation* to = find_entry(linear, *now);
   if (to == nullptr) return leave();
-  prepare_entry(*to, rip);
+  prepare_entry(*to, linear);
   cpu.vectors_wanted = false;
   return to->entry;
 }
 
-/// Base and stack, as the code at `rip` wants them.
-void TranslatorVcpu::prepare_entry(const Translation& to, std::uint64_t rip) {
+/// Base and stack, as the code at the address wants them.
+void TranslatorVcpu::prepare_entry(const Translation& to, std::uint64_t linear) {
   TranslatorCpu& cpu = translated_;
-  cpu.code_base = rip - to.tag;
-  choose_window(to.mode.user);
+  cpu.code_base = linear - to.tag;
+  choose_window(to.mode);
   cpu.negative_delta = 0 - cpu.stack_delta;
   cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
 }
 
 /// The window that code of this privilege had last, if the TLB has not changed since.
-void TranslatorVcpu::choose_window(bool user) {
-  const Shortcuts::Window& last = translated_.shortcuts.windows[user];
-  if (translated_.stack_window != translated_.no_window || last.epoch != translated_.window_epoch)
-    return;
-  translated_.stack_window = last.window;
-  translated_.stack_delta = last.delta;
+void TranslatorVcpu::choose_window(const Mode& mode) {
+  TranslatorCpu& cpu = translated_;
+  const Shortcuts::Window& last = cpu.shortcuts.windows[mode.user];
+  if (cpu.stack_window == cpu.no_window && last.epoch == cpu.window_epoch) {
+    cpu.stack_window = last.window;
+    cpu.stack_delta = last.delta;
+  }
+  if (mode.narrow && !may_be_window(mode, cpu.stack_window - cpu.stack_delta))
+    cpu.stack_window = cpu.no_window;
 }
 
 /// Code that has a check for every access. Null: it cannot be made.
-Translation* TranslatorVcpu::find_careful(std::uint64_t rip, Mode mode) {
+Translation* TranslatorVcpu::find_careful(std::uint64_t linear, Mode mode) {
   mode.careful = true;
-  return find_or_make(rip, mode);
+  return find_or_make(linear, mode);
 }
 
 /// What one access was to find for others is not there, or not in one page.
@@ -425,13 +437,13 @@ const void* TranslatorVcpu::go_carefully(const Site& site) {
   constexpr std::uint8_t kPatience = 32;
   if (++site.times_not_found == kPatience) cache_.separate(site);
   TranslatorCpu& cpu = translated_;
-  const std::uint64_t rip = rip_of(*site.from, site.tag);
+  const std::uint64_t linear = linear_of(*site.from, site.tag);
   Mode mode = site.from->mode;
   mode.suspended = site.tlb == TlbIndex::kSmapSuspended;
-  const Translation* to = find_careful(rip, mode);
+  const Translation* to = find_careful(linear, mode);
   cpu.state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
-  if (to == nullptr) return leave_to_interpret(rip);
-  prepare_entry(*to, rip);
+  if (to == nullptr) return leave_to_interpret(rip_at(linear, mode));
+  prepare_entry(*to, linear);
   cpu.vectors_wanted = false;
   return to->entry;
 }
@@ -441,12 +453,14 @@ const void* TranslatorVcpu::on_window(TranslatorCpu* cpu, std::uint32_t number) 
   TranslatorVcpu& self = *cpu->translator;
   const Site& site = self.cache_.tables().sites[number];
   const LinearAddr low{stack_bottom(*cpu, site)};
-  if (self.mmu_.fill(low, false, stack_user(site)))
+  const bool possible = may_be_window(site.from->mode, value(low) & ~kPageMask);
+  if (possible && self.mmu_.fill(low, false, stack_user(site)))
     if (const void* resume = quick_window(cpu, number)) return resume;
   ++self.window_moves_;
-  const std::uint64_t rip = self.rip_of(*site.from, site.tag);
-  if (const Translation* to = self.find_careful(rip, site.from->mode)) return to->entry;
-  cpu->state.rip = rip;
+  const Mode& mode = site.from->mode;
+  const std::uint64_t linear = self.linear_of(*site.from, site.tag);
+  if (const Translation* to = self.find_careful(linear, mode)) return to->entry;
+  cpu->state.rip = rip_at(linear, mode);
   cpu->state.gpr[x86::kRsp] = cpu->rsp - cpu->stack_delta;
   return self.leave();
 }

@@ -29,12 +29,13 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   /// Whether there is a translation for state.rip, or one could be made.
   bool translate_here();
   std::optional<Mode> mode() const;
-  Translation* find(std::uint64_t rip, Mode mode);
-  Translation* find_entry(std::uint64_t rip, Mode mode);
+  // Code is found by its linear address, which 64-bit code has in RIP.
+  Translation* find(std::uint64_t linear, Mode mode);
+  Translation* find_entry(std::uint64_t linear, Mode mode);
   Translation* after_exit();
-  Translation* make(std::uint64_t rip, Mode mode);
-  Translation* find_or_make(std::uint64_t rip, Mode mode);
-  Translation* find_careful(std::uint64_t rip, Mode mode);
+  Translation* make(std::uint64_t linear, Mode mode);
+  Translation* find_or_make(std::uint64_t linear, Mode mode);
+  Translation* find_careful(std::uint64_t linear, Mode mode);
   /// The same code for where SMAP is suspended; made if need be.
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
@@ -55,8 +56,8 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
 
   void run_translated(Translation* translation);
   void interpret();
-  CodePage* code_page(std::uint64_t rip);
-  bool is_global(std::uint64_t rip, const Translation& code);
+  CodePage* code_page(std::uint64_t linear);
+  bool is_global(std::uint64_t linear, const Translation& code);
   void refuse_target();
 
   // What translated code calls. The quick ones stand in a file of their own.
@@ -71,21 +72,40 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   const void* go_on(std::uint64_t rip);
   const void* go_to(const Site& site, const void* code);
   const void* go_carefully(const Site& site);
-  void prepare_entry(const Translation& to, std::uint64_t rip);
-  void choose_window(bool user);
+  void prepare_entry(const Translation& to, std::uint64_t linear);
+  void choose_window(const Mode& mode);
   void prepare_shortcuts();
   void settle_privilege();
   const void* deliver_here();
   void note_flat_pairs();
   void keep_branches_of(Mode mode);
   const void* leave_to_interpret(std::uint64_t rip);
-  std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
+  /// The linear address that a tag stands for, and RIP.
+  std::uint64_t linear_of(const Translation& translation, std::uint64_t tag) const {
     return translation.relative ? translated_.code_base + tag : tag;
+  }
+  std::uint64_t rip_of(const Translation& translation, std::uint64_t tag) const {
+    return rip_at(linear_of(translation, tag), translation.mode);
+  }
+  static std::uint64_t rip_at(std::uint64_t linear, const Mode& mode) {
+    return mode.narrow ? mode.narrow.eip(linear) : linear;
+  }
+  static std::uint64_t linear_at(std::uint64_t rip, const Mode& mode) {
+    return mode.narrow ? mode.narrow.linear(rip) : rip;
   }
 
   /// The lowest linear address that the site wants in the stack window.
   static std::uint64_t stack_bottom(const TranslatorCpu& cpu, const Site& site) {
     return cpu.rsp - cpu.stack_delta + static_cast<std::uint64_t>(std::int64_t{site.stack_low});
+  }
+  static std::uint64_t next_page(std::uint64_t linear, const Mode& mode) {
+    const std::uint64_t next = (linear | kPageMask) + 1;
+    return mode.narrow ? static_cast<std::uint32_t>(next) : next;
+  }
+  /// Code that is not 64-bit may go a page beyond its window before it looks again, and nothing may
+  /// wrap on the way.
+  static bool may_be_window(const Mode& mode, std::uint64_t page) {
+    return !mode.narrow || (page >= kPageSize && page < 0xfffff000);
   }
   static TlbIndex stack_user(const Site& site) {
     return site.from->mode.user ? TlbIndex::kUser : TlbIndex::kSupervisor;

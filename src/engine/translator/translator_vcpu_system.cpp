@@ -34,7 +34,8 @@ const void* TranslatorVcpu::deliver_here() {
 Translation* TranslatorVcpu::find_suspended(Translation& plain) {
   Mode suspended = plain.mode;
   suspended.suspended = true;
-  Translation* made = find_or_make(translated_.state.rip, suspended);
+  const std::uint64_t linear = linear_at(translated_.state.rip, suspended);
+  Translation* made = find_or_make(linear, suspended);
   return made != nullptr ? made : &plain;
 }
 
