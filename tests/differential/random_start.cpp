@@ -89,7 +89,7 @@ Start random_start(Mode mode, const x86::CpuState& base, std::mt19937_64& random
                    std::uint64_t address) {
   Start start{base, {}, {}};
   x86::CpuState& state = start.state;
-  const bool wide = mode != Mode::kCompat;
+  const bool wide = code_width(mode) == 8;
   for (unsigned i = 0; i < (wide ? 16u : 8u); ++i)
     state.gpr[i] = random_integer(random) & (wide ? ~0ull : 0xffffffffull);
   state.gpr[x86::kRsp] = kActiveStack + 0x1000;

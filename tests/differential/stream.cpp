@@ -25,6 +25,10 @@ ZydisDecoder make_decoder(Mode mode) {
   ZydisDecoder decoder;
   if (mode == Mode::kCompat)
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+  else if (code_width(mode) == 2)
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+  else if (code_width(mode) == 4)
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
   else
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
   return decoder;
@@ -66,7 +70,8 @@ constexpr unsigned kRcx = 1, kRdx = 2, kRsp = 4;
 class ItemBuilder {
  public:
   ItemBuilder(StreamGenerator& generator, std::uint64_t address, Bytes main, const Decoded& decoded)
-      : mode_(generator.mode_),
+      : generator_(generator),
+        mode_(generator.mode_),
         random_(generator.random_),
         address_(address),
         main_(std::move(main)),
@@ -90,7 +95,8 @@ class ItemBuilder {
   std::uint64_t pick(std::uint64_t limit) { return random_() % limit; }
 
   void set_register(unsigned number, std::uint64_t value) {
-    if (mode_ == Mode::kCompat) {
+    if (code_width(mode_) < 8) {
+      if (code_width(mode_) == 2) setup_.push_back(0x66);
       setup_.push_back(static_cast<std::uint8_t>(0xb8 | number));
       append(setup_, static_cast<std::uint32_t>(value));
     } else {
@@ -103,13 +109,16 @@ class ItemBuilder {
 
   void push(std::uint32_t value) {
     setup_.push_back(0x68);
-    append(setup_, value);
+    append(setup_, value, push_size() - 1);
     ++instructions_;
   }
+  std::size_t push_size() const { return code_width(mode_) == 2 ? 3 : 5; }
 
   std::uint64_t main_address() const { return address_ + setup_.size(); }
 
-  std::uint64_t stack_target() { return kActiveStack + 0x1000 + pick(0x40) * 8; }
+  std::uint64_t stack_target() {
+    return kActiveStack + 0x1000 + pick(0x40) * 8 - generator_.bases_.stack;
+  }
 
   /// A locked access across cache lines stops all CPUs, and some hosts punish it with delays.
   /// The semantics of CMPXCHG8B lock always.
@@ -119,7 +128,9 @@ class ItemBuilder {
            decoded_.instruction.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B;
   }
 
-  std::uint64_t data_target() {
+  std::uint64_t data_target() { return linear_data_target() - generator_.bases_.data; }
+
+  std::uint64_t linear_data_target() {
     if (locked()) return kActiveData + 0x1800 + pick(0x80) * 16;
     switch (pick(8)) {
       case 0:
@@ -162,7 +173,7 @@ class ItemBuilder {
       case 16:
         return (number & 0xffff) | random_() << 16;
       case 32:
-        return (number & 0xffffffff) | (mode_ == Mode::kCompat ? 0 : random_() << 32);
+        return (number & 0xffffffff) | (code_width(mode_) < 8 ? 0 : random_() << 32);
       default:
         return number;
     }
@@ -170,7 +181,9 @@ class ItemBuilder {
 
   bool place_memory(const ZydisDecodedOperand& operand) {
     const auto& memory = operand.mem;
-    if (memory.segment == ZYDIS_REGISTER_FS || memory.segment == ZYDIS_REGISTER_GS) return false;
+    const bool fs_or_gs =
+        memory.segment == ZYDIS_REGISTER_FS || memory.segment == ZYDIS_REGISTER_GS;
+    if (fs_or_gs && !generator_.with_fs_and_gs_) return false;
     auto base = gpr_number(memory.base);
     // SIB base 5 with mod 0 is no base whatever REX.B says; Zydis 4.0 takes it for R13 if the
     // address size is 32. SDM vol. 2A, table 2-3.
@@ -214,7 +227,7 @@ class ItemBuilder {
         break;
       case ZYDIS_MNEMONIC_RET:
         // The push is part of the setup: the address behind the instruction includes it.
-        push(static_cast<std::uint32_t>(main_address() + 5 + main_.size()));
+        push(static_cast<std::uint32_t>(main_address() + push_size() + main_.size()));
         break;
       default:
         break;
@@ -225,7 +238,7 @@ class ItemBuilder {
 
   bool place_absolute(const ZydisDecodedOperand& operand, std::uint64_t target) {
     const auto& raw = decoded_.instruction.raw;
-    if (raw.disp.size < 32) return true;
+    if (raw.disp.size < 32 && code_width(mode_) != 2) return true;
     if (const auto index = gpr_number(operand.mem.index)) {
       const std::uint64_t number = pick(256);
       set_register(*index, number);
@@ -274,11 +287,12 @@ class ItemBuilder {
     if (target.type != ZYDIS_OPERAND_TYPE_REGISTER) return false;
     const auto number = gpr_number(target.reg.value);
     if (!number || *number == kRsp) return false;
-    const std::size_t set_size = mode_ == Mode::kCompat ? 5 : 10;
+    const std::size_t set_size = code_width(mode_) == 8 ? 10 : code_width(mode_) == 4 ? 5 : 6;
     set_register(*number, main_address() + set_size + main_.size());
     return true;
   }
 
+  const StreamGenerator& generator_;
   Mode mode_;
   std::mt19937_64& random_;
   std::uint64_t address_;
@@ -312,7 +326,8 @@ std::vector<std::uint8_t> StreamGenerator::random_bytes() {
     }
   } else {
     for (auto n = random_() % 4; n > 1; --n) bytes.push_back(kPrefixes[random_() % 8]);
-    if (mode_ != Mode::kCompat && random_() % 2 == 0)
+    if (with_fs_and_gs_ && random_() % 8 == 0) bytes.push_back(random_() % 2 == 0 ? 0x64 : 0x65);
+    if (code_width(mode_) == 8 && random_() % 2 == 0)
       bytes.push_back(static_cast<std::uint8_t>(0x40 | (random_() & 15)));
     if (family == Family::kX87) {
       bytes.push_back(static_cast<std::uint8_t>(0xd8 | (random_() & 7)));

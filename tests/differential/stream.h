@@ -31,7 +31,14 @@ class StreamGenerator {
  public:
   StreamGenerator(Mode mode, std::vector<Family> families, std::uint64_t seed);
 
-  /// `address` is where the item will stand.
+  /// Where the data and the stack segment begin; addresses in the items are offsets in them.
+  struct Bases {
+    std::uint64_t data = 0, stack = 0;
+  };
+  void set_bases(const Bases& bases) { bases_ = bases; }
+  /// Operands in FS and GS too, which lead somewhere else.
+  void with_fs_and_gs(bool with) { with_fs_and_gs_ = with; }
+  /// `address` is where the item will stand, as RIP has it.
   Item next(std::uint64_t address);
   std::mt19937_64& random() { return random_; }
 
@@ -42,6 +49,8 @@ class StreamGenerator {
   Mode mode_;
   std::vector<Family> families_;
   std::mt19937_64 random_;
+  Bases bases_;
+  bool with_fs_and_gs_ = false;
 };
 
 /// One line per instruction.

@@ -4,11 +4,13 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <map>
 #include <memory>
 
 #include "conformance/run_case.h"
 #include "differential/random_start.h"
 #include "lockstep/pair.h"
+#include "lockstep/segments.h"
 #include "support/guest_layout.h"
 #include "support/host_listing.h"
 
@@ -82,17 +84,15 @@ class StreamRunner {
       : options_(options),
         mode_(mode),
         setup_(prepare(mode)),
-        generator_(mode, std::move(families), options.seed) {}
+        generator_(mode, std::move(families), options.seed) {
+    if (!wide()) generator_.with_fs_and_gs(true);
+  }
 
   Result<int> run() {
     pair_ = TRY(Pair::create("host", options_.exact_flags));
     for (const Poke& poke : setup_.pokes) pair_->poke(poke);
     pair_->compare_memory_below(layout::kExtra + layout::kSegmentSize);
-    // The upper half of the address space is another name for the lower one.
-    std::vector<std::uint8_t> entry(8);
-    for (const Poke& poke : setup_.pokes)
-      if (poke.address == layout::kPageRoot) std::copy_n(poke.bytes.begin(), 8, entry.begin());
-    pair_->poke({layout::kPageRoot + 511 * 8, entry});
+    if (wide()) mirror_address_space();
     const auto begin = std::chrono::steady_clock::now();
     while (failures_ < options_.max_failures) {
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
@@ -107,18 +107,56 @@ class StreamRunner {
  private:
   static constexpr std::uint64_t kUpperHalf = 0xffffff8000000000, kCounter = 0x48000;
 
+  bool wide() const { return code_width(mode_) == 8; }
+
+  /// The upper half of the address space is another name for the lower one.
+  void mirror_address_space() {
+    std::vector<std::uint8_t> entry(8);
+    for (const Poke& poke : setup_.pokes)
+      if (poke.address == layout::kPageRoot) std::copy_n(poke.bytes.begin(), 8, entry.begin());
+    pair_->poke({layout::kPageRoot + 511 * 8, entry});
+  }
+
+  /// What is not 64-bit gets segments, and sometimes upper halves of registers that it cannot see.
+  x86::CpuState prepare_segments(std::uint64_t address) {
+    x86::CpuState state = setup_.state;
+    if (!wide()) randomize_segments(mode_, state, generator_.random(), address);
+    const auto base = [&](unsigned segment) {
+      return wide() ? 0 : state.segment[segment].base & 0xffffffff;
+    };
+    generator_.set_bases({base(x86::kDs), base(x86::kSs)});
+    return state;
+  }
+  void finish_start(x86::CpuState& state, const x86::CpuState& base) {
+    auto& random = generator_.random();
+    if (wide()) {
+      if (random() % 2 != 0) state.rip += kUpperHalf;
+      return;
+    }
+    state.rflags |= base.rflags & (x86::rflags::kVm | x86::rflags::kIopl);
+    state.rip = (state.rip - base.segment[x86::kCs].base) & 0xffffffff;
+    state.gpr[x86::kRsp] -= base.segment[x86::kSs].base;
+    state.gpr[x86::kRsp] &= 0xffffffff;
+    for (unsigned i = 8; i < 16; ++i) state.gpr[i] = random();
+    if (random() % 8 != 0) return;
+    for (unsigned i = 0; i < 8; ++i)
+      if (random() % 2 != 0) state.gpr[i] |= random() << 32;
+  }
+
   Result<> one_stream() {
     auto& random = generator_.random();
     const std::uint64_t address = layout::kCode + (random() % 12) * 0x1000 + random() % 0xf00;
+    const x86::CpuState base = prepare_segments(address);
+    const std::uint64_t code_base = wide() ? 0 : base.segment[x86::kCs].base;
     std::vector<std::uint8_t> code;
     const std::uint64_t length = 1 + random() % options_.length;
     for (std::uint64_t i = 0; i < length; ++i) {
-      const Item item = generator_.next(address + code.size());
+      const Item item = generator_.next(address - code_base + code.size());
       code.insert(code.end(), item.bytes.begin(), item.bytes.end());
     }
-    append_loop(code);
-    Start start = random_start(mode_, setup_.state, random, address);
-    if (random() % 2 != 0) start.state.rip += kUpperHalf;
+    append_loop(code, base);
+    Start start = random_start(mode_, base, random, address);
+    finish_start(start.state, base);
     pair_->poke({address, code});
     pair_->poke({kActiveData, start.data});
     pair_->poke({kActiveStack, start.stack});
@@ -133,14 +171,22 @@ class StreamRunner {
     fmt::print("stream {} of seed {}: the engines differ\n", streams_, options_.seed);
     print(result.report);
     fmt::print("    the whole stream:\n");
-    print(list_guest_code(code, address, true));
+    const auto size = wide()                   ? x86::CodeSize::k64
+                      : code_width(mode_) == 4 ? x86::CodeSize::k32
+                                               : x86::CodeSize::k16;
+    print(list_guest_code(code, address, true, size));
     // What differs once would differ in all that follows.
     pair_->make_alike();
     return Unit{};
   }
 
   /// dec dword [kCounter]; jnz to the start; int3.
-  static void append_loop(std::vector<std::uint8_t>& code) {
+  void append_loop(std::vector<std::uint8_t>& code, const x86::CpuState& state) const {
+    if (!wide()) {
+      const auto loop = loop_in_es(mode_, state, kCounter, code.size());
+      code.insert(code.end(), loop.begin(), loop.end());
+      return;
+    }
     code.insert(code.end(), {0xff, 0x0c, 0x25});
     append(code, kCounter);
     code.insert(code.end(), {0x0f, 0x85});
@@ -160,6 +206,16 @@ class StreamRunner {
   unsigned failures_ = 0;
 };
 
+const std::map<std::string, Mode> kModes{{"long-user", Mode::kLongUser},
+                                         {"long-kernel", Mode::kLongKernel},
+                                         {"compat-user", Mode::kCompat},
+                                         {"protected32-kernel", Mode::kProtected32},
+                                         {"paged32-kernel", Mode::kPaged32},
+                                         {"protected32-user", Mode::kProtected32User},
+                                         {"protected16", Mode::kProtected16},
+                                         {"v86", Mode::kV86},
+                                         {"real16", Mode::kReal}};
+
 int run_streams(const Options& options) {
   static const std::map<std::string, Family> kFamilies{{"integer", Family::kInteger},
                                                        {"x87", Family::kX87},
@@ -167,8 +223,7 @@ int run_streams(const Options& options) {
                                                        {"avx", Family::kAvx}};
   std::vector<Family> families;
   for (const std::string& name : options.families) families.push_back(kFamilies.at(name));
-  const Mode mode = options.mode == "long-kernel" ? Mode::kLongKernel : Mode::kLongUser;
-  const auto status = StreamRunner(options, mode, families).run();
+  const auto status = StreamRunner(options, kModes.at(options.mode), families).run();
   if (status) return *status;
   fmt::print("{}\n", status.error().message);
   return 2;
@@ -188,7 +243,7 @@ int main(int argc, char** argv) {
   app.add_option("--length", options.length, "At most so many random instructions in a stream");
   app.add_option("--max-failures", options.max_failures, "Stop after so many");
   app.add_option("--mode", options.mode, "Kind of code in streams")
-      ->check(CLI::IsMember({"long-user", "long-kernel"}));
+      ->check(CLI::IsMember(vireo::test::kModes));
   app.add_option("--families", options.families, "Kinds of instruction in streams")
       ->delimiter(',')
       ->check(CLI::IsMember({"integer", "x87", "sse", "avx"}));

@@ -16,6 +16,9 @@ using engine::ExitReason;
 /// More instructions than a stretch of translated code can hold: it goes forward in one page.
 constexpr unsigned kMaxStretch = 3 * 4096;
 
+/// A number of 16 bits in each word of a number of 64.
+constexpr std::uint64_t kWords = 0x0001000100010001;
+
 /// Lists what differs between two states, by the names of the fields.
 class Differences {
  public:
@@ -184,7 +187,7 @@ void Pair::compare_memory(std::vector<std::string>& report) const {
     for (std::size_t i = 0; i < kPageSize && report.size() < kShown; i += 8) {
       const std::uint64_t wanted = word_at(reference + i), got = word_at(subject + i);
       // Without exact flags those in the frame of a fault may be others.
-      const std::uint64_t ignored = exact_flags_ ? 0 : x86::rflags::kArithmetic;
+      const std::uint64_t ignored = exact_flags_ ? 0 : x86::rflags::kArithmetic * kWords;
       if (((wanted ^ got) & ~ignored) == 0) continue;
       report.push_back(
           fmt::format("memory {:#x}: interpreter {:#x}, translator {:#x}", page + i, wanted, got));
@@ -202,8 +205,9 @@ void Pair::compare_memory(std::vector<std::string>& report) const {
 }
 
 bool Pair::asked_for_random() {
-  return std::any_of(trail_.begin(), trail_.end(), [&](std::uint64_t rip) {
-    const auto lines = list_guest_code(interpreter_->code_at(rip, 15), rip, false);
+  return std::any_of(trail_.begin(), trail_.end(), [&](const auto& place) {
+    const auto [linear, size] = place;
+    const auto lines = list_guest_code(interpreter_->code_at(linear, 15), linear, false, size);
     return !lines.empty() && (lines[0].starts_with("rdrand") || lines[0].starts_with("rdseed"));
   });
 }
@@ -213,18 +217,19 @@ void Pair::describe(std::vector<std::string>& report) {
   report.emplace_back("guest code since both agreed:");
   constexpr std::size_t kShown = 64;
   for (std::size_t i = 0; i < std::min(trail_.size(), kShown); ++i) {
-    const auto bytes = interpreter_->code_at(trail_[i], 15);
-    const auto lines = list_guest_code(bytes, trail_[i], true);
-    report.push_back("  " + (lines.empty() ? fmt::format("{:#x}  ?", trail_[i]) : lines.front()));
+    const auto [linear, size] = trail_[i];
+    const auto lines = list_guest_code(interpreter_->code_at(linear, 15), linear, true, size);
+    report.push_back("  " + (lines.empty() ? fmt::format("{:#x}  ?", linear) : lines.front()));
   }
   if (!translator_->translated()) {
     report.emplace_back("the translator interpreted it");
     return;
   }
   for (std::size_t i = 0; i < std::min(trail_.size(), kShown); ++i) {
-    const auto listing = translator_->listing_at(trail_[i]);
+    const std::uint64_t linear = trail_[i].linear;
+    const auto listing = translator_->listing_at(linear);
     if (listing.empty()) continue;
-    report.push_back(fmt::format("host code of {:#x}:", trail_[i]));
+    report.push_back(fmt::format("host code of {:#x}:", linear));
     for (const std::string& line : listing) report.push_back("  " + line);
   }
 }

@@ -76,7 +76,8 @@ class Pair {
   Side reference_, subject_;
   std::unique_ptr<SteppingInterpreter> interpreter_;
   std::unique_ptr<SteppingTranslator> translator_;
-  std::vector<std::uint64_t> trail_;  ///< what the interpreter executed since both agreed
+  std::vector<SteppingInterpreter::Place>
+      trail_;  ///< what the interpreter executed since both agreed
 };
 
 }  // namespace vireo::test

@@ -16,23 +16,30 @@ Result<ExitReason> SteppingInterpreter::run() {
   return InterpreterVcpu::run();
 }
 
+SteppingInterpreter::Place SteppingInterpreter::here() const {
+  const x86::CpuState& state = cpu_->state;
+  if (state.code64()) return {state.rip, x86::CodeSize::k64};
+  const x86::Segment& cs = state.segment[x86::kCs];
+  return {(state.rip + cs.base) & 0xffffffff, cs.big() ? x86::CodeSize::k32 : x86::CodeSize::k16};
+}
+
 void SteppingInterpreter::execute() {
-  executed_ = cpu_->state.rip;
+  executed_ = here();
   execute_one();
   cpu_->events.raise(PendingEvents::kKick);
 }
 
 std::optional<ExitReason> SteppingInterpreter::step() {
-  executed_ = cpu_->state.rip;
+  executed_ = here();
   const auto exit = InterpreterVcpu::step();
   cpu_->events.raise(PendingEvents::kKick);
   return exit;
 }
 
-std::vector<std::uint8_t> SteppingInterpreter::code_at(std::uint64_t rip, std::size_t size) {
-  const auto physical = mmu_.translate_code(LinearAddr{rip});
+std::vector<std::uint8_t> SteppingInterpreter::code_at(std::uint64_t linear, std::size_t size) {
+  const auto physical = mmu_.translate_code(LinearAddr{linear});
   if (!physical) return {};
-  size = std::min<std::size_t>(size, kPageSize - (rip & kPageMask));
+  size = std::min<std::size_t>(size, kPageSize - (linear & kPageMask));
   std::vector<std::uint8_t> bytes(size);
   if (!mmu_.memory().read(*physical, std::as_writable_bytes(std::span(bytes)))) bytes.clear();
   return bytes;
@@ -99,9 +106,9 @@ const void* SteppingTranslator::execute_site(const engine::translator::Site& sit
   return nullptr;
 }
 
-std::vector<std::string> SteppingTranslator::listing_at(std::uint64_t rip) {
+std::vector<std::string> SteppingTranslator::listing_at(std::uint64_t linear) {
   const auto mode = TranslatorVcpu::mode();
-  const Translation* translation = mode ? find(rip, *mode) : nullptr;
+  const Translation* translation = mode ? find(linear, *mode) : nullptr;
   if (translation == nullptr) return {};
   return list_translation(*translation, cache_.glue());
 }

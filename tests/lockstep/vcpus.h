@@ -14,17 +14,24 @@ class SteppingInterpreter final : public engine::interpreter::InterpreterVcpu {
  public:
   using InterpreterVcpu::InterpreterVcpu;
 
+  /// A linear address, and what kind of code stands there.
+  struct Place {
+    std::uint64_t linear;
+    x86::CodeSize size;
+  };
   /// Where the instruction stood that the last run() executed; empty if there was none.
-  std::optional<std::uint64_t> executed() const { return executed_; }
+  std::optional<Place> executed() const { return executed_; }
   Result<engine::ExitReason> run() override;
   /// Guest code at a linear address, as far as it is in one page.
-  std::vector<std::uint8_t> code_at(std::uint64_t rip, std::size_t size);
+  std::vector<std::uint8_t> code_at(std::uint64_t linear, std::size_t size);
 
  private:
   void execute() override;
   std::optional<engine::ExitReason> step() override;
 
-  std::optional<std::uint64_t> executed_;
+  Place here() const;
+
+  std::optional<Place> executed_;
 };
 
 /// The translator, which every run() leaves after one stretch of translated code: up to where
@@ -40,7 +47,7 @@ class SteppingTranslator final : public engine::translator::TranslatorVcpu {
   bool translated() const { return in_translation_; }
   /// The translation of the code at a linear address in the current mode, as lines of text; empty
   /// if there is none.
-  std::vector<std::string> listing_at(std::uint64_t rip);
+  std::vector<std::string> listing_at(std::uint64_t linear);
 
  private:
   void execute() override;

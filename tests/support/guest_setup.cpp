@@ -274,6 +274,11 @@ bool is_16bit(Mode mode) {
   return is_real(mode) || mode == Mode::kProtected16 || mode == Mode::kV86;
 }
 
+unsigned code_width(Mode mode) {
+  if (is_16bit(mode)) return 2;
+  return mode == Mode::kLongUser || mode == Mode::kLongKernel ? 8 : 4;
+}
+
 bool is_long(Mode mode) {
   return mode == Mode::kCompat || mode == Mode::kCompatKernel || mode == Mode::kLongUser ||
          mode == Mode::kLongKernel;

@@ -43,6 +43,7 @@ GuestSetup prepare(Mode mode);
 
 bool is_user(Mode mode);
 bool is_16bit(Mode mode);
-bool is_long(Mode mode);  ///< IA-32e: 64-bit or compatibility
+unsigned code_width(Mode mode);  ///< of addresses: 2, 4 or 8 bytes
+bool is_long(Mode mode);         ///< IA-32e: 64-bit or compatibility
 
 }  // namespace vireo::test

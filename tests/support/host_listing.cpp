@@ -7,6 +7,7 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <utility>
 
 #include "engine/translator/system_offsets.h"
 
@@ -111,9 +112,14 @@ const std::uint8_t* target_of(const Line& line) {
   return nullptr;
 }
 
-std::vector<Line> decode_all(std::span<const std::uint8_t> code) {
+std::vector<Line> decode_all(std::span<const std::uint8_t> code,
+                             x86::CodeSize size = x86::CodeSize::k64) {
+  static constexpr std::array kModes{std::pair(ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16),
+                                     std::pair(ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32),
+                                     std::pair(ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64)};
+  const auto& [mode, stack] = kModes[static_cast<std::size_t>(size)];
   ZydisDecoder decoder;
-  ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+  ZydisDecoderInit(&decoder, mode, stack);
   std::vector<Line> lines;
   for (std::size_t at = 0; at < code.size();) {
     Line line;
@@ -265,9 +271,9 @@ std::vector<std::string> list_translation(const Translation& translation,
 }
 
 std::vector<std::string> list_guest_code(std::span<const std::uint8_t> code, std::uint64_t rip,
-                                         bool addresses) {
+                                         bool addresses, x86::CodeSize size) {
   std::vector<std::string> result;
-  for (const Line& line : decode_all(code)) {
+  for (const Line& line : decode_all(code, size)) {
     const std::uint64_t address = rip + static_cast<std::uint64_t>(line.address - code.data());
     const std::string text = text_of(line, address);
     result.push_back(addresses ? fmt::format("{:#x}  {}", address, text) : text);

@@ -32,8 +32,8 @@ std::vector<std::string> list_host_code(const std::vector<std::span<const std::u
 std::vector<std::string> list_translation(const engine::translator::Translation& translation,
                                           const engine::translator::Glue& glue);
 
-/// Guest code of 64-bit mode, a line per instruction; with addresses if asked.
+/// Guest code, a line per instruction; with addresses if asked.
 std::vector<std::string> list_guest_code(std::span<const std::uint8_t> code, std::uint64_t rip,
-                                         bool addresses);
+                                         bool addresses, x86::CodeSize size = x86::CodeSize::k64);
 
 }  // namespace vireo::test

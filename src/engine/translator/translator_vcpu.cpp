@@ -67,10 +67,7 @@ std::optional<Mode> TranslatorVcpu::mode() const {
   // System instructions at level 0 are translated as such, so levels 1 and 2 are not.
   if (state.cpl() != 0 && state.cpl() != 3) return {};
   Mode result;
-  if (!state.code64()) {
-    result.narrow = narrow_of(state);
-    if (result.narrow.size == x86::CodeSize::k16) return {};
-  }
+  if (!state.code64()) result.narrow = narrow_of(state);
   switch (mmu_.current()) {
     case TlbIndex::kSupervisor:
     case TlbIndex::kSmapSuspended:
