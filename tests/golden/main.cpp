@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <vector>
 
 #include "engine/translator/translation_world.h"
 #include "golden/cases.h"
@@ -37,12 +38,14 @@ class Writer {
     const std::uint64_t rip = kPage + kStart + (golden.relative ? kUpperHalf : 0);
     Mode mode = golden.supervisor ? TranslationWorld::kSupervisor : TranslationWorld::kUser;
     mode.careful = golden.careful;
+    if (golden.narrow != nullptr) mode.narrow = *golden.narrow;
     const Translation* translation = world.translate(kPage + kStart, rip, mode);
     std::string text =
         fmt::format("# {}{}{}{}{}\n", golden.name, golden.relative ? ", relative" : "",
                     golden.supervisor ? ", supervisor" : "", golden.careful ? ", careful" : "",
                     golden.exact_flags ? ", exact flags" : "");
-    for (const std::string& line : list_guest_code(code, rip, false)) text += line + "\n";
+    for (const std::string& line : list_guest_code(code, rip, false, mode.narrow.size))
+      text += line + "\n";
     if (translation == nullptr) return text + "=> no translation\n\n";
     text += "=>\n";
     bool shown = golden.whole;
@@ -62,7 +65,12 @@ class Writer {
     Xbyak::CodeGenerator guest(kPageSize - kStart, page.data() + kStart);
     golden.write(guest);
     const std::size_t size = guest.getSize();
-    guest.jmp(page.data(), Xbyak::CodeGenerator::T_NEAR);
+    if (golden.narrow != nullptr && golden.narrow->size == x86::CodeSize::k16) {
+      guest.db(0xe9);
+      guest.dw(static_cast<std::uint32_t>(0 - (kStart + size + 3)));
+    } else {
+      guest.jmp(page.data(), Xbyak::CodeGenerator::T_NEAR);
+    }
     for (TranslationWorld* world : {&usual_, &exact_}) world->write(kPage, page);
     return {page.begin() + kStart, page.begin() + static_cast<std::ptrdiff_t>(kStart + size)};
   }
@@ -95,7 +103,10 @@ void show_difference(std::string_view path, const std::string& expected,
 int run(const std::string& directory, bool update) {
   Writer writer;
   int different = 0;
-  for (const GoldenFile& file : golden_files()) {
+  std::vector<GoldenFile> files;
+  for (const auto& some : {golden_files(), golden_files_of_narrow_code()})
+    files.insert(files.end(), some.begin(), some.end());
+  for (const GoldenFile& file : files) {
     const std::string path = fmt::format("{}/{}.txt", directory, file.name);
     const std::string text = writer.file(file);
     if (update) {

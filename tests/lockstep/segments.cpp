@@ -23,6 +23,11 @@ class Randomizer {
       if (!has_descriptors && one_in(6) && !state_.virtual8086()) segment.limit = kNoLimit;
     }
     if (has_descriptors) unusual();
+    // The counter of the loop is in ES.
+    if (code_width(mode_) == 2) state_.segment[x86::kEs].base = layout::kExtra;
+    Segment& counted = state_.segment[x86::kEs];
+    const std::uint32_t counter_end = code_width(mode_) == 2 ? 0xffff : 0x4a000;
+    if (counted.limit < counter_end) counted.limit = counter_end;
     code_segment(code);
   }
 
@@ -37,13 +42,16 @@ class Randomizer {
     segment.base &= 0xffffffff;
   }
 
-  /// Behind the data and the stack of a stream, or in the middle of them.
+  std::uint32_t below(unsigned limit) { return static_cast<std::uint32_t>(random_() % limit); }
+
+  /// Behind the data and the stack of a stream, or in the middle of an operand, most of which
+  /// begin at a multiple of 64.
   void give_limit(Segment& segment) {
+    const std::uint32_t in_operand = 0x7800 + below(64) * 64 + below(8);
     if (code_width(mode_) == 2)
-      segment.limit = one_in(4) ? 0x8000 : 0xffff - static_cast<std::uint32_t>(random_() % 0x4000);
+      segment.limit = one_in(2) ? in_operand : 0xffff - below(0x4000);
     else
-      segment.limit =
-          one_in(4) ? 0x27fff : 0x4ffff + static_cast<std::uint32_t>(random_() % 0x10000);
+      segment.limit = one_in(2) ? 0x20000 + in_operand : 0x4ffff + below(0x10000);
   }
 
   /// Access rights that keep DPL, so that CPL stays what it is.

@@ -197,8 +197,11 @@ std::string name_of_field(std::int64_t offset) {
     if (field.offset == place) return std::string(field.name);
   if (within(place, at::kGpr, 16 * 8))
     return fmt::format("state.{}", kGprs[(place - at::kGpr) / 8]);
-  for (unsigned i = 0; i < kSegments.size(); ++i)
+  for (unsigned i = 0; i < kSegments.size(); ++i) {
     if (place == at::segment_base(i)) return fmt::format("state.{}.base", kSegments[i]);
+    if (place == at::segment(i) + offsetof(x86::Segment, limit))
+      return fmt::format("state.{}.limit", kSegments[i]);
+  }
   for (unsigned i = 0; i < 16; ++i) {
     if (place == at::xmm(i)) return fmt::format("state.xmm{}", i);
     if (place == at::ymm_high(i)) return fmt::format("state.ymm{}.high", i);
