@@ -275,6 +275,9 @@ class ItemBuilder {
     if (relative_offset_ != 0)
       patch(relative_offset_, relative_target_ - (main_address() + main_.size()), 4);
     if (instruction.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE) return true;
+    // Cut to 16 bits it would lead a kernel into its tables.
+    const bool cut = code_width(mode_) == 4 && instruction.operand_width == 16;
+    if (cut && !is_user(mode_)) return false;
     if (instruction.mnemonic == ZYDIS_MNEMONIC_RET) return true;
     const ZydisDecodedOperand& target = decoded_.operands[0];
     if (target.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {

@@ -128,6 +128,7 @@ class Emitter : Assembler {
   void narrow_return(std::size_t index);
   void narrow_check_target(std::size_t index);
   void narrow_branch_indirect(std::size_t index);
+  void narrow_loop(std::size_t index);
 
   // emitter_flags.cpp
   void spoil_flags(std::size_t index);
@@ -163,6 +164,8 @@ class Emitter : Assembler {
 
   // emitter_string.cpp
   void string(std::size_t index);
+  void narrow_string_registers(const x86::Insn& insn);
+  void narrow_string_instruction(const x86::Insn& insn);
   void check_run(std::size_t index, const Xbyak::Reg64& address, bool write, Xbyak::Label& cold);
 
   // emitter_branch.cpp

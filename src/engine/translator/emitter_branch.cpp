@@ -251,6 +251,7 @@ void Emitter::fall_through() {
 
 void Emitter::branch(std::size_t index) {
   const Step& now = step(index);
+  if (now.insn.opcode_map == 0 && now.insn.opcode >= 0xe0) return narrow_loop(index);
   need_flags(index, true);
   Xbyak::Label& stub = new_label();
   // 0f 8x rel32 for 7x rel8 and 0f 8x rel32 alike.

@@ -294,7 +294,7 @@ void Emitter::narrow_call_or_jump(std::size_t index) {
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
     if (call) narrow_push_return_address(index);
-    if (in_page(branch_target(now))) {
+    if (in_page(branch_target(now)) && !now.target_on_two_pages) {
       need_flags(index, true);
       go_to(branch_target(now), now.offset);
     } else {

@@ -29,14 +29,33 @@ void Emitter::check_run(std::size_t index, const Xbyak::Reg64& address, bool wri
   const unsigned width = now.insn.operand_width;
   const std::uint32_t site = add_site(now);
   tables_.sites[site].retry = here();
-  mov(r10, address);
+  if (narrow())
+    mov(r10d, address.cvt32());
+  else
+    mov(r10, address);
   check(index, site, now.insn.rep ? 1 : width, write, 1);
   if (now.insn.rep) {
-    lea(r10, ptr[r10 + rcx * static_cast<int>(width)]);
-    cmp(r10, static_cast<std::uint32_t>(kPageSize));
+    // No more than a page, by what is looked at of RCX.
+    const Xbyak::Reg end = narrow() ? Xbyak::Reg(r10d) : Xbyak::Reg(r10);
+    lea(end, ptr[r10 + rcx * static_cast<int>(width)]);
+    cmp(end, static_cast<std::uint32_t>(kPageSize));
     ja(cold, T_NEAR);
   }
   load_from_tlb(now);
+}
+
+/// What an instruction with 32-bit addresses leaves of its registers.
+void Emitter::narrow_string_registers(const x86::Insn& insn) {
+  if (!is_store(insn)) mov(esi, esi);
+  mov(edi, edi);
+  if (insn.rep) mov(ecx, ecx);
+}
+
+/// The same instruction with the host's addresses.
+void Emitter::narrow_string_instruction(const x86::Insn& insn) {
+  if (insn.operand_width == 2) db(0x66);
+  if (insn.rep) db(0xf3);
+  db(insn.opcode);
 }
 
 void Emitter::string(std::size_t index) {
@@ -47,9 +66,10 @@ void Emitter::string(std::size_t index) {
   Xbyak::Label &cold = new_label(), &done = new_label();
   leave_if_set(at::kRflags, x86::rflags::kDf, cold);
   if (insn.rep) {
-    test(rcx, rcx);
+    const Xbyak::Reg count = narrow() ? Xbyak::Reg(ecx) : Xbyak::Reg(rcx);
+    test(count, count);
     jz(done, T_NEAR);  // not even a page is looked up
-    cmp(rcx, static_cast<std::uint32_t>(kPageSize / width));
+    cmp(count, static_cast<std::uint32_t>(kPageSize / width));
     ja(cold, T_NEAR);
   }
   if (!store_only) {
@@ -57,15 +77,20 @@ void Emitter::string(std::size_t index) {
     store(at::kTarget, r11);
   }
   check_run(index, rdi, true, cold);
+  if (narrow()) narrow_string_registers(insn);
   if (!store_only) {
     load(r10, at::kTarget);
     lea(rsi, ptr[rsi + r10]);
   }
   lea(rdi, ptr[rdi + r11]);
-  bytes(insn.bytes.data(), insn.length);
+  if (narrow())
+    narrow_string_instruction(insn);
+  else
+    bytes(insn.bytes.data(), insn.length);
   sub(rdi, r11);
   if (!store_only) sub(rsi, r10);
   L(done);
+  if (narrow()) narrow_string_registers(insn);
   cold_call(index, add_site(step(index)), cold);
 }
 

@@ -85,6 +85,12 @@ bool is_jcc(ZydisMnemonic mnemonic) {
   return set[mnemonic];
 }
 
+/// LOOP and JCXZ of every address size.
+bool counts_down(ZydisMnemonic mnemonic) {
+  return mnemonic == ZYDIS_MNEMONIC_LOOP || mnemonic == ZYDIS_MNEMONIC_JCXZ ||
+         mnemonic == ZYDIS_MNEMONIC_JECXZ;
+}
+
 const Operand* memory_operand(const Insn& insn) {
   for (unsigned i = 0; i < insn.operand_count; ++i)
     if (insn.operands[i].kind == OperandKind::kMemory) return &insn.operands[i];
@@ -304,6 +310,10 @@ void classify(Step& step, const Units& units) {
   if (classify_system(step)) return;
   if (is_jcc(insn.mnemonic)) {
     if (!is_long(insn) || insn.operand_width != 2) step.kind = Kind::kBranch;
+    return;
+  }
+  if (!is_long(insn) && counts_down(insn.mnemonic)) {
+    step.kind = Kind::kBranch;
     return;
   }
   if (is_control(insn.mnemonic)) return classify_control(step);

@@ -78,6 +78,9 @@ constexpr bool is_copied(Kind kind) {
   return kind == Kind::kCopy || kind == Kind::kVector || kind == Kind::kX87;
 }
 
+/// MOVS or STOS, repeated or not.
+bool is_fill_or_move(const x86::Insn& insn);
+
 /// The part of it for system instructions. False: it is none that has code of its own.
 bool classify_system(Step& step);
 

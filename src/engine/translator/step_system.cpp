@@ -41,22 +41,47 @@ void note_bit_string(Step& step) {
   step.alignment = static_cast<std::uint16_t>(step.insn.lock ? width : 1);
 }
 
-/// Of code that is not 64-bit, what needs neither an address nor a stack.
+/// Of code that is not 64-bit, what needs no stack. Whether segments let strings through is judged
+/// elsewhere.
 bool classify_narrow_system(Step& step) {
-  switch (step.insn.mnemonic) {
+  const Insn& insn = step.insn;
+  switch (insn.mnemonic) {
     case ZYDIS_MNEMONIC_CLD:
     case ZYDIS_MNEMONIC_STD:
     case ZYDIS_MNEMONIC_CLI:
     case ZYDIS_MNEMONIC_STI:
     case ZYDIS_MNEMONIC_RDTSC:
-      step.kind = Kind::kSystem;
+      break;
+    case ZYDIS_MNEMONIC_MOV:
+      if (insn.operands[1].kind != OperandKind::kSegment || !reads_system_register(insn))
+        return false;
+      break;
+    default:
+      if (!is_fill_or_move(insn) || insn.address_width != 4 || insn.repne) return false;
+      break;
+  }
+  step.kind = Kind::kSystem;
+  return true;
+}
+
+}  // namespace
+
+bool is_fill_or_move(const Insn& insn) {
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVSD:
+      return insn.opcode_map == 0;  // or of SSE2
+    case ZYDIS_MNEMONIC_MOVSB:
+    case ZYDIS_MNEMONIC_MOVSW:
+    case ZYDIS_MNEMONIC_MOVSQ:
+    case ZYDIS_MNEMONIC_STOSB:
+    case ZYDIS_MNEMONIC_STOSW:
+    case ZYDIS_MNEMONIC_STOSD:
+    case ZYDIS_MNEMONIC_STOSQ:
       return true;
     default:
       return false;
   }
 }
-
-}  // namespace
 
 bool classify_system(Step& step) {
   const Insn& insn = step.insn;

@@ -132,7 +132,8 @@ bool SuperblockReader::leaves_page(std::int64_t offset) const {
   if (!in_page(offset) || static_cast<std::size_t>(offset) + x86::kMaxInsnLength <= kPageSize)
     return false;
   x86::Insn insn;
-  return decoder_.decode(page_.subspan(static_cast<std::size_t>(offset)), narrow_.size, insn) == x86::DecodeStatus::kNeedMoreBytes;
+  return decoder_.decode(page_.subspan(static_cast<std::size_t>(offset)), narrow_.size, insn) ==
+         x86::DecodeStatus::kNeedMoreBytes;
 }
 
 void SuperblockReader::note_pages(Superblock& block) const {

@@ -48,6 +48,12 @@ void SuperblockReader::fit_to_segments(Step& step) const {
     return refuse();
   if (step.has_memory && !narrow_.reaches(insn.memory.segment, step.memory_written))
     return refuse();
+  const auto flat = [this](unsigned segment) {
+    return narrow_.form(segment) == SegmentForm::kFlat;
+  };
+  if (step.kind == Kind::kSystem && is_fill_or_move(insn) &&
+      !(flat(x86::kEs) && flat(insn.memory.segment)))
+    return refuse();
   if (!is_copied(step.kind)) return;
   const auto encoding = long_form(insn, decoder_);
   if (!encoding) return refuse();

@@ -128,7 +128,8 @@ Translation* TranslatorVcpu::make(std::uint64_t linear, Mode mode) {
   if (Translation* made = cache_.translate(start, mode, linear)) return made;
   if ((linear & kPageMask) + x86::kMaxInsnLength <= kPageSize) return nullptr;
   const CodePage* second = code_page(next_page(linear, mode));
-  return second != nullptr ? cache_.translate_across(start, second->physical, mode, linear) : nullptr;
+  return second != nullptr ? cache_.translate_across(start, second->physical, mode, linear)
+                           : nullptr;
 }
 
 Translation* TranslatorVcpu::find_or_make(std::uint64_t linear, Mode mode) {

@@ -1,0 +1,45 @@
+#include "engine/translator/emitter.h"
+
+namespace vireo::engine::translator {
+
+/// LOOP and JCXZ in code that is not 64-bit. Spoils the scratch registers, keeps the flags.
+void Emitter::narrow_loop(std::size_t index) {
+  const Step& now = step(index);
+  const bool counts = now.insn.mnemonic == ZYDIS_MNEMONIC_LOOP;
+  const bool word = now.insn.address_width == 2;
+  need_flags(index, true);
+  Xbyak::Label &stub = new_label(), &zero = new_label(), &on = new_label();
+  if (counts && word) {
+    lea(r10d, ptr[rcx - 1]);
+    mov(cx, r10w);
+  } else if (counts) {
+    lea(ecx, ptr[rcx - 1]);
+  }
+  if (word) {
+    mov(r11, rcx);
+    movzx(ecx, cx);
+  }
+  jecxz(zero);
+  if (word) mov(rcx, r11);
+  jmp(counts ? stub : on, T_NEAR);
+  const std::uint8_t* patch = getCurr() - 4;
+  L(zero);
+  if (word) mov(rcx, r11);
+  if (!counts) {
+    jmp(stub, T_NEAR);
+    patch = getCurr() - 4;
+  }
+  L(on);
+  const std::int64_t target = branch_target(now);
+  if (in_page(target) && !now.target_on_two_pages) {
+    Exit& exit = link_exit(tag_at(target), const_cast<std::uint8_t*>(patch), stub);
+    exit.backward = target <= now.offset;
+    return;
+  }
+  cold_.push_back([this, &stub, target] {
+    L(stub);
+    go_to_other_page(target, false);
+  });
+}
+
+}  // namespace vireo::engine::translator
