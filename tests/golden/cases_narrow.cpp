@@ -145,6 +145,30 @@ constexpr GoldenCase kNarrow32[] = {
            bytes(g, {0xff, 0xe0});
          },
      .narrow = &kLimits},
+    {.name = "fill and move",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0xf3, 0xab, 0xa4});
+         },
+     .narrow = &kFlat},
+    {.name = "loop",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0xe2, 0xfe});
+         },
+     .narrow = &kFlat},
+    {.name = "jecxz",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0xe3, 0x05});
+         },
+     .narrow = &kFlat},
+    {.name = "a segment register read",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0x8c, 0xd8});
+         },
+     .narrow = &kFlat},
     {.name = "x87",
      .write =
          [](Guest& g) {
@@ -189,6 +213,12 @@ constexpr GoldenCase kNarrow16[] = {
      .write =
          [](Guest& g) {
            bytes(g, {0xc2, 0x04, 0x00});
+         },
+     .narrow = &kReal},
+    {.name = "loop",
+     .write =
+         [](Guest& g) {
+           bytes(g, {0xe2, 0xfe});
          },
      .narrow = &kReal},
     {.name = "jump through a register",

@@ -67,6 +67,8 @@ std::uint32_t Emitter::add_site(const Step& step) {
   site.insn = step.insn;
   site.handler = interpreter::find_handler(step.insn);
   site.x87_loaded = x87_known_;
+  site.branches =
+      step.kind == Kind::kCall || step.kind == Kind::kJump || step.kind == Kind::kReturn;
   tables_.sites.push_back(site);
   const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
   step_sites_.push_back(number);

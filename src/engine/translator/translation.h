@@ -57,6 +57,7 @@ struct Site {
   x86::Handler handler = nullptr;
   mutable const HostStub* stub = nullptr;  ///< instead of a handler; found at first use
   bool more_follows = false;               ///< the next instruction is done in the same translation
+  bool branches = false;                   ///< always: its code has nothing to resume at
   bool x87_loaded = false;                 ///< its code relies on TranslatorCpu::x87_loaded
   x86::Insn insn;
   // The access that missed:

@@ -367,7 +367,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   }
   auto now = mode();
   if (!now) return leave();
-  if (state.rip != next || elsewhere || !site.from->valid) return go_on(state.rip);
+  if (state.rip != next || site.branches || elsewhere || !site.from->valid) return go_on(state.rip);
   now->careful = before.careful;
   now->suspended = before.suspended;
   return *now == before ? go_to(site, site.resume) : go_on(next);

@@ -110,6 +110,20 @@ forward:
     jmp rbx
     mov eax, 1
 
+; case: a return to the next instruction, from a slot on two pages
+; in: rsp=STACK+0x1ffc, [STACK+0x1ffc].8=next, rcx=0
+; expect: rcx=1, rsp=STACK+0x2004
+    ret
+next:
+    inc ecx
+
+; case: a jump to the next instruction, through an operand on two pages
+; in: rbx=DATA+0xffd, [DATA+0xffd].8=next, rcx=0
+; expect: rcx=1
+    jmp [rbx]
+next:
+    inc ecx
+
 ; case: flags survive jumps between places that a table may take for each other
 ; in: [CODE+0x2000]=bytes("31 c0 41 ff e4"), [CODE+0x16f]=bytes("0f 92 c0 41 ff e4"), rcx=200, rdx=0
 ; expect: rdx=200, rcx=0

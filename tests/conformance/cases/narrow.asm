@@ -267,3 +267,68 @@ done:
     inc ecx
 bad:
     mov ax, [bx]
+
+; case: {WHAT} counts down as many bits as addresses have
+; mode: protected32
+; columns: WHAT CODE RCX AFTER RAX
+; row: loop | loop again | 0x1111000100000003 | 0 | 3
+; row: loop with a 16-bit address | a16 loop again | 0x10003 | 0x10000 | 3
+; row: jecxz | jecxz done | 0xffffffff00000000 | 0xffffffff00000000 | 1
+; row: jecxz that goes on | jecxz again | 0x100000001 | 0x100000001 | 1
+; row: jcxz | jcxz done | 0x10000 | 0x10000 | 1
+; in: rcx={RCX}, rax=0
+; expect: rcx={AFTER}, rax={RAX}
+again:
+    inc eax
+    {CODE}
+done:
+    nop
+
+; case: loop in 16-bit code counts CX, or ECX with a prefix
+; mode: protected16, real, v86
+; in: rcx=0x10002, rdx=0
+; expect: rcx=0, rdx=0x10003
+one:
+    inc edx
+    loop one
+    inc edx
+two:
+    inc edx
+    a32 loop two
+
+; case: a fill and a move with 32-bit addresses
+; mode: protected32, compat
+; in: rcx=0xffff000000000003, rdi=0x7700000000000000+DATA, rax=0x12345678, rsi=0x5500000000000000+DATA
+; expect: rcx=0, rdi=DATA+0x18, rsi=DATA+8, [DATA+8].4=0x12345678, [DATA+0xc].4=0, [DATA+0x10].8=0x1234567812345678
+    rep stosd
+    mov edi, DATA+0x10
+    mov ecx, 8
+    rep movsb
+
+; case: no repetition leaves the registers cut to 32 bits
+; mode: protected32, compat
+; in: rcx=0xffff000000000000, rdi=0x7700000000000000+DATA, rsi=0x5500000000000000+DATA
+; expect: rcx=0, rdi=DATA, rsi=DATA
+    rep movsd
+
+; case: a fill across a page that is not there stops where it stands
+; mode: protected32-user, compat
+; in: rcx=8, rdi=HOLE-8, rax=0x1234
+; expect: fault=#PF, error=6, cr2=HOLE, rip=case_start, rdi=HOLE, rcx=6, [HOLE-8].8=0x123400001234
+    rep stosd
+
+; case: segment registers are read whole
+; mode: protected32
+; in: rax=0x1111111111111111, rbx=0x2222222222222222
+; expect: rax=0x10, rbx=0x2222222222220010
+    mov eax, ds
+    mov bx, ss
+
+; case: a jump with 32-bit operands to the next instruction
+; mode: protected16, real, v86
+; in: rax=next
+; expect: rcx=0x22222224
+    inc ecx
+    jmp eax
+next:
+    inc ecx
