@@ -66,6 +66,7 @@ class Pair {
   Result<bool> follow(Lockstep& result);
   bool agree(bool with_report, std::vector<std::string>& report) const;
   void compare_memory(std::vector<std::string>& report) const;
+  void compare_devices(std::vector<std::string>& report) const;
   bool asked_for_random();
   void describe(std::vector<std::string>& report);
 
