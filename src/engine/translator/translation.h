@@ -77,7 +77,8 @@ struct Site {
 
 /// One superblock: guest instructions of one page in the order in which they probably run. `tag` is
 /// what stands for RIP in its code: RIP itself if that fits in 32 bits signed, and otherwise RIP
-/// less TranslatorCpu::code_base, so that the code may run anywhere.
+/// less TranslatorCpu::code_base, so that the code may run anywhere. In code that is not 64-bit it
+/// is the linear address.
 struct Translation {
   PhysAddr start{};
   /// Where its only instruction ends, if that is in another page. Such code is found by its linear

@@ -16,8 +16,8 @@ struct TranslatorOptions {
   std::shared_ptr<CodeListener> code_listener;  ///< null: nobody asks
 };
 
-/// Executes guest code as host code of the same instruction set; what is not warm, and other modes
-/// than 64-bit, are interpreted.
+/// Executes guest code as host code of the same instruction set, in every mode; what is not warm is
+/// interpreted.
 std::unique_ptr<Engine> make_translator(memory::GuestMemory& memory,
                                         const TranslatorOptions& options = {});
 
