@@ -44,6 +44,12 @@ void PciBus::reset() {
   }
 }
 
+void PciBus::assign_interrupt_lines(const std::array<std::uint8_t, 4>& interrupts) {
+  for (PciDevice* device : functions_) {
+    if (device) device->assign_interrupt_line(interrupts);
+  }
+}
+
 /// First every window that is no longer wanted goes, then those wanted come: so windows can change
 /// places. A window on top of another stays away until there is room.
 void PciBus::update_windows() {

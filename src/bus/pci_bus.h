@@ -36,6 +36,9 @@ class PciBus {
   void config_read(std::uint32_t address, std::span<std::byte> data);
   void config_write(std::uint32_t address, std::span<const std::byte> data);
   void reset();
+  /// What firmware does with the interrupt line registers: tells each function's driver at which of
+  /// the PIC's inputs its pin arrives, for those who ask no tables. One entry per PIRQ line.
+  void assign_interrupt_lines(const std::array<std::uint8_t, 4>& interrupts);
 
   /// Which PIRQ line a pin (1 for INTA#) of a device is soldered to.
   static constexpr unsigned pirq_of(unsigned device, unsigned pin) {

@@ -212,5 +212,12 @@ TEST_F(PciBusTest, RefusesTheStateOfAnotherFunction) {
   EXPECT_FALSE(card.restore_config(other));
 }
 
+TEST_F(PciBusTest, InterruptLineRegistersSayWhereThePinArrives) {
+  bus.assign_interrupt_lines({5, 10, 11, 12});
+  EXPECT_EQ(get(at(0x3c), 1), 11u);  // device 3, INTA# is PIRQC#
+  bus.reset();
+  EXPECT_EQ(get(at(0x3c), 1), 0u);
+}
+
 }  // namespace
 }  // namespace vireo::bus

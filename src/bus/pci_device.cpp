@@ -1,5 +1,6 @@
 #include "bus/pci_device.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -95,8 +96,27 @@ unsigned PciDevice::define_capability(std::uint8_t id, unsigned size) {
   return offset;
 }
 
+void PciDevice::define_capability(PciCapability& capability) {
+  capability.offset_ = define_capability(capability.id_, capability.size_);
+  capability.function_ = this;
+  capabilities_.push_back(&capability);
+  capability.define();
+}
+
+template <class Body>
+void PciDevice::for_each_capability(unsigned offset, unsigned size, Body body) {
+  for (PciCapability* capability : capabilities_) {
+    const unsigned begin = std::max(offset, capability->offset_);
+    const unsigned end = std::min(offset + size, capability->offset_ + capability->size_);
+    if (begin < end) body(*capability, begin - capability->offset_, end - begin);
+  }
+}
+
 void PciDevice::config_read(unsigned offset, std::span<std::byte> data) {
   VIREO_ASSERT(offset + data.size() <= state_.bytes.size());
+  for_each_capability(
+      offset, static_cast<unsigned>(data.size()),
+      [](PciCapability& part, unsigned first, unsigned size) { part.on_read(first, size); });
   std::lock_guard lock(mutex_);
   std::memcpy(data.data(), &state_.bytes[offset], data.size());
   for (std::size_t i = 0; i < data.size(); ++i) {
@@ -117,7 +137,14 @@ void PciDevice::config_write(unsigned offset, std::span<const std::byte> data) {
     }
   }
   announce(offset, static_cast<unsigned>(data.size()));
-  on_config_written(offset, static_cast<unsigned>(data.size()));
+  tell_written(offset, static_cast<unsigned>(data.size()));
+}
+
+void PciDevice::tell_written(unsigned offset, unsigned size) {
+  for_each_capability(offset, size, [](PciCapability& part, unsigned first, unsigned count) {
+    part.on_written(first, count);
+  });
+  on_config_written(offset, size);
 }
 
 /// Windows and interrupt pin follow what the bytes say now.
@@ -135,6 +162,10 @@ void PciDevice::reset() {
     state_.intx = 0;
   }
   announce(0, 256);
+  for (PciCapability* capability : capabilities_) {
+    capability->on_reset();
+    capability->on_written(0, capability->size_);
+  }
   on_reset();
 }
 
@@ -161,13 +192,20 @@ Result<> PciDevice::restore_config(const PciConfigState& state) {
     state_ = state;
   }
   announce(0, 256);
-  on_config_written(0, 256);
+  tell_written(0, 256);
   return Unit{};
 }
 
 std::uint32_t PciDevice::config32(unsigned offset) const {
   std::lock_guard lock(mutex_);
   std::uint32_t value = 0;
+  VIREO_ASSERT(offset + sizeof(value) <= state_.bytes.size());
+  std::memcpy(&value, &state_.bytes[offset], sizeof(value));
+  return value;
+}
+std::uint16_t PciDevice::config16(unsigned offset) const {
+  std::lock_guard lock(mutex_);
+  std::uint16_t value = 0;
   VIREO_ASSERT(offset + sizeof(value) <= state_.bytes.size());
   std::memcpy(&value, &state_.bytes[offset], sizeof(value));
   return value;
@@ -179,6 +217,17 @@ std::uint8_t PciDevice::config8(unsigned offset) const {
 void PciDevice::store_config8(unsigned offset, std::uint8_t value) {
   std::lock_guard lock(mutex_);
   state_.bytes.at(offset) = value;
+}
+void PciDevice::store_config32(unsigned offset, std::uint32_t value) {
+  std::lock_guard lock(mutex_);
+  VIREO_ASSERT(offset + sizeof(value) <= state_.bytes.size());
+  std::memcpy(&state_.bytes[offset], &value, sizeof(value));
+}
+
+void PciDevice::assign_interrupt_line(const std::array<std::uint8_t, 4>& interrupts) {
+  const unsigned pin = initial_[kInterruptPin];
+  if (pin == 0 || initial_[kInterruptLine] != 0) return;
+  store_config8(kInterruptLine, interrupts[PciBus::pirq_of(devfn_ / PciBus::kFunctions, pin)]);
 }
 
 void PciDevice::set_intx(bool high) {

@@ -5,9 +5,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "bus/bus_device.h"
+#include "bus/pci_capability.h"
 
 namespace vireo::bus {
 
@@ -72,11 +74,15 @@ class PciDevice {
   /// Appends a capability of `size` bytes with its header; says where it is. Its bytes are zero
   /// until they are defined.
   unsigned define_capability(std::uint8_t id, unsigned size);
+  /// The same for one that does something; it lives as long as the function.
+  void define_capability(PciCapability& capability);
 
   // For the running device.
   std::uint32_t config32(unsigned offset) const;
+  std::uint16_t config16(unsigned offset) const;
   std::uint8_t config8(unsigned offset) const;
   void store_config8(unsigned offset, std::uint8_t value);
+  void store_config32(unsigned offset, std::uint32_t value);
   bool bus_master() const { return (config8(0x04) & 0x04) != 0; }
   /// What the function wants of its interrupt pin; the command register may hold it back.
   void set_intx(bool high);
@@ -87,6 +93,7 @@ class PciDevice {
 
  private:
   friend class PciBus;
+  friend class PciCapability;
   struct Bar {
     BarKind kind;
     std::uint64_t size;
@@ -98,6 +105,11 @@ class PciDevice {
   std::optional<std::uint64_t> decoded_address(unsigned index) const;
   void update_intx();
   void announce(unsigned offset, unsigned size);
+  void tell_written(unsigned offset, unsigned size);
+  /// Calls with each capability that has some of these bytes, and with its part of them.
+  template <class Body>
+  void for_each_capability(unsigned offset, unsigned size, Body body);
+  void assign_interrupt_line(const std::array<std::uint8_t, 4>& interrupts);
 
   // Wiring, set by the bus.
   PciBus* bus_ = nullptr;
@@ -107,6 +119,7 @@ class PciDevice {
   std::array<std::uint8_t, 256> writable_{};
   std::array<std::uint8_t, 256> clear_by_one_{};
   std::array<std::optional<Bar>, 6> bars_;
+  std::vector<PciCapability*> capabilities_;
   unsigned capabilities_end_ = 0x40;
   unsigned last_capability_ = 0;
   // Guest-visible state.

@@ -132,11 +132,25 @@ void Board::reset() {
   pci_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);
   rtc_.set_memory_size(below, config_.memory_bytes - below);
-  isa_bridge_.route(devices::Piix3Isa::kDefaultRoutes);
+  route_pci_interrupts();
   for (const auto& apic : apics_) {
     apic->reset();
     apic->set_virtual_wire();
   }
+}
+
+/// As firmware leaves them: the lines routed to inputs of the PIC, those level triggered, and the
+/// functions told. Kernels that read ACPI tables choose anew.
+void Board::route_pci_interrupts() {
+  constexpr std::uint16_t kEdgeLevelControl = 0x4d0;
+  const auto& routes = devices::Piix3Isa::kDefaultRoutes;
+  unsigned level = 0;
+  for (const std::uint8_t irq : routes) level |= 1u << irq;
+  isa_bridge_.route(routes);
+  pci_.assign_interrupt_lines(routes);
+  const std::array<std::byte, 2> bytes{std::byte(level & 0xff), std::byte(level >> 8)};
+  pio_.write(kEdgeLevelControl, std::span(bytes).first(1));
+  pio_.write(kEdgeLevelControl + 1, std::span(bytes).last(1));
 }
 
 }  // namespace vireo::machine

@@ -98,6 +98,7 @@ class Board {
   Result<> attach_port(std::uint16_t base, std::uint16_t size, bus::BusDevice& device,
                        const char* name);
   std::array<bus::IrqLine*, 16> pci_lines();
+  void route_pci_interrupts();
   devices::Hpet::Wiring hpet_wiring();
   std::array<bus::IrqLine*, devices::TestDevice::kLines> test_lines();
 
