@@ -80,6 +80,11 @@ class GuestMemory {
   /// The host address of one RAM or ROM page whatever its watch; null if there is none. For loads
   /// and for the slow path of a store, which must call note_write() after it has written.
   std::byte* host_page(PhysAddr address) const { return host_of(table_word(address)); }
+  /// For DMA that goes around write(): the same, null for ROM. note_write() must follow.
+  std::byte* host_page_for_write(PhysAddr address) const {
+    const std::uint64_t word = table_word(address);
+    return (word & kRomBit) == 0 ? host_of(word) : nullptr;
+  }
 
   /// From now on every write to the page, by whomever, tells the listeners; until as many calls of
   /// unwatch(). The listeners have been told of the watch when this returns.

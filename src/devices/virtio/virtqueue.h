@@ -1,0 +1,94 @@
+#pragma once
+#include <cstdint>
+#include <mutex>
+
+#include "devices/virtio/chain.h"
+#include "devices/virtio/queue_state.h"
+
+namespace vireo::devices::virtio {
+
+/// Whom a queue tells what happened in it. Called without a lock of the queue.
+class QueueOwner {
+ public:
+  virtual ~QueueOwner() = default;
+  virtual void on_interrupt(unsigned queue) = 0;
+  virtual void on_driver_error(const DriverError& error) = 0;
+  /// The queue stopped serving though there may be more: serve it again.
+  virtual void on_unfinished(unsigned queue) = 0;
+};
+
+/// One queue of a device. Requests are taken on the I/O thread and given back by any thread, in any
+/// order. While the queue does not run nothing is taken, and what is given back is dropped; a
+/// mistake of the driver stops it. Thread safe.
+class Virtqueue {
+ public:
+  Virtqueue(memory::GuestMemory& memory, QueueOwner& owner, unsigned index, std::uint16_t largest)
+      : memory_(memory), owner_(owner), index_(index), largest_(largest) {
+    state_.size = largest;
+  }
+
+  unsigned index() const { return index_; }
+  std::uint16_t largest() const { return largest_; }
+
+  // For models.
+  /// Hands each waiting request to `handle(Chain)` and asks to be told of the next. The driver is
+  /// asked not to notify meanwhile. For the I/O thread.
+  template <class Handle>
+  void serve(Handle handle) {
+    Chain chain;
+    suppress_notifications();
+    for (unsigned count = 0;; ++count) {
+      if (count > largest_) return owner_.on_unfinished(index_);  // others have their turn
+      if (take(chain)) {
+        handle(chain);
+      } else if (!request_notification()) {
+        return;
+      }
+    }
+  }
+  /// False if there is no request now.
+  bool take(Chain& chain);
+  /// The request is done; of its writable buffers so many bytes were written.
+  void give_back(const Chain& chain, std::uint32_t written);
+  /// The driver asked for what it may not: the queue stops, the request is never given back.
+  void refuse(const DriverError& error);
+
+  // For the device.
+  QueueState state() const;
+  /// Changes what the driver has set up, unless the queue is enabled.
+  template <class Change>
+  void configure(Change change) {
+    const std::lock_guard lock(mutex_);
+    if (state_.enabled == 0) change(state_);
+  }
+  /// Enables it if the driver set it up as it must.
+  OrDriverError<> enable(RingFormat format);
+  /// Lets the queue begin, if it is enabled, where its state says.
+  void run(RingFormat format);
+  void stop();
+  /// Stopped and as after power-on.
+  void reset();
+  void restore(const QueueState& state);
+
+ private:
+  void suppress_notifications();
+  bool request_notification();
+  template <class Body>
+  auto with_ring(Body body);
+  template <class T>
+  T checked(const OrDriverError<T>& result, T otherwise);
+
+  // Wiring and configuration.
+  memory::GuestMemory& memory_;
+  QueueOwner& owner_;
+  const unsigned index_;
+  const std::uint16_t largest_;
+
+  mutable std::mutex mutex_;
+  QueueState state_;
+  RingFormat format_;
+  bool running_ = false;
+  unsigned in_flight_ = 0;  ///< slots of requests taken and not given back
+};
+
+}  // namespace vireo::devices::virtio
