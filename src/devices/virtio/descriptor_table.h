@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <utility>
 
 #include "devices/virtio/chain.h"
 #include "devices/virtio/ring_memory.h"
@@ -7,7 +8,9 @@
 
 namespace vireo::devices::virtio {
 
-/// A descriptor, copied. The last two members of a split one; of a packed one they change places.
+enum class Layout : std::uint8_t { kSplit, kPacked };
+
+/// A descriptor, copied.
 struct Descriptor {
   std::uint64_t address = 0;
   std::uint32_t length = 0;
@@ -17,19 +20,15 @@ struct Descriptor {
   bool has(std::uint16_t flag) const { return (flags & flag) != 0; }
   Buffer buffer() const { return {PhysAddr{address}, length}; }
 };
+static_assert(sizeof(Descriptor) == descriptor::kBytes);
 
-enum class Layout : std::uint8_t { kSplit, kPacked };
-
-/// The descriptor with this number in the table at `table`, each word read once.
+/// The descriptor with this number in the table at `table`.
 inline OrDriverError<Descriptor> read_descriptor(const RingMemory& memory, std::uint64_t table,
                                                  std::uint64_t number, Layout layout) {
-  const std::uint64_t at = table + number * descriptor::kBytes;
-  const unsigned swapped = layout == Layout::kPacked ? 2 : 0;
-  Descriptor result;
-  result.flags = TRY(memory.load<std::uint16_t>(at + 12 + swapped));
-  result.next = TRY(memory.load<std::uint16_t>(at + 14 - swapped));
-  result.address = TRY(memory.load<std::uint64_t>(at));
-  result.length = TRY(memory.load<std::uint32_t>(at + 8));
+  Descriptor result;  // as a split one lies in memory; a packed one ends with id, flags
+  TRY(memory.read(table + number * descriptor::kBytes,
+                  std::as_writable_bytes(std::span(&result, 1))));
+  if (layout == Layout::kPacked) std::swap(result.flags, result.next);
   return result;
 }
 

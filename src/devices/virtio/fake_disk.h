@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backends/block/block_backend.h"
+#include "base/assert.h"
 
 namespace vireo::devices::virtio {
 
@@ -54,6 +55,8 @@ class FakeDisk final : public backends::BlockBackend {
     using backends::BlockOperation;
     if (request.may_unmap) log += '!';
     if (request.operation == BlockOperation::kFlush) return;
+    VIREO_ASSERT(request.offset <= content.size() &&
+                 request.length <= content.size() - request.offset);
     std::byte* at = content.data() + request.offset;
     if (request.operation == BlockOperation::kDiscard ||
         request.operation == BlockOperation::kWriteZeroes) {

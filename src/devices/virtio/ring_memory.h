@@ -31,6 +31,12 @@ class RingMemory {
     return {};
   }
 
+  /// Bytes that the driver no longer changes, at any address.
+  OrDriverError<> read(std::uint64_t address, std::span<std::byte> data) const {
+    if (!memory_.read(PhysAddr{address}, data)) return driver_error("a ring outside memory");
+    return {};
+  }
+
   /// Between a store and a load of another word: the driver does the same the other way round, so
   /// that at least one of both sees what the other has written.
   static void store_before_load() { std::atomic_thread_fence(std::memory_order_seq_cst); }

@@ -59,6 +59,7 @@ const char* VirtioDevice::driver_error() const {
 void VirtioDevice::set_status(std::uint8_t status) {
   const std::lock_guard work(work_mutex_);
   if (status == 0) return reset_locked();
+  status &= static_cast<std::uint8_t>(~status::kNeedsReset);  // the device's alone
   bool starts = false;
   {
     const std::lock_guard lock(mutex_);

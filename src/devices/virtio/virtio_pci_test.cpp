@@ -197,6 +197,11 @@ TEST_F(VirtioPciTest, AMistakeOfTheDriverNeedsAReset) {
   EXPECT_EQ(ring.take_used(), (RingDriver::Used{0, 4}));
 }
 
+TEST_F(VirtioPciTest, TheDriverCannotSayThatTheDeviceNeedsAReset) {
+  driver.set_common<std::uint8_t>(20, status::kNeedsReset | 1);
+  EXPECT_EQ(driver.common<std::uint8_t>(20), 1u);
+}
+
 TEST_F(VirtioPciTest, AQueueSetUpWronglyNeedsAReset) {
   ASSERT_TRUE(driver.negotiate(kModernFeatures));
   QueueState odd = ring.set_up();
