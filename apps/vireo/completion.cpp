@@ -22,7 +22,7 @@ std::string values_of(const std::string& option) {
 }
 
 bool takes_file(const std::string& option) {
-  return option == "--kernel" || option == "--initrd" || option == "--stats";
+  return option == "--kernel" || option == "--initrd" || option == "--disk" || option == "--stats";
 }
 
 std::string join(const std::vector<std::string>& words) {

@@ -3,9 +3,12 @@
 #include <atomic>
 #include <fstream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "machine/machine_builder.h"
 #include "parse.h"
+#include "parse_disk.h"
 #include "signals.h"
 #include "stats.h"
 #include "verbs.h"
@@ -17,17 +20,20 @@ namespace {
 struct RunOptions {
   machine::MachineConfig config;
   std::string image;
+  std::vector<std::string> disks;
   std::string memory = "512M", cpus = "1", timeout, stats;
   bool no_reboot = false;
 };
 
 Result<machine::MachineConfig> checked(const RunOptions& options) {
   machine::MachineConfig config = options.config;
-  if (!options.image.empty()) {
-    return usage_error("disk images cannot be run yet ('{}'); give a kernel with --kernel FILE",
-                       options.image);
+  if (!options.image.empty()) config.disks.push_back(TRY(parse_disk(options.image)));
+  for (const std::string& disk : options.disks) config.disks.push_back(TRY(parse_disk(disk)));
+  if (config.kernel.empty()) {
+    if (config.disks.empty()) return usage_error("there is nothing to run: give --kernel FILE");
+    return usage_error("disks cannot be booted from yet ('{}'); give a kernel with --kernel FILE",
+                       config.disks.front().path);
   }
-  if (config.kernel.empty()) return usage_error("there is nothing to run: give --kernel FILE");
   config.memory_bytes = TRY(parse_size("--memory", options.memory));
   config.cpus = TRY(parse_count("--cpus", options.cpus));
   if (!options.timeout.empty()) {
@@ -81,12 +87,17 @@ void add_run(CLI::App& program, Action& action) {
   auto* verb = program.add_subcommand("run", "Run one machine until it ends");
   auto options = std::make_shared<RunOptions>();
   auto& config = options->config;
-  verb->add_option("IMAGE", options->image, "A disk image");
+  verb->add_option("IMAGE", options->image,
+                   "A disk image: the first disk, given as --disk takes it");
   verb->add_option("--kernel", config.kernel,
                    "Kernel: bzImage, vmlinux, PVH or multiboot 1, told apart by content");
   verb->add_option("--initrd", config.initrd,
                    "Initial RAM disk; for multiboot a comma separated list of \"file arguments\"");
   verb->add_option("--append", config.command_line, "Kernel command line");
+  verb->add_option("--disk", options->disks,
+                   "Disk: FILE[,format=raw|qcow2][,interface=virtio|ide][,readonly]"
+                   "[,discard-changes]; may be given several times")
+      ->allow_extra_args(false);
   verb->add_option("--memory", options->memory, "Memory, such as 256M or 2G")
       ->capture_default_str();
   verb->add_option("--cpus", options->cpus, "Number of virtual CPUs")->capture_default_str();

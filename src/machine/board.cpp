@@ -1,6 +1,9 @@
 #include "machine/board.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
 #include <utility>
 
 #include "machine/memory_layout.h"
@@ -26,7 +29,8 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
       pci_(mmio_, pio_, isa_bridge_),
       host_bridge_(pci_, requests_.reset),
       pm_(interrupts_.source(devices::Piix4Pm::kSci), requests_.power_off),
-      fw_cfg_(host.memory, {config_.memory_bytes, static_cast<std::uint16_t>(config_.cpus)}) {
+      fw_cfg_(host.memory, {config_.memory_bytes, static_cast<std::uint16_t>(config_.cpus)}),
+      virtio_(host.memory, host.io, apic_bus_, pci_) {
   apic_bus_.set_ext_int_source(pic_);
   apic_bus_.add(io_apic_);
   for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) {

@@ -8,6 +8,7 @@
 
 #include "backends/character/char_backend.h"
 #include "base/clock.h"
+#include "base/event_loop.h"
 #include "base/result.h"
 #include "bus/address_map.h"
 #include "bus/pci_bus.h"
@@ -31,6 +32,7 @@
 #include "devices/timer/pm_timer.h"
 #include "machine/isa_interrupts.h"
 #include "machine/vcpu_port.h"
+#include "machine/virtio_slots.h"
 
 namespace vireo::machine {
 
@@ -65,6 +67,7 @@ class Board {
   struct Host {
     const Clock& clock;
     TimerService& timers;
+    EventLoop& io;
     memory::GuestMemory& memory;
     backends::CharBackend& serial;
     backends::CharBackend* debug_console;
@@ -81,6 +84,7 @@ class Board {
   devices::LocalApic& apic(unsigned cpu) { return *apics_.at(cpu); }
   devices::ApicBus& apic_bus() { return apic_bus_; }
   VcpuPort::Surroundings surroundings() { return {apic_bus_, coprocessor_error_, mmio_, pio_}; }
+  VirtioSlots& virtio() { return virtio_; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
 
@@ -135,6 +139,7 @@ class Board {
   devices::I440fx host_bridge_;
   devices::Piix4Pm pm_;
   devices::FwCfg fw_cfg_;
+  VirtioSlots virtio_;
   std::optional<devices::DebugConsole> debug_console_;
   std::optional<devices::DebugExit> debug_exit_;
   std::optional<devices::TestDevice> test_device_;

@@ -2,14 +2,25 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace vireo::machine {
+
+/// A disk, as its user asked for it.
+struct DiskConfig {
+  std::string path;
+  std::string format;  ///< "raw", "qcow2"; empty: told by content
+  std::string interface = "virtio";
+  bool read_only = false;
+  bool discard_changes = false;  ///< what the guest writes is gone at the end
+};
 
 /// What a machine is made of, as its user asked for it. Plain data; nothing here has been checked.
 struct MachineConfig {
   std::string kernel;        ///< file name
   std::string initrd;        ///< file name; for Multiboot a list of modules; empty: none
   std::string command_line;  ///< for the kernel
+  std::vector<DiskConfig> disks;
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
   unsigned cpus = 1;
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has

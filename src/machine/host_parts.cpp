@@ -1,8 +1,30 @@
+#include <sys/random.h>
+
+#include "backends/block/open_block.h"
 #include "engine/engines.h"
 #include "engine/perf_map.h"
 #include "machine/machine_builder.h"
 
 namespace vireo::machine {
+namespace {
+
+Result<> check_interface(const DiskConfig& disk) {
+  if (disk.interface == "virtio") return {};
+  if (disk.interface == "ide") {
+    return usage_error("there are no IDE disks yet; leave interface=ide away from '{}'", disk.path);
+  }
+  return usage_error("a disk has interface=virtio, not interface={}", disk.interface);
+}
+
+/// The kernel's generator, which is seeded long before anybody runs this.
+void fill_with_random(std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::getrandom(bytes.data(), bytes.size(), 0);
+    if (count > 0) bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace
 
 Result<HostParts> open_host_parts(const MachineConfig& config, std::function<void()> quit) {
   HostParts parts;
@@ -17,6 +39,12 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
   if (!config.debug_console.empty()) {
     parts.debug_console = TRY(backends::open_char_output(config.debug_console));
   }
+  for (const DiskConfig& disk : config.disks) {
+    TRY(check_interface(disk));
+    parts.disks.push_back(TRY(backends::open_block_backend(
+        {disk.path, disk.format, disk.read_only, disk.discard_changes})));
+  }
+  parts.random = fill_with_random;
   return parts;
 }
 

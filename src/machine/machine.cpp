@@ -33,12 +33,15 @@ constexpr std::uint64_t kPanicSilenceNs = 1'000'000'000;
 
 }  // namespace
 
-Machine::~Machine() {
+Machine::~Machine() { stop_threads(); }
+
+void Machine::stop_threads() {
   for (Vcpu& vcpu : vcpus_) vcpu.thread->stop();
-  if (event_thread_.joinable()) {
-    loop_->stop();
-    event_thread_.join();
-  }
+  if (!event_thread_.joinable()) return;
+  io_loop_->stop();
+  io_thread_.join();
+  loop_->stop();
+  event_thread_.join();
 }
 
 Result<x86::CpuState> Machine::power_on() {
@@ -61,6 +64,7 @@ Ending Machine::run() {
     started_ = SteadyClock::now();
   }
   event_thread_ = std::thread([this] { loop_->run(); });
+  io_thread_ = std::thread([this] { io_loop_->run(); });
   {
     const std::lock_guard operation(operation_mutex_);
     for (std::size_t i = 0; i < vcpus_.size(); ++i)
@@ -110,9 +114,7 @@ Result<> Machine::restart() {
 Ending Machine::shut_down() {
   const std::lock_guard operation(operation_mutex_);
   park_all();
-  for (Vcpu& vcpu : vcpus_) vcpu.thread->stop();
-  loop_->stop();
-  event_thread_.join();
+  stop_threads();
   serial_->flush();
   if (debug_console_) debug_console_->flush();
 

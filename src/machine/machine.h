@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "backends/block/block_backend.h"
 #include "backends/character/char_backend.h"
 #include "base/event_loop.h"
 #include "base/host_clock.h"
@@ -29,8 +30,9 @@
 namespace vireo::machine {
 
 /// A whole computer. Made by build_machine(); run() plays its life from power-on to the end.
-/// Threads: one per virtual CPU, the event thread, and the one that called run(), which carries
-/// out what the others ask for. See README.md for the lock order.
+/// Threads: one per virtual CPU, the event thread, the I/O thread, on which disks and the like
+/// serve their queues, and the one that called run(), which carries out what the others ask for.
+/// See README.md for the lock order.
 class Machine final : private VcpuOwner {
  public:
   ~Machine() override;
@@ -85,6 +87,7 @@ class Machine final : private VcpuOwner {
   void park_all();
   void resume_all();
   Ending shut_down();
+  void stop_threads();
   std::uint64_t halts() const;
 
   // Configuration.
@@ -93,16 +96,17 @@ class Machine final : private VcpuOwner {
 
   // What it is made of, in the order of construction.
   std::unique_ptr<HostClock> clock_;
-  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<EventLoop> loop_, io_loop_;
   std::unique_ptr<memory::GuestMemory> memory_;
   std::optional<x86::CpuidModel> cpuid_;
   std::unique_ptr<ConsoleWatch> console_;
   std::unique_ptr<backends::CharBackend> serial_, debug_console_;
+  std::vector<std::unique_ptr<backends::BlockBackend>> disks_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;
   std::unique_ptr<Timer> panic_timer_;
-  std::thread event_thread_;
+  std::thread event_thread_, io_thread_;
   x86::CpuState initial_state_;
 
   // Event thread only.

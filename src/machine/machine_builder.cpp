@@ -1,7 +1,10 @@
 #include "machine/machine_builder.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "devices/virtio/virtio_block.h"
+#include "devices/virtio/virtio_entropy.h"
 #include "machine/memory_layout.h"
 #include "machine/watched_backend.h"
 
@@ -21,9 +24,12 @@ class MachineBuilder {
     m.memory_ = TRY(memory::GuestMemory::create(ram_regions(m.config_.memory_bytes)));
     m.clock_ = std::make_unique<HostClock>();
     m.loop_ = TRY(EventLoop::create(*m.clock_));
+    m.io_loop_ = TRY(EventLoop::create(*m.clock_));
     TRY(make_cpuid());
     TRY(make_console());
     TRY(make_board());
+    TRY(make_disks());
+    TRY(make_entropy());
     TRY(make_cpus());
     make_panic_timer();
     m.initial_state_ = TRY(m.power_on());
@@ -77,10 +83,32 @@ class MachineBuilder {
     config.debug_exit = m.config_.debug_exit;
     BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
                            [&m](std::uint32_t value) { m.on_debug_exit(value); }};
-    m.board_ = std::make_unique<Board>(
-        config, Board::Host{*m.clock_, *m.loop_, *m.memory_, *m.serial_, m.debug_console_.get()},
-        std::move(requests));
+    m.board_ = std::make_unique<Board>(config,
+                                       Board::Host{*m.clock_, *m.loop_, *m.io_loop_, *m.memory_,
+                                                   *m.serial_, m.debug_console_.get()},
+                                       std::move(requests));
     return m.board_->attach();
+  }
+
+  Result<> make_disks() {
+    Machine& m = *machine_;
+    m.disks_ = std::move(parts_.disks);
+    for (std::size_t i = 0; i < m.disks_.size(); ++i) {
+      constexpr unsigned kMostQueues = 8;
+      devices::virtio::VirtioBlock::Config config;
+      config.queues = std::min(m.config_.cpus, kMostQueues);
+      config.serial = fmt::format("vireo-disk-{}", i);
+      TRY(m.board_->virtio().add(std::make_unique<devices::virtio::VirtioBlock>(
+          *m.disks_[i], *m.memory_, std::move(config))));
+    }
+    return {};
+  }
+
+  Result<> make_entropy() {
+    Machine& m = *machine_;
+    if (!parts_.random) return {};
+    return m.board_->virtio().add(
+        std::make_unique<devices::virtio::VirtioEntropy>(*m.memory_, std::move(parts_.random)));
   }
 
   Result<> make_cpus() {

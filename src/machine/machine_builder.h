@@ -1,8 +1,11 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
+#include <vector>
 
+#include "backends/block/block_backend.h"
 #include "backends/character/char_backend.h"
 #include "base/result.h"
 #include "engine/engine.h"
@@ -19,6 +22,8 @@ struct HostParts {
   EngineFactory create_engine;
   std::unique_ptr<backends::CharBackend> serial;
   std::unique_ptr<backends::CharBackend> debug_console;  ///< null: none
+  std::vector<std::unique_ptr<backends::BlockBackend>> disks;
+  std::function<void(std::span<std::byte>)> random;  ///< fills it with random bytes, at once
 };
 
 /// Opens what the configuration names. `quit` is called when the user ends the machine from its

@@ -125,6 +125,17 @@ class UsageTest(unittest.TestCase):
         path = self.folder / "no" / "where"
         self.assert_run_refused([path], "--serial", f"file:{path}")
 
+    def test_disks_that_make_no_sense(self):
+        disk = self.file("disk", bytes(1 << 20))
+        missing = self.folder / "missing"
+        self.assert_run_refused([missing], "--disk", missing)
+        self.assert_run_refused(["format=vmdk"], "--disk", f"{disk},format=vmdk")
+        self.assert_run_refused(["interface=ide"], "--disk", f"{disk},interface=ide")
+        self.assert_run_refused(["shiny"], "--disk", f"{disk},shiny")
+        self.assert_run_refused(["--disk"], "--disk")
+        self.assert_refused(USAGE, ["--kernel"], "run", disk)
+        self.assert_refused(USAGE, ["--kernel"], "run", "--disk", disk)
+
     def test_a_kernel_command_line_that_is_too_long(self):
         self.assert_run_refused([], "--append", "x" * 100000, image=guest.KERNEL)
 

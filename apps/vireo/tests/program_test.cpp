@@ -178,8 +178,40 @@ TEST_F(ProgramTest, MistakesAreOneSentenceAndStatusTwo) {
   EXPECT_THAT(mistake({"run", "--kernel", file, "--initrd", "/nonexistent"}),
               HasSubstr("/nonexistent"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--stats", directory}), HasSubstr("statistics"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", "/nonexistent"}),
+              HasSubstr("/nonexistent"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", file + ",interface=ide"}),
+              HasSubstr("IDE"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", file + ",colour=red"}),
+              HasSubstr("colour=red"));
+  EXPECT_THAT(mistake({"run", file}), HasSubstr("--kernel"));
   EXPECT_THAT(mistake({"help", "rnu"}), HasSubstr("run"));
   EXPECT_THAT(mistake({"completion", "cmd"}), HasSubstr("bash"));
+}
+
+TEST_F(ProgramTest, DisksAreInTheSlotsBehindTheChipset) {
+  // Configuration address, then the device's number from its upper half: 0x1001, without the 0x10.
+  const auto probe = [](unsigned slot) {
+    const std::string address{0, static_cast<char>(slot << 3), 0, static_cast<char>(0x80)};
+    return "\xb8" + address + std::string("\x66\xba\xf8\x0c\xef\x66\xba\xfe\x0c\xec", 10) +
+           std::string("\x66\xba\xf4\x00\xee", 5);
+  };
+  const std::string image = directory + "/disk";
+  std::ofstream(image) << std::string(1 << 20, 'x');
+  const auto status = [&](unsigned slot, const std::vector<std::string>& more) {
+    std::vector<std::string> words{"run",          "--kernel",  kernel(probe(slot) + kLoop),
+                                   "--debug-exit", "--timeout", "20"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = vireo(words);
+    EXPECT_EQ(outcome.error, "");
+    return outcome.status;
+  };
+  constexpr int kDisk = 0x01 << 1 | 1, kNothing = 0xff;
+  EXPECT_EQ(status(3, {"--disk", image}), kDisk);
+  EXPECT_EQ(status(4, {"--disk", image + ",readonly", "--disk", image + ",format=raw,readonly"}),
+            kDisk);
+  EXPECT_EQ(status(3, {image + ",discard-changes"}), kDisk) << "an IMAGE is a disk too";
+  EXPECT_EQ(status(20, {"--disk", image}), kNothing);
 }
 
 TEST_F(ProgramTest, EveryVerbThatPrintsDataPrintsJson) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "parse.h"
+#include "parse_disk.h"
 #include "suggest.h"
 
 namespace vireo::app {
@@ -36,6 +37,27 @@ TEST(ParseCount, BeginsAtOne) {
   EXPECT_EQ(parse_count("--cpus", "4").value(), 4u);
   for (const char* text : {"", "0", "-1", "2x", "99999999999"}) {
     EXPECT_FALSE(parse_count("--cpus", text)) << text;
+  }
+}
+
+TEST(ParseDisk, TakesAFileAndWhatFollowsIt) {
+  const auto plain = parse_disk("disk.img").value();
+  EXPECT_EQ(plain.path, "disk.img");
+  EXPECT_EQ(plain.format, "");
+  EXPECT_EQ(plain.interface, "virtio");
+  EXPECT_FALSE(plain.read_only || plain.discard_changes);
+  const auto all = parse_disk("/a b/c,discard-changes,format=qcow2,readonly,interface=ide").value();
+  EXPECT_EQ(all.path, "/a b/c");
+  EXPECT_EQ(all.format, "qcow2");
+  EXPECT_EQ(all.interface, "ide");
+  EXPECT_TRUE(all.read_only && all.discard_changes);
+}
+
+TEST(ParseDisk, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(message(parse_disk("a,format=vmdk")),
+            "--disk takes format=raw or format=qcow2, not 'format=vmdk'");
+  for (const char* text : {"", ",readonly", "a,read-only", "a,format", "a,interface=scsi", "a,,"}) {
+    EXPECT_FALSE(parse_disk(text)) << text;
   }
 }
 
