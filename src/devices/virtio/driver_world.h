@@ -41,6 +41,18 @@ struct DriverMemory {
   void put(std::uint64_t address, T value) {
     EXPECT_TRUE(memory->write_value(PhysAddr{address}, value));
   }
+  // What the device may be writing or reading just now.
+  std::uint16_t load(std::uint64_t address) const {
+    return __atomic_load_n(word(address), __ATOMIC_ACQUIRE);
+  }
+  void store(std::uint64_t address, std::uint16_t value) {
+    __atomic_store_n(word(address), value, __ATOMIC_SEQ_CST);
+  }
+  std::uint16_t* word(std::uint64_t address) const {
+    // SAFETY: an aligned word of a page that stays mapped.
+    return reinterpret_cast<std::uint16_t*>(memory->host_page(PhysAddr{address}) +
+                                            (address & kPageMask));
+  }
   std::unique_ptr<memory::GuestMemory> memory;
 };
 
@@ -104,7 +116,7 @@ class SplitDriver final : public RingDriver {
   }
   void make_available(std::uint16_t head) {
     world_.put(driver_area + 4 + 2 * (available_ % size_), head);
-    world_.put(driver_area + 2, ++available_);
+    world_.store(driver_area + 2, ++available_);
   }
   std::uint16_t offer(const std::vector<DriverBuffer>& buffers) override {
     const std::uint16_t head = next_;
@@ -132,7 +144,7 @@ class SplitDriver final : public RingDriver {
     return head;
   }
   std::optional<Used> take_used() override {
-    if (world_.get<std::uint16_t>(device_area + 2) == used_) return std::nullopt;
+    if (world_.load(device_area + 2) == used_) return std::nullopt;
     const std::uint64_t entry = device_area + 4 + 8u * (used_++ % size_);
     return Used{world_.get<std::uint32_t>(entry), world_.get<std::uint32_t>(entry + 4)};
   }
@@ -193,7 +205,7 @@ class PackedDriver final : public RingDriver {
   }
   std::optional<Used> take_used() override {
     const std::uint64_t at = table + 16u * used_place_;
-    const auto flags = world_.get<std::uint16_t>(at + 14);
+    const auto flags = world_.load(at + 14);
     const bool available = (flags & descriptor::kAvailable) != 0;
     const bool used = (flags & descriptor::kUsed) != 0;
     if (available != used || used != used_wrap_) return std::nullopt;
@@ -233,7 +245,7 @@ class PackedDriver final : public RingDriver {
   void hand_over(unsigned first, unsigned owner) {
     const std::uint64_t at = table + 16u * first + 14;
     const unsigned flags = world_.get<std::uint16_t>(at) & ~0x8080u;
-    world_.put(at, static_cast<std::uint16_t>(flags | owner));
+    world_.store(at, static_cast<std::uint16_t>(flags | owner));
   }
   std::uint16_t id_ = 0;
   unsigned place_ = 0, used_place_ = 0;

@@ -16,7 +16,7 @@
 namespace vireo::devices::virtio {
 
 /// A PCI bus with one virtio function in slot 3, and what a driver does with it. Tasks for the I/O
-/// thread wait until run_posted().
+/// thread wait until run_posted(), unless `post` says otherwise.
 struct PciDriver {
   static constexpr std::uint32_t kModern = 0xe0000000, kMsixTable = 0xe1000000;
   static constexpr std::uint16_t kLegacy = 0xc000;
@@ -31,10 +31,10 @@ struct PciDriver {
   };
 
   /// The model outlives it.
-  explicit PciDriver(VirtioModel& model, memory::GuestMemory& memory)
-      : card(std::make_unique<VirtioPci>(model, memory, sink, [this](std::function<void()> task) {
-          posted.push_back(std::move(task));
-        })) {
+  PciDriver(VirtioModel& model, memory::GuestMemory& memory, bus::MsiSink* messages = nullptr)
+      : card(std::make_unique<VirtioPci>(
+            model, memory, messages ? *messages : sink,
+            [this](std::function<void()> task) { post(std::move(task)); })) {
     EXPECT_TRUE(pci.add(3, 0, *card));
     config_put(0x10, kLegacy);
     config_put(0x14, kMsixTable);
@@ -138,6 +138,9 @@ struct PciDriver {
   bus::AddressMap mmio, pio;
   bus::PciBus pci{mmio, pio, pirqs};
   std::deque<std::function<void()>> posted;
+  VirtioDevice::Post post = [this](std::function<void()> task) {
+    posted.push_back(std::move(task));
+  };
   std::unique_ptr<VirtioPci> card;
 };
 
