@@ -66,10 +66,8 @@ Bytes link_device(unsigned index, const AcpiDescription& description) {
 }
 
 Bytes isa_devices(const AcpiDescription& description) {
-  Bytes devices = join(
-      {aml::name("_ADR", aml::integer(0x00010000)), aml::pci_config_region("PIRQ", 0x60, 4),
-       aml::byte_fields("PIRQ", {kRoutes.begin(), kRoutes.end()}),
-       aml::device("RTC", join({hid("PNP0B00"), crs({aml::io_ports(0x70, 2), aml::irq(8)})}))});
+  Bytes devices =
+      aml::device("RTC", join({hid("PNP0B00"), crs({aml::io_ports(0x70, 2), aml::irq(8)})}));
   if (description.has_keyboard_controller) {
     devices = join(
         {devices,
@@ -84,7 +82,14 @@ Bytes isa_devices(const AcpiDescription& description) {
                               join({hid("PNP0501"), uid(i + 1),
                                     crs({aml::io_ports(port.port, 8), aml::irq(port.irq)})}))});
   }
-  return aml::device("ISA", devices);
+  return devices;
+}
+
+Bytes isa_bridge(const AcpiDescription& description) {
+  return aml::device(
+      "ISA",
+      join({aml::name("_ADR", aml::integer(0x00010000)), aml::pci_config_region("PIRQ", 0x60, 4),
+            aml::byte_fields("PIRQ", {kRoutes.begin(), kRoutes.end()}), isa_devices(description)}));
 }
 
 Bytes root_bridge(const AcpiDescription& description) {
@@ -98,7 +103,16 @@ Bytes root_bridge(const AcpiDescription& description) {
                                                       description.high_pci_hole_size - 1)});
   }
   return aml::device("PCI0", join({hid("PNP0A03"), uid(0), crs({windows}), routing_table(),
-                                   isa_devices(description)}));
+                                   isa_bridge(description)}));
+}
+
+/// The host bridge and what its interrupt lines are soldered to, or without PCI what stays: what is
+/// on the ISA.
+Bytes buses(const AcpiDescription& description) {
+  if (!description.has_pci) return isa_devices(description);
+  Bytes result = root_bridge(description);
+  for (unsigned i = 0; i < kLinks.size(); ++i) result = join({result, link_device(i, description)});
+  return result;
 }
 
 /// Ports that belong to no device a kernel has a driver for.
@@ -115,6 +129,19 @@ Bytes hpet(const AcpiDescription& description) {
                            crs({aml::fixed_memory(description.hpet_address, 0x400, false)})}));
 }
 
+/// Linux knows them by this name; there is no other for virtio over MMIO.
+Bytes virtio_windows(const AcpiDescription& description) {
+  Bytes result;
+  for (std::size_t i = 0; i < description.virtio_windows.size(); ++i) {
+    const auto& window = description.virtio_windows[i];
+    result = join({result, aml::device(fmt::format("VIO{:X}", i),
+                                       join({aml::name("_HID", aml::string("LNRO0005")), uid(i),
+                                             crs({aml::fixed_memory(window.base, 0x1000, true),
+                                                  aml::shared_interrupts({window.irq})})}))});
+  }
+  return result;
+}
+
 Bytes processors(const AcpiDescription& description) {
   Bytes result;
   for (std::size_t i = 0; i < description.apic_ids.size(); ++i) {
@@ -128,14 +155,13 @@ Bytes processors(const AcpiDescription& description) {
 }  // namespace
 
 Bytes build_dsdt_body(const AcpiDescription& description) {
-  Bytes links;
-  for (unsigned i = 0; i < kLinks.size(); ++i) links = join({links, link_device(i, description)});
   const Bytes soft_off =
       aml::package({aml::integer(description.soft_off_type),
                     aml::integer(description.soft_off_type), aml::integer(0), aml::integer(0)});
-  return join({aml::scope("\\_SB", join({root_bridge(description), links, motherboard(description),
-                                         hpet(description), processors(description)})),
-               aml::name("\\_S5", soft_off)});
+  return join(
+      {aml::scope("\\_SB", join({buses(description), motherboard(description), hpet(description),
+                                 virtio_windows(description), processors(description)})),
+       aml::name("\\_S5", soft_off)});
 }
 
 }  // namespace vireo::devices

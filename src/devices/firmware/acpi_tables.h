@@ -16,6 +16,7 @@ struct AcpiDescription {
   std::uint32_t local_apic_address = 0xfee00000;
   std::uint32_t io_apic_address = 0xfec00000;
   std::uint8_t io_apic_id = 0;
+  bool has_pci = true;  ///< false for a kernel that leaves it alone and would trip over its parts
   /// Where PCI windows may be below 4 GiB: from the end of RAM to the chipset's own addresses.
   std::uint32_t pci_hole_begin = 0xc0000000;
   std::uint32_t pci_hole_end = 0xfec00000;
@@ -33,6 +34,12 @@ struct AcpiDescription {
   bool has_hpet = true;
   std::uint32_t hpet_address = 0xfed00000;
   std::uint32_t hpet_id = 0x8086a201;  ///< low half of the HPET's capability register
+  /// Windows of 4 KiB with virtio devices, each with an interrupt of its own.
+  struct VirtioWindow {
+    std::uint32_t base;
+    std::uint8_t irq;
+  };
+  std::vector<VirtioWindow> virtio_windows;
   bool has_keyboard_controller = true;
   bool has_vga = false;
   struct SerialPort {

@@ -213,6 +213,7 @@ struct Disassembler : ::testing::Test {
         .write(reinterpret_cast<const char*>(bytes.data()),
                static_cast<std::streamsize>(bytes.size()));
   }
+  void check(const AcpiDescription& description);
   std::filesystem::path directory;
 };
 
@@ -222,6 +223,13 @@ TEST_F(Disassembler, TakesEveryTableApartAndPutsItTogetherAgain) {
   description.high_pci_hole_begin = 0x100'0000'0000;
   description.high_pci_hole_size = 0x10'0000'0000;
   description.serial_ports = {{0x3f8, 4}, {0x2f8, 3}};
+  check(description);
+  description.has_pci = false;
+  description.virtio_windows = {{0xfec20000, 5}, {0xfec21000, 10}};
+  check(description);
+}
+
+void Disassembler::check(const AcpiDescription& description) {
   const auto blobs = build_acpi_tables(description, PhysAddr{0xe0000});
   const Walk walk(blobs);
   for (const auto& [name, bytes] : walk.tables) {

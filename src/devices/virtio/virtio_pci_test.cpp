@@ -132,6 +132,16 @@ TEST_F(VirtioPciTest, ItsPinFollowsTheIsrWhileMsixIsOff) {
   EXPECT_EQ(driver.load<std::uint8_t>(PciDriver::kModern + VirtioPci::kIsr), 0u);
 }
 
+TEST_F(VirtioPciTest, ThePinIsLetGoWhenMsixTakesOver) {
+  start();
+  ring.offer({{kData, 9}});
+  driver.notify(0);
+  driver.run_posted();
+  EXPECT_TRUE(driver.pirqs.level);
+  driver.enable_msix();
+  EXPECT_FALSE(driver.pirqs.level);
+}
+
 TEST_F(VirtioPciTest, EachQueueHasItsMessage) {
   driver.enable_msix();
   start();
@@ -210,6 +220,12 @@ TEST_F(VirtioPciTest, AQueueSetUpWronglyNeedsAReset) {
   EXPECT_EQ(driver.common<std::uint8_t>(20) & status::kNeedsReset, status::kNeedsReset);
   driver.go();
   EXPECT_EQ(model.started, 0u);
+  EXPECT_STREQ(driver.card->device().driver_error(), "a queue of an impossible size");
+  odd.size = 4;
+  odd.descriptors = 8;
+  driver.set_up_queue(1, odd, 1);
+  EXPECT_STREQ(driver.card->device().driver_error(), "a queue of an impossible size")
+      << "the first mistake is the one that is told";
 }
 
 TEST_F(VirtioPciTest, AResetForgetsEverythingAndWaitsForWhatIsUnderWay) {

@@ -418,6 +418,14 @@ TEST_P(PackedRingTest, ARequestWithoutAnEndIsRefused) {
   expect_refused("more descriptors");
 }
 
+TEST_P(PackedRingTest, APositionMeansNothingWithoutTheFeature) {
+  start(false);
+  driver->want_interrupt_after(0);
+  driver->offer({{kData, 1}});
+  EXPECT_TRUE(turn());
+  EXPECT_EQ(owner.interrupts, 0);
+}
+
 TEST_P(PackedRingTest, AnEventOutsideTheRingIsRefused) {
   start(true);
   world.put(driver->driver_area, kSize);
