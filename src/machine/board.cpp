@@ -30,7 +30,9 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
       host_bridge_(pci_, requests_.reset),
       pm_(interrupts_.source(devices::Piix4Pm::kSci), requests_.power_off),
       fw_cfg_(host.memory, {config_.memory_bytes, static_cast<std::uint16_t>(config_.cpus)}),
-      virtio_(host.memory, host.io, apic_bus_, pci_) {
+      virtio_({host.memory, host.io, apic_bus_, pci_, mmio_,
+               [this](unsigned irq) -> bus::IrqLine& { return interrupts_.source(irq); }},
+              config_.virtio_in_memory) {
   apic_bus_.set_ext_int_source(pic_);
   apic_bus_.add(io_apic_);
   for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) {
@@ -134,6 +136,7 @@ void Board::reset() {
   coprocessor_error_.reset();
   fw_cfg_.reset();
   pci_.reset();
+  virtio_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);
   rtc_.set_memory_size(below, config_.memory_bytes - below);
   route_pci_interrupts();

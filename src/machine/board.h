@@ -57,6 +57,7 @@ struct BoardConfig {
   bool x2apic = true;
   bool tsc_deadline = true;
   bool debug_exit = false;
+  bool virtio_in_memory = false;  ///< virtio devices are behind windows, not in PCI slots
 };
 
 /// The PC's main board without CPUs and memory: interrupt controllers, timers, the chipset and the

@@ -8,6 +8,7 @@
 #include "devices/firmware/smbios_tables.h"
 #include "machine/board.h"
 #include "machine/memory_layout.h"
+#include "machine/virtio_windows.h"
 
 namespace vireo::machine {
 namespace {
@@ -31,6 +32,9 @@ Result<std::uint64_t> put_acpi(memory::GuestMemory& memory, const FirmwareTables
   description.pci_hole_begin = kDeviceHoleBase;
   description.pci_hole_end = kIoApicBase;
   description.serial_ports = {{kSerialPort, kSerialIrq}};
+  description.has_pci = tables.virtio_windows == 0;
+  for (unsigned i = 0; i < tables.virtio_windows; ++i)
+    description.virtio_windows.push_back({kVirtioWindows.at(i).base, kVirtioWindows.at(i).irq});
   const auto blobs = devices::build_acpi_tables(description, PhysAddr{kFirmwareTables});
   for (const devices::AcpiBlob& blob : blobs) {
     TRY(put(memory, blob.address, blob.bytes, value(devices::kSmbiosAnchorAddress)));

@@ -10,6 +10,7 @@ namespace vireo::machine {
 struct FirmwareTables {
   unsigned cpus = 1;
   std::uint64_t memory_bytes = 0;
+  unsigned virtio_windows = 0;  ///< so many of kVirtioWindows are in use
 };
 
 /// Puts what firmware leaves in memory for an operating system to where it looks: the BIOS data

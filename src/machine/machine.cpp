@@ -48,7 +48,7 @@ Result<x86::CpuState> Machine::power_on() {
   board_->reset();
   console_->forget_panic();
   const std::uint64_t rsdp =
-      TRY(put_firmware_tables(*memory_, {config_.cpus, config_.memory_bytes}));
+      TRY(put_firmware_tables(*memory_, {config_.cpus, config_.memory_bytes, virtio_windows_}));
   const auto map = memory_map(config_.memory_bytes);
   const auto port_write = [this](std::uint16_t port, std::uint8_t value) {
     board_->pio().write(port, std::as_bytes(std::span(&value, 1)));

@@ -93,6 +93,7 @@ class Machine final : private VcpuOwner {
   // Configuration.
   const MachineConfig config_;
   BootImage boot_image_;
+  unsigned virtio_windows_ = 0;  ///< in use
 
   // What it is made of, in the order of construction.
   std::unique_ptr<HostClock> clock_;

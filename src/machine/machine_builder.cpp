@@ -6,6 +6,7 @@
 #include "devices/virtio/virtio_block.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "machine/memory_layout.h"
+#include "machine/virtio_windows.h"
 #include "machine/watched_backend.h"
 
 namespace vireo::machine {
@@ -19,8 +20,11 @@ class MachineBuilder {
   Result<std::unique_ptr<Machine>> build() {
     TRY(check());
     Machine& m = *machine_;
+    const auto devices = static_cast<unsigned>(parts_.disks.size() + (parts_.random ? 1 : 0));
+    m.virtio_windows_ = virtio_window_count(m.config_.command_line, devices);
     m.boot_image_ =
-        TRY(read_boot_image(m.config_.kernel, m.config_.initrd, m.config_.command_line));
+        TRY(read_boot_image(m.config_.kernel, m.config_.initrd,
+                            announce_virtio_windows(m.config_.command_line, m.virtio_windows_)));
     m.memory_ = TRY(memory::GuestMemory::create(ram_regions(m.config_.memory_bytes)));
     m.clock_ = std::make_unique<HostClock>();
     m.loop_ = TRY(EventLoop::create(*m.clock_));
@@ -81,6 +85,7 @@ class MachineBuilder {
     config.x2apic = m.cpuid_->features().has(x86::Feature::kX2apic);
     config.tsc_deadline = m.cpuid_->features().has(x86::Feature::kTscDeadline);
     config.debug_exit = m.config_.debug_exit;
+    config.virtio_in_memory = m.virtio_windows_ != 0;
     BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
                            [&m](std::uint32_t value) { m.on_debug_exit(value); }};
     m.board_ = std::make_unique<Board>(config,

@@ -5,17 +5,40 @@
 namespace vireo::machine {
 
 Result<> VirtioSlots::add(std::unique_ptr<devices::virtio::VirtioModel> model) {
-  if (slots_.size() == kCount)
-    return usage_error("a machine has room for {} disks and other devices; give fewer", kCount);
+  const auto index = static_cast<unsigned>(slots_.size());
+  const unsigned count = memory_mapped_ ? kVirtioWindows.size() : kCount;
+  if (index == count) {
+    return usage_error("{} has room for {} disks and other devices; give fewer disks",
+                       memory_mapped_ ? "a machine whose guest runs with pci=off" : "a machine",
+                       count);
+  }
   Slot slot;
   slot.model = std::move(model);
-  slot.function = std::make_unique<devices::virtio::VirtioPci>(
-      *slot.model, memory_, messages_,
-      [this](std::function<void()> task) { io_.post(std::move(task)); });
-  const auto number = kFirst + static_cast<unsigned>(slots_.size());
-  TRY(pci_.add(number, 0, *slot.function));
+  TRY(memory_mapped_ ? place_in_memory(slot, index) : place_in_pci(slot, index));
   slots_.push_back(std::move(slot));
   return {};
+}
+
+Result<> VirtioSlots::place_in_pci(Slot& slot, unsigned index) {
+  slot.function = std::make_unique<devices::virtio::VirtioPci>(
+      *slot.model, wiring_.memory, wiring_.messages,
+      [this](std::function<void()> task) { wiring_.io.post(std::move(task)); });
+  return wiring_.pci.add(kFirst + index, 0, *slot.function);
+}
+
+Result<> VirtioSlots::place_in_memory(Slot& slot, unsigned index) {
+  const VirtioWindow& place = kVirtioWindows.at(index);
+  slot.window = std::make_unique<devices::virtio::VirtioMmio>(
+      *slot.model, wiring_.memory, wiring_.line(place.irq),
+      [this](std::function<void()> task) { wiring_.io.post(std::move(task)); });
+  return wiring_.mmio.add(place.base, devices::virtio::VirtioMmio::kWindowSize, *slot.window,
+                          slot.model->kind().name);
+}
+
+void VirtioSlots::reset() {
+  for (const Slot& slot : slots_) {
+    if (slot.window) slot.window->reset();
+  }
 }
 
 }  // namespace vireo::machine

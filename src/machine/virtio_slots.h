@@ -1,42 +1,59 @@
 #pragma once
+#include <cstdint>
+#include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "base/event_loop.h"
 #include "base/result.h"
+#include "bus/address_map.h"
+#include "bus/irq_line.h"
 #include "bus/msi_sink.h"
 #include "bus/pci_bus.h"
+#include "devices/virtio/virtio_mmio.h"
 #include "devices/virtio/virtio_model.h"
 #include "devices/virtio/virtio_pci.h"
+#include "machine/virtio_windows.h"
 #include "memory/guest_memory.h"
 
 namespace vireo::machine {
 
-/// The virtio devices in the PCI slots of a machine, in the order in which they are added. Their
-/// queues are served on the thread that runs the I/O loop. Filled while the machine is built.
+/// The virtio devices of a machine, in the order in which they are added: in PCI slots, or behind
+/// windows of memory for a guest that leaves PCI alone. Their queues are served on the thread that
+/// runs the I/O loop. Filled while the machine is built.
 class VirtioSlots {
  public:
   static constexpr unsigned kFirst = 3;  ///< behind the chipset, with room for a display
   static constexpr unsigned kCount = bus::PciBus::kDevices - kFirst;
 
-  /// All of them outlive it; the loop no longer runs when it ends.
-  VirtioSlots(memory::GuestMemory& memory, EventLoop& io, bus::MsiSink& messages, bus::PciBus& pci)
-      : memory_(memory), io_(io), messages_(messages), pci_(pci) {}
+  /// All of it outlives the slots; the loop no longer runs when they end.
+  struct Wiring {
+    memory::GuestMemory& memory;
+    EventLoop& io;
+    bus::MsiSink& messages;
+    bus::PciBus& pci;
+    bus::AddressMap& mmio;
+    std::function<bus::IrqLine&(unsigned irq)> line;
+  };
+  VirtioSlots(Wiring wiring, bool memory_mapped)
+      : wiring_(std::move(wiring)), memory_mapped_(memory_mapped) {}
 
   /// A usage error if there is no slot left.
   Result<> add(std::unique_ptr<devices::virtio::VirtioModel> model);
+  /// Those behind windows; the PCI bus resets its own.
+  void reset();
 
  private:
   struct Slot {
     std::unique_ptr<devices::virtio::VirtioModel> model;
     std::unique_ptr<devices::virtio::VirtioPci> function;
+    std::unique_ptr<devices::virtio::VirtioMmio> window;
   };
+  Result<> place_in_pci(Slot& slot, unsigned index);
+  Result<> place_in_memory(Slot& slot, unsigned index);
 
-  memory::GuestMemory& memory_;
-  EventLoop& io_;
-  bus::MsiSink& messages_;
-  bus::PciBus& pci_;
+  const Wiring wiring_;
+  const bool memory_mapped_;
   std::vector<Slot> slots_;
 };
 

@@ -192,6 +192,25 @@ class PicDiskTest(DiskCase):
         self.assertRegex(self.output("cat /proc/interrupts"), r"XT-PIC +virtio")
 
 
+class MmioDiskTest(DiskCase):
+    """A guest without PCI finds its disks by ACPI."""
+
+    APPEND = "pci=off"
+    DISKS = ["", ",readonly"]
+
+    def test_a_disks_work_without_pci(self):
+        self.assertEqual(self.md5("vda"), digest(self.before[0]))
+        self.assertEqual(self.md5("vdb"), digest(self.before[1]))
+        self.write_and_compare(1, 2)
+        self.assertRegex(self.output("cat /proc/interrupts"), r"IO-APIC +5-fasteoi +virtio0")
+
+    def test_y_the_kernel_has_nothing_to_complain_about(self):
+        self.assertEqual(unexpected_messages(self.output("dmesg -r")), [])
+
+    def test_z_power_off(self):
+        self.assert_power_off()
+
+
 if __name__ == "__main__":
     guest.skip_unless_engine_runs()
     unittest.main(verbosity=2)

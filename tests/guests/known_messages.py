@@ -5,6 +5,8 @@ import re
 KNOWN = [
     (r"acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended PCI configuration",
      "the 440FX chipset has no memory-mapped configuration space; Linux warns of every PC without"),
+    (r"PCI: (Fatal: No config space access function found|System does not support PCI)$",
+     "what Linux says when it is told pci=off, on any PC"),
     (r"tsc: Unable to calibrate against PIT$",
      "on AMD's processors, where CPUID does not tell the frequency, if the host gave the CPU to "
      "others meanwhile; on a PC it is system management mode that takes it away"),
