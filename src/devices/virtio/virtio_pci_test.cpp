@@ -285,7 +285,7 @@ TEST_F(VirtioPciTest, ADriverFromBefore10UsesTheIoPorts) {
   EXPECT_EQ(driver.in<std::uint32_t>(0) & 0xffffffff, static_cast<std::uint32_t>(driver.offered()));
   driver.out<std::uint8_t>(18, 0);
   driver.out<std::uint8_t>(18, 3);
-  driver.out<std::uint32_t>(4, kOwnFeature);
+  driver.out<std::uint32_t>(4, kOwnFeature | 1 << 4);  // and one that is not offered
   driver.out<std::uint16_t>(14, 0);
   EXPECT_EQ(driver.in<std::uint16_t>(12), 16u);
   driver.out<std::uint32_t>(8, 0x10);
