@@ -227,6 +227,8 @@ OrFault<> SoftMmu::write(LinearAddr address, std::span<const std::byte> data, Tl
 
 OrFault<> SoftMmu::check_write(LinearAddr address, std::size_t size, TlbIndex who) {
   if (size == 0) return Unit{};
+  const bool aligned = size > 8 || !std::has_single_bit(size) || (value(address) & (size - 1)) == 0;
+  if (who == TlbIndex::kAlignmentChecked && !aligned) return x86::fault(Vector::kAC, 0);
   const std::uint64_t mask = linear_mask(cpu_.state);
   std::uint64_t page = value(address) & ~kPageMask;
   TRY(translate_page(LinearAddr{value(address) & mask}, Access::kWrite, who));

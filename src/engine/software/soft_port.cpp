@@ -1,7 +1,5 @@
 #include "engine/software/soft_port.h"
 
-#include <bit>
-
 #include "engine/software/host_stub.h"
 #include "x86/semantics/operands.h"
 
@@ -36,11 +34,7 @@ OrFault<> SoftPort::write(LinearAddr address, std::span<const std::byte> data,
 }
 OrFault<> SoftPort::check_write(LinearAddr address, std::size_t size, Privilege privilege) {
   TRY(check_implicit(address, size, privilege));
-  const TlbIndex index = who(privilege);
-  const bool checked =
-      index == TlbIndex::kAlignmentChecked && std::has_single_bit(size) && size <= 8;
-  if (checked && (value(address) & (size - 1)) != 0) return x86::fault(x86::Vector::kAC, 0);
-  return mmu_.check_write(address, size, index);
+  return mmu_.check_write(address, size, who(privilege));
 }
 OrFault<bool> SoftPort::compare_exchange(LinearAddr address, std::span<std::byte> expected,
                                          std::span<const std::byte> desired, Privilege privilege) {

@@ -163,6 +163,9 @@
 ; row: fistp qword [rdi]
 ; row: fstp tword [rdi]
 ; row: lock add [rdi], rax
+; row: add [rdi], rax
+; row: inc dword [rdi]
+; row: shl word [rdi], 3
 ; row: fnsave [rdi]
 ; row: xsave [rdi]
 ; in: ac=1, cr0|=0x40000, rdi=RO+1, fpu.tag=0xff, cr4|=0x40000, xcr0=7
