@@ -164,11 +164,12 @@ void spread_signs(Vector& mask, std::size_t length, std::size_t size) {
 }
 
 /// The address of a page fault as silicon has it, when the byte `lane` at `address` cannot be
-/// written: that of the upper half, selected or not, if the half begins in the same page.
-std::uint64_t reported_address(std::uint64_t address, std::size_t lane, std::size_t size) {
-  const std::uint64_t page = address & ~kPageMask, start = address - lane;
-  const std::uint64_t upper = start + size - 8;
-  return (upper & ~kPageMask) == page ? upper : std::max(start, page);
+/// written: that of the upper half, selected or not, if it cannot be written where it begins.
+std::uint64_t reported_address(CpuPort& port, std::uint64_t address, std::size_t lane,
+                               std::size_t size) {
+  const std::uint64_t start = address - lane, upper = start + size - 8;
+  if (!port.check_write(LinearAddr{upper}, 1, Privilege::kCurrent)) return upper;
+  return std::max(start, address & ~kPageMask);
 }
 
 /// MASKMOVDQU and MASKMOVQ: `size` bytes. The upper half is looked at first.
@@ -183,7 +184,7 @@ OrFault<> store_bytes(CpuState& state, CpuPort& port, const Insn& insn, std::uin
     auto status = port.check_write(address, 1, Privilege::kCurrent);
     if (status) continue;
     if (status.error().vector == x86::Vector::kPF)
-      status.error().address = reported_address(value(address), lane, size);
+      status.error().address = reported_address(port, value(address), lane, size);
     return status;
   }
   return store_selected(state, port, insn, start, source, mask, size, 1);

@@ -155,6 +155,15 @@
 ; expect: fault=#PF, error=6, cr2={A}, rip=case_start
     maskmovdqu xmm0, xmm1
 
+; case: maskmovdqu of {M} on two pages that are not the user's names its upper half
+; mode: long-user, compat
+; columns: M RDI H L A
+; row: the end of the upper half | 0x7ff2 | 0x8000000000000000 | 0 | 0x7ffa
+; row: the lower half | 0x7ff8 | 0 | 0x80 | 0x8000
+; in: rdi={RDI}, xmm0=1, xmm1=({H}<<64)+{L}
+; expect: fault=#PF, cr2={A}, rip=case_start
+    maskmovdqu xmm0, xmm1
+
 ; case: maskmovdqu of nothing asks for a writable segment all the same
 ; mode: compat
 ; in: rdi=DATA, xmm1=0
