@@ -174,6 +174,7 @@ class Emitter : Assembler {
   void pop(std::size_t index);
   void leave(std::size_t index);
   void push_return_address(std::size_t index);
+  void branch_direct(std::size_t index);
   void call_or_jump(std::size_t index);
   void branch(std::size_t index);
   void return_near(std::size_t index);

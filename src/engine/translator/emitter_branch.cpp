@@ -143,19 +143,24 @@ void Emitter::branch_indirect(std::size_t index) {
   jump_indirect(saved);
 }
 
+/// CALL and JMP to a known place, whatever they push behind them.
+void Emitter::branch_direct(std::size_t index) {
+  const Step& now = step(index);
+  if (in_page(branch_target(now)) && !now.target_on_two_pages) {
+    need_flags(index, true);
+    go_to(branch_target(now), now.offset);
+  } else {
+    go_to_other_page(branch_target(now), hand_over_flags(index));
+  }
+}
+
 void Emitter::call_or_jump(std::size_t index) {
   if (narrow()) return narrow_call_or_jump(index);
   const Step& now = step(index);
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
     if (call) push_return_address(index);
-    if (in_page(branch_target(now)) && !now.target_on_two_pages) {
-      need_flags(index, true);
-      go_to(branch_target(now), now.offset);
-    } else {
-      go_to_other_page(branch_target(now), hand_over_flags(index));
-    }
-    return;
+    return branch_direct(index);
   }
   const x86::Operand& operand = now.insn.operands[0];
   if (now.has_memory) {

@@ -294,13 +294,7 @@ void Emitter::narrow_call_or_jump(std::size_t index) {
   const bool call = now.kind == Kind::kCall;
   if (is_direct(now)) {
     if (call) narrow_push_return_address(index);
-    if (in_page(branch_target(now)) && !now.target_on_two_pages) {
-      need_flags(index, true);
-      go_to(branch_target(now), now.offset);
-    } else {
-      go_to_other_page(branch_target(now), hand_over_flags(index));
-    }
-    return;
+    return branch_direct(index);
   }
   narrow_branch_operand(index);
   narrow_check_target(index);

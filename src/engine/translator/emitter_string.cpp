@@ -5,21 +5,6 @@
 // STOS and MOVS, repeated or not: upward, and in one page, they are the host's own.
 
 namespace vireo::engine::translator {
-namespace {
-
-bool is_store(const x86::Insn& insn) {
-  switch (insn.mnemonic) {
-    case ZYDIS_MNEMONIC_STOSB:
-    case ZYDIS_MNEMONIC_STOSW:
-    case ZYDIS_MNEMONIC_STOSD:
-    case ZYDIS_MNEMONIC_STOSQ:
-      return true;
-    default:
-      return false;
-  }
-}
-
-}  // namespace
 
 /// All of the elements that begin at the address register: R11 is the distance to them in the
 /// host's memory.
@@ -46,7 +31,7 @@ void Emitter::check_run(std::size_t index, const Xbyak::Reg64& address, bool wri
 
 /// What an instruction with 32-bit addresses leaves of its registers.
 void Emitter::narrow_string_registers(const x86::Insn& insn) {
-  if (!is_store(insn)) mov(esi, esi);
+  if (!is_fill(insn)) mov(esi, esi);
   mov(edi, edi);
   if (insn.rep) mov(ecx, ecx);
 }
@@ -60,7 +45,7 @@ void Emitter::narrow_string_instruction(const x86::Insn& insn) {
 
 void Emitter::string(std::size_t index) {
   const x86::Insn& insn = step(index).insn;
-  const bool store_only = is_store(insn);
+  const bool store_only = is_fill(insn);
   const unsigned width = insn.operand_width;
   spoil_flags(index);
   Xbyak::Label &cold = new_label(), &done = new_label();

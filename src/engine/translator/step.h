@@ -78,6 +78,8 @@ constexpr bool is_copied(Kind kind) {
   return kind == Kind::kCopy || kind == Kind::kVector || kind == Kind::kX87;
 }
 
+/// STOS, repeated or not.
+bool is_fill(const x86::Insn& insn);
 /// MOVS or STOS, repeated or not.
 bool is_fill_or_move(const x86::Insn& insn);
 

@@ -66,13 +66,8 @@ bool classify_narrow_system(Step& step) {
 
 }  // namespace
 
-bool is_fill_or_move(const Insn& insn) {
+bool is_fill(const Insn& insn) {
   switch (insn.mnemonic) {
-    case ZYDIS_MNEMONIC_MOVSD:
-      return insn.opcode_map == 0;  // or of SSE2
-    case ZYDIS_MNEMONIC_MOVSB:
-    case ZYDIS_MNEMONIC_MOVSW:
-    case ZYDIS_MNEMONIC_MOVSQ:
     case ZYDIS_MNEMONIC_STOSB:
     case ZYDIS_MNEMONIC_STOSW:
     case ZYDIS_MNEMONIC_STOSD:
@@ -80,6 +75,19 @@ bool is_fill_or_move(const Insn& insn) {
       return true;
     default:
       return false;
+  }
+}
+
+bool is_fill_or_move(const Insn& insn) {
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVSD:
+      return insn.opcode_map == 0;  // or of SSE2
+    case ZYDIS_MNEMONIC_MOVSB:
+    case ZYDIS_MNEMONIC_MOVSW:
+    case ZYDIS_MNEMONIC_MOVSQ:
+      return true;
+    default:
+      return is_fill(insn);
   }
 }
 
@@ -107,18 +115,6 @@ bool classify_system(Step& step) {
     case ZYDIS_MNEMONIC_WRGSBASE:
       if (!is_gpr_other_than_rsp(insn.operands[0])) return false;
       break;
-    case ZYDIS_MNEMONIC_MOVSD:
-      if (insn.opcode_map != 0) return false;  // of SSE2
-      [[fallthrough]];
-    case ZYDIS_MNEMONIC_MOVSB:
-    case ZYDIS_MNEMONIC_MOVSW:
-    case ZYDIS_MNEMONIC_MOVSQ:
-    case ZYDIS_MNEMONIC_STOSB:
-    case ZYDIS_MNEMONIC_STOSW:
-    case ZYDIS_MNEMONIC_STOSD:
-    case ZYDIS_MNEMONIC_STOSQ:
-      if (!is_plain_string(insn)) return false;
-      break;
     case ZYDIS_MNEMONIC_MOV:
       if (!reads_system_register(insn)) return false;
       break;
@@ -130,7 +126,8 @@ bool classify_system(Step& step) {
       note_bit_string(step);
       break;
     default:
-      return false;
+      if (!is_fill_or_move(insn) || !is_plain_string(insn)) return false;
+      break;
   }
   step.kind = Kind::kSystem;
   return true;
