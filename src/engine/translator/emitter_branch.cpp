@@ -260,7 +260,7 @@ void Emitter::branch(std::size_t index) {
   need_flags(index, true);
   Xbyak::Label& stub = new_label();
   // 0f 8x rel32 for 7x rel8 and 0f 8x rel32 alike.
-  const auto condition = static_cast<std::uint8_t>(now.insn.opcode & 15);
+  const auto condition = static_cast<std::uint8_t>((now.insn.opcode & 15) ^ now.taken_inside);
   const auto jump_if = [&](Xbyak::Label& label) {
     using Jump = void (Xbyak::CodeGenerator::*)(const Xbyak::Label&, LabelType);
     static constexpr Jump kJumps[16] = {
@@ -273,7 +273,7 @@ void Emitter::branch(std::size_t index) {
     (this->*kJumps[condition])(label, T_NEAR);
   };
   jump_if(stub);
-  const std::int64_t target = branch_target(now);
+  const std::int64_t target = exit_target(now);
   if (in_page(target) && !now.target_on_two_pages) {
     Exit& exit = link_exit(tag_at(target), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
     exit.backward = target <= now.offset;

@@ -44,8 +44,10 @@ struct Step {
   std::uint16_t flags_live = 0;  ///< somebody may ask for them after the instruction
   // Stack, in fast mode: where RSP stands before it, from where it stood at the start.
   std::int32_t stack_offset = 0;
-  bool stack_known = false;          ///< that is so, and not far from there
-  bool target_on_two_pages = false;  ///< a direct branch to an instruction that leaves the page
+  bool stack_known = false;   ///< that is so, and not far from there
+  bool taken_inside = false;  ///< a branch that the superblock goes along when it is taken
+  bool target_on_two_pages =
+      false;              ///< a direct branch out, to an instruction that leaves the page
   bool on_stack = false;  ///< its stack access is within the span that the head has checked
   // A look into the TLB that is shared: see access_plan.h.
   static constexpr std::uint8_t kOwnLook = 0xff;

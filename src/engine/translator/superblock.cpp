@@ -139,7 +139,26 @@ bool SuperblockReader::leaves_page(std::int64_t offset) const {
 void SuperblockReader::note_pages(Superblock& block) const {
   block.next_on_two_pages = block.falls_through && leaves_page(block.next);
   for (Step& step : block.steps)
-    step.target_on_two_pages = is_direct(step) && leaves_page(branch_target(step));
+    step.target_on_two_pages = is_direct(step) && leaves_page(exit_target(step));
+}
+
+/// A branch back to the start of the block, from the end of a loop of which another round fits in.
+/// The code behind the loop is another superblock then, so that it must be in this page.
+bool SuperblockReader::goes_around(const Superblock& block, const Step& step) const {
+  const bool counts = step.insn.opcode_map == 0 && step.insn.opcode >= 0xe0;  // LOOP, JRCXZ
+  const bool jump = step.kind == Kind::kJump, branch = step.kind == Kind::kBranch && !counts;
+  if (!(jump || branch) || !is_direct(step) || branch_target(step) != block.steps.front().offset)
+    return false;
+  const std::int64_t behind = step.offset + step.insn.length;
+  if (branch && (!in_page(behind) || leaves_page(behind))) return false;
+  const auto from_start = [&](const Step& each) {
+    return each.offset == block.steps.front().offset;
+  };
+  const auto rounds = static_cast<std::size_t>(std::ranges::count_if(block.steps, from_start));
+  const auto called = [](const Step& each) { return each.kind == Kind::kInterpret; };
+  const std::size_t size = (block.steps.size() + 1) / rounds * (rounds + 1);
+  return rounds < Superblock::kMaxRounds && size < Superblock::kMaxSteps &&
+         std::ranges::none_of(block.steps, called);
 }
 
 void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) const {
@@ -158,13 +177,13 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
     at += step.insn.length;
     block.first = std::min(block.first, step.offset);
     block.last = std::max(block.last, static_cast<std::uint16_t>(at - 1));
-    // Only forward: where control goes back, events have to be looked for.
+    // Otherwise only forward: where control goes back, events have to be looked for.
+    const bool around = !mode.careful && !block.steps.empty() && goes_around(block, step);
     const bool jump = step.kind == Kind::kJump && is_direct(step) && in_page(branch_target(step)) &&
-                      branch_target(step) >= at;
-    if (jump) {
-      at = static_cast<std::uint32_t>(branch_target(step));
-      step.kind = Kind::kNothing;
-    }
+                      (around || branch_target(step) >= at);
+    if (around || jump) at = static_cast<std::uint32_t>(branch_target(step));
+    step.taken_inside = around && !jump;
+    if (jump) step.kind = Kind::kNothing;
     const bool ends = !jump && ends_block(step), loses = loses_stack(step);
     block.steps.push_back(std::move(step));
     block.next = static_cast<std::uint16_t>(at);
@@ -195,8 +214,8 @@ std::uint16_t SuperblockReader::live_at(std::uint64_t offset) {
 }
 
 std::uint16_t SuperblockReader::live_at_target(const Step& step) {
-  if (!is_direct(step) || !in_page(branch_target(step))) return kAllFlags;
-  return live_at(static_cast<std::uint64_t>(branch_target(step)));
+  if (!is_direct(step) || !in_page(exit_target(step))) return kAllFlags;
+  return live_at(static_cast<std::uint64_t>(exit_target(step)));
 }
 
 void SuperblockReader::find_live_flags(Superblock& block) {

@@ -14,9 +14,11 @@
 namespace vireo::engine::translator {
 
 /// Guest instructions of one page in the order in which they probably run: through branches that
-/// are not taken and jumps whose target is near, with what is known about flags and stack.
+/// are not taken and jumps whose target is near, a short loop several times, with what is known
+/// about flags and stack.
 struct Superblock {
   static constexpr std::size_t kMaxSteps = 48;
+  static constexpr std::size_t kMaxRounds = 8;  ///< of a loop
   static constexpr std::int32_t kMaxStackSpan = 1024;
   static constexpr std::uint8_t kMaxLooks = 16;  ///< shared ones
 
@@ -54,6 +56,7 @@ class SuperblockReader {
   bool decode(std::uint16_t offset, x86::Insn& insn) const;
   bool leaves_page(std::int64_t offset) const;
   void note_pages(Superblock& block) const;
+  bool goes_around(const Superblock& block, const Step& step) const;
   bool within_code(const Step& step) const;
   void fit_to_segments(Step& step) const;
   void collect(Superblock& block, std::uint16_t offset, const Mode& mode) const;
@@ -74,6 +77,10 @@ class SuperblockReader {
 /// 0..kPageSize-1 it is another page.
 inline std::int64_t branch_target(const Step& step) {
   return step.offset + step.insn.length + static_cast<std::int64_t>(step.insn.immediate);
+}
+/// The same for where it leaves the superblock to.
+inline std::int64_t exit_target(const Step& step) {
+  return step.taken_inside ? step.offset + step.insn.length : branch_target(step);
 }
 inline bool is_direct(const Step& step) {
   return step.insn.operands[0].kind == x86::OperandKind::kRelative;

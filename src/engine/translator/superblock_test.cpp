@@ -110,11 +110,56 @@ TEST(Superblock, AJumpForwardIsFollowed) {
   EXPECT_EQ(block.steps[1].offset, kStart + 4);
 }
 
-TEST(Superblock, AJumpBackwardEndsIt) {
+TEST(Superblock, AJumpBackwardIntoItEndsIt) {
+  const Superblock block =
+      read([](Guest& g) { g.inc(ebx), g.inc(eax), g.db(0xeb), g.db(0xfc), g.ret(); });
+  ASSERT_EQ(block.steps.size(), 3u);
+  EXPECT_EQ(block.steps[2].kind, Kind::kJump);
+  EXPECT_EQ(branch_target(block.steps[2]), kStart + 2);
+}
+
+TEST(Superblock, AJumpBackToItsStartIsFollowedSomeRounds) {
   const Superblock block = read([](Guest& g) { g.inc(eax), g.db(0xeb), g.db(0xfc), g.ret(); });
-  ASSERT_EQ(block.steps.size(), 2u);
-  EXPECT_EQ(block.steps[1].kind, Kind::kJump);
-  EXPECT_EQ(branch_target(block.steps[1]), kStart);
+  ASSERT_EQ(block.steps.size(), 2 * Superblock::kMaxRounds);
+  EXPECT_EQ(block.steps[1].kind, Kind::kNothing);
+  EXPECT_EQ(block.steps[2].offset, kStart);
+  EXPECT_EQ(block.steps.back().kind, Kind::kJump);
+}
+
+TEST(Superblock, ALoopIsFollowedSomeRoundsAndThenLeft) {
+  const Superblock block =
+      read([](Guest& g) { g.dec(eax), g.db(0x75), g.db(0xfc), g.adc(ebx, 1), g.ret(); });
+  ASSERT_EQ(block.steps.size(), 2 * Superblock::kMaxRounds + 2);
+  const std::int64_t behind = kStart + 4;
+  for (std::size_t i = 1; i < 2 * Superblock::kMaxRounds; i += 2) {
+    const bool last = i + 1 == 2 * Superblock::kMaxRounds;
+    EXPECT_EQ(block.steps[i].kind, Kind::kBranch);
+    EXPECT_EQ(block.steps[i].taken_inside, !last);
+    EXPECT_EQ(exit_target(block.steps[i]), last ? kStart : behind);
+    EXPECT_EQ(block.steps[i].flags_live & kCf, kCf) << "ADC behind the loop wants it";
+  }
+  EXPECT_EQ(block.next, behind + 4);
+}
+
+TEST(Superblock, WhatDoesNotGoAround) {
+  const auto rounds = [](const std::function<void(Guest&)>& body, std::uint16_t start = kStart,
+                         Mode mode = kUser) {
+    const Superblock block = read(
+        [&](Guest& g) {
+          body(g);
+          const auto back = static_cast<std::uint8_t>(0 - (g.getSize() + 2));
+          g.db(0x75), g.db(back);
+        },
+        start, mode);
+    return std::ranges::count(block.steps, start, &Step::offset);
+  };
+  EXPECT_EQ(rounds([](Guest& g) { g.dec(eax); }), std::ptrdiff_t{Superblock::kMaxRounds});
+  EXPECT_EQ(rounds([](Guest& g) { g.cpuid(), g.dec(eax); }), 1) << "C++ takes longer";
+  EXPECT_EQ(rounds([](Guest& g) { g.nop(30, false); }), 1) << "too long";
+  EXPECT_EQ(rounds([](Guest& g) { g.dec(eax); }, kPageSize - 4), 1) << "goes on in another page";
+  Mode careful = kUser;
+  careful.careful = true;
+  EXPECT_EQ(rounds([](Guest& g) { g.dec(eax); }, kStart, careful), 1);
 }
 
 TEST(Superblock, AJumpToItselfEndsIt) {
