@@ -176,8 +176,9 @@ void Emitter::emit_stack_check() {
     emit_save();
   else
     flags_ = Flags::kDead;
-  Xbyak::Label& cold = new_label();
+  Xbyak::Label &cold = new_label(), &again = new_label();
   const int span = block_->stack_high - block_->stack_low;
+  L(again);
   lea(r10, ptr[rsp + disp(block_->stack_low)]);
   putSeg(gs);
   sub(r10, qword_at(at::kWindow));
@@ -191,14 +192,19 @@ void Emitter::emit_stack_check() {
   site.resume = translation_->entry;
   tables_.sites.push_back(site);
   const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
-  cold_.push_back([this, &cold, number, span] {
+  cold_.push_back([this, &cold, &again, number, span] {
     L(cold);
     Xbyak::Label &on_two_pages = new_label(), &stub = new_label();
-    and_(r10d, static_cast<std::uint32_t>(kPageMask));
-    cmp(r10d, static_cast<std::uint32_t>(static_cast<int>(kPageSize) - span));
+    mov(r11d, r10d);
+    and_(r11d, static_cast<std::uint32_t>(kPageMask));
+    cmp(r11d, static_cast<std::uint32_t>(static_cast<int>(kPageSize) - span));
     ja(on_two_pages);
+    if (!narrow()) {
+      lea(r11, ptr[rip + again]);
+      store(at::kResume, r11);
+    }
     mov(r11d, number);
-    jump_to(glue_.window);
+    jump_to(narrow() ? glue_.window : glue_.window_64[translation_->mode.user]);
     L(on_two_pages);
     if (exact_flags_) emit_restore(true);
     jmp(stub, T_NEAR);

@@ -272,6 +272,7 @@ class Writer : Assembler {
 
 Glue Glue::write(CodeMemory& memory, const SiteCallbacks& callbacks) {
   Glue glue = Writer(memory).write(callbacks);
+  write_window_glue(memory, glue);
   write_system_glue(memory, glue);
   return glue;
 }

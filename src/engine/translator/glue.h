@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 
 #include "engine/translator/code_memory.h"
@@ -33,7 +34,10 @@ struct Glue {
   const std::uint8_t* miss = nullptr;        ///< an access missed; the flags are the host's
   const std::uint8_t* miss_saved = nullptr;  ///< the same; they are in Cpu::flags
   const std::uint8_t* window = nullptr;      ///< the stack window is elsewhere; flags in Cpu::flags
-  const std::uint8_t* call = nullptr;        ///< an instruction for C++; the flags are the host's
+  /// The same for 64-bit code of supervisor and user. R10: the host address wanted, relative to the
+  /// window; `resume` is set.
+  std::array<const std::uint8_t*, 2> window_64{};
+  const std::uint8_t* call = nullptr;  ///< an instruction for C++; the flags are the host's
   const std::uint8_t* call_saved = nullptr;
 
   // SYSCALL, with the address of the next instruction in R10, and SYSRET to 64-bit code.
@@ -49,6 +53,9 @@ struct Glue {
 
   static Glue write(CodeMemory& memory, const SiteCallbacks& callbacks);
 };
+
+/// Writes the part that goes back to the stack window before, which needs Glue::window.
+void write_window_glue(CodeMemory& memory, Glue& glue);
 
 /// Writes the part that executes system instructions, which needs the rest.
 void write_system_glue(CodeMemory& memory, Glue& glue);

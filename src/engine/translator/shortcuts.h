@@ -14,7 +14,8 @@ struct Shortcuts {
   struct Window {
     std::uint64_t delta = 0, negative_delta = 0, window = 0, epoch = ~0ull;
   };
-  std::array<Window, 2> windows;  ///< the last of supervisor and of user code
+  std::array<Window, 2> windows;          ///< the last of supervisor and of user code
+  std::array<Window, 2> earlier_windows;  ///< the ones before
 
   /// CS and SS as SYSCALL and SYSRET to 64-bit code load them while IA32_STAR is `star`.
   struct FlatPair {

@@ -42,6 +42,9 @@ inline constexpr std::size_t window(bool user, std::size_t member) {
   return kShortcuts + offsetof(Shortcuts, windows) + (user ? sizeof(Shortcuts::Window) : 0) +
          member;
 }
+inline constexpr std::size_t earlier_window(bool user, std::size_t member) {
+  return window(user, member) + offsetof(Shortcuts, earlier_windows) - offsetof(Shortcuts, windows);
+}
 }  // namespace at
 #undef VIREO_CPU_OFFSET
 #pragma clang diagnostic pop

@@ -44,8 +44,9 @@ const void* TranslatorVcpu::quick_window(TranslatorCpu* cpu, std::uint32_t numbe
   cpu->negative_delta = 0 - entry.delta;
   cpu->stack_window = page + entry.delta;
   self.window_filter_.add(page, entry.shift());
-  cpu->shortcuts.windows[site.from->mode.user] = {entry.delta, cpu->negative_delta,
-                                                  cpu->stack_window, cpu->window_epoch};
+  Shortcuts::Window& last = cpu->shortcuts.windows[site.from->mode.user];
+  if (last.window != cpu->stack_window) cpu->shortcuts.earlier_windows[site.from->mode.user] = last;
+  last = {entry.delta, cpu->negative_delta, cpu->stack_window, cpu->window_epoch};
   return site.resume;
 }
 

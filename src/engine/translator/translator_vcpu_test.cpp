@@ -133,6 +133,50 @@ TEST(TranslatorVcpu, FieldsOfDevicesAreReadOneByOne) {
   EXPECT_EQ(w.machine.log.size(), 2 * Fields::kRounds);
 }
 
+/// A loop whose stack is now in one page, now in another.
+struct TwoStacks : World {
+  static constexpr std::uint64_t kRounds = 1000;
+
+  TwoStacks() {
+    code(kCode, {0x48, 0x89, 0xf4, 0x51, 0x58,  // mov rsp, rsi; push rcx; pop rax
+                 0x48, 0x89, 0xfc, 0x50, 0x5b,  // mov rsp, rdi; push rax; pop rbx
+                 0x48, 0x01, 0xda,              // add rdx, rbx
+                 0x48, 0xff, 0xc9, 0x75, 0xee,  // dec rcx; jnz
+                 0xf4});                        // hlt
+  }
+  void loop(std::uint64_t a, std::uint64_t b) {
+    state.rip = kCode;
+    state.activity = static_cast<std::uint8_t>(x86::Activity::kRunning);
+    state.gpr[x86::kRsi] = a + 0x800;
+    state.gpr[x86::kRdi] = b + 0x800;
+    state.gpr[x86::kRdx] = 0;
+    state.gpr[x86::kRcx] = kRounds;
+    EXPECT_EQ(run(), ExitReason::kHalted);
+    EXPECT_EQ(state.gpr[x86::kRdx], kRounds * (kRounds + 1) / 2);
+  }
+};
+
+TEST(TranslatorVcpu, AStackThatGoesToAndFroHasTwoWindows) {
+  TwoStacks w;
+  w.loop(0x50000, 0x60000);
+  EXPECT_LT(w.counter("stack_windows"), TwoStacks::kRounds / 10);
+  EXPECT_EQ(w.get<std::uint64_t>(0x607f8), 1u);
+}
+
+/// Neither window is where its page was once the mapping is another.
+TEST(TranslatorVcpu, AWindowThatWasLeftFollowsTheMapping) {
+  TwoStacks w;
+  w.loop(0x50000, 0x60000);
+  w.tables.map(0x50000, 0x70000);
+  w.tables.map(0x60000, 0x71000);
+  w.put<std::uint64_t>(0x507f8, 77), w.put<std::uint64_t>(0x607f8, 78);
+  w.loop(0x50000, 0x60000);
+  EXPECT_EQ(w.get<std::uint64_t>(0x507f8), 77u);
+  EXPECT_EQ(w.get<std::uint64_t>(0x607f8), 78u);
+  EXPECT_EQ(w.get<std::uint64_t>(0x707f8), 1u);
+  EXPECT_EQ(w.get<std::uint64_t>(0x717f8), 1u);
+}
+
 /// A loop around an instruction that begins in one page and ends in the next.
 struct TwoPages : World {
   static constexpr std::uint64_t kFirst = 0x50000, kSecond = 0x60000, kOther = 0x70000;
