@@ -271,6 +271,13 @@ constexpr GoldenCase kLooks[] = {
      .write = [](Guest& g) { g.mov(eax, ptr[rsi + rcx * 8]), g.mov(edx, ptr[rsi + rcx * 8 + 4]); }},
     {.name = "aligned vectors",
      .write = [](Guest& g) { g.movups(xmm0, ptr[rdi + 8]), g.movaps(xmm1, ptr[rdi + 32]); }},
+    {.name = "two at a time",
+     .write =
+         [](Guest& g) {
+           g.movups(xmm0, ptr[rsi + rcx]), g.movups(xmm1, ptr[rdi + rcx]);
+           g.paddd(xmm0, ptr[rsi + rcx + 16]), g.paddd(xmm1, ptr[rdi + rcx + 16]);
+           g.mov(rsi, rdi), g.pxor(xmm0, xmm1), g.movups(ptr[rdi + rcx + 8], xmm0);
+         }},
     {.name = "one page",
      .write =
          [](Guest& g) {

@@ -258,12 +258,14 @@ void Emitter::copy(std::size_t index) {
 
   if (now.kind == Kind::kVector) ensure_vectors(index);
   if (now.has_memory) placement.memory = access(index, operands.count);
+  const bool held = holds() && operands.count == 0;
+  const std::uint8_t* before_flags = getCurr();
   need_flags(index, !now.has_memory);
+  const bool scratch_kept = now.has_memory || before_flags == getCurr();
   for (unsigned i = 0; i < operands.count; ++i)
     load_guest(Xbyak::Reg64(scratch[i]), operands.gpr[i]);
-  const bool r11_stays = look_in_r11_until_ == getCurr() && operands.count == 0;
   bytes(code.data(), reencode(insn, placement, code.data()));
-  if (r11_stays) look_in_r11_until_ = getCurr();
+  still_held(held && scratch_kept);
   for (unsigned i = 0; i < operands.count; ++i)
     if (insn.effects.gpr_written >> operands.gpr[i] & 1)
       store_guest(operands.gpr[i], Xbyak::Reg64(scratch[i]));
@@ -278,8 +280,9 @@ void Emitter::address_to_register(const Step& now) {
   const auto in_place = [](unsigned gpr) { return gpr == x86::kNoRegister || !displaced(gpr); };
   if (memory.base != x86::kRipBase && in_place(memory.base) && in_place(memory.index) &&
       !displaced(to)) {
+    const bool held = holds();
     bytes(insn.bytes.data(), insn.length);
-    return;
+    return still_held(held);
   }
   Step address = now;
   address.insn.memory.segment = x86::kDs;
@@ -438,6 +441,7 @@ void Emitter::emit_step(std::size_t index) {
       interpret(index);
       break;
   }
+  forget_changed_sums(now);
   after_step(index);
   for (const std::uint32_t site : step_sites_) tables_.sites[site].resume = here();
 }
@@ -449,7 +453,9 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   producer_ = kNobody;
   vectors_known_ = x87_known_ = false;
   found_ = 0;
-  look_in_r11_until_ = nullptr;
+  held_until_ = nullptr;
+  written_ = 0;
+  for (const Step& each : block.steps) written_ |= each.insn.effects.gpr_written;
   pointers_ = {};
   tlb_ = translation.mode.user        ? TlbIndex::kUser
          : translation.mode.suspended ? TlbIndex::kSmapSuspended

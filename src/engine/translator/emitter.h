@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -95,10 +96,6 @@ class Emitter : Assembler {
   HostMemory native_stack(const Step& step) const;
   HostMemory access(std::size_t index, unsigned scratch_wanted);
   HostMemory find_constant(std::size_t index, std::uint32_t site, std::int32_t address);
-  HostMemory operand_beside(const x86::MemoryOperand& memory);
-  HostMemory follow(const Step& step, unsigned scratch_wanted);
-  void remember(const Step& step);
-  void recall(const Step& step);
   void go_carefully(std::size_t index, Flags flags, std::size_t producer, TlbIndex tlb);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);
   HostMemory stack_slot(std::size_t index, std::int32_t displacement, bool write);
@@ -108,6 +105,20 @@ class Emitter : Assembler {
   void to_host_address(const Step& step, bool write);
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
   void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
+
+  // emitter_looks.cpp
+  /// What a scratch register holds: what a shared look has found, plus a register.
+  struct HeldWay {
+    std::uint8_t look = Step::kOwnLook, added = x86::kNoRegister;
+    bool operator==(const HeldWay&) const = default;
+  };
+  HostMemory operand_beside(const x86::MemoryOperand& memory, const Xbyak::Reg64& way);
+  HostMemory follow(const Step& step, unsigned scratch_wanted);
+  void remember(const Step& step);
+  Xbyak::Reg64 recall(const HeldWay& way, bool both_free);
+  bool holds() const;
+  void still_held(bool held);
+  void forget_changed_sums(const Step& done);
 
   // emitter_narrow.cpp: what is different in code that is not 64-bit
   bool narrow() const { return static_cast<bool>(translation_->mode.narrow); }
@@ -206,12 +217,13 @@ class Emitter : Assembler {
   std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again
   const bool bmi2_ = __builtin_cpu_supports("bmi2") != 0;
   TlbIndex tlb_ = TlbIndex::kSupervisor;
-  bool vectors_known_ = false;  ///< they are loaded from here on
-  bool x87_known_ = false;      ///< the x87 registers are
-  /// R11 is what a step remembered or followed, as long as no code stands behind this.
-  const std::uint8_t* look_in_r11_until_ = nullptr;
-  std::uint8_t look_in_r11_ = Step::kOwnLook;
-  std::uint32_t found_ = 0;  ///< shared looks that were found, a bit for each
+  bool vectors_known_ = false;                ///< they are loaded from here on
+  bool x87_known_ = false;                    ///< the x87 registers are
+  std::array<HeldWay, 2> held_;               ///< R10 and R11, as long as no code stands behind
+  const std::uint8_t* held_until_ = nullptr;  ///< this
+  std::size_t last_recalled_ = 1;             ///< of `held_`
+  std::uint32_t written_ = 0;                 ///< general registers that the superblock writes
+  std::uint32_t found_ = 0;                   ///< shared looks that were found, a bit for each
   X87Pointers pointers_;
 };
 

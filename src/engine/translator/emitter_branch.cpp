@@ -258,6 +258,7 @@ void Emitter::branch(std::size_t index) {
   const Step& now = step(index);
   if (now.insn.opcode_map == 0 && now.insn.opcode >= 0xe0) return narrow_loop(index);
   need_flags(index, true);
+  const bool held = holds();
   Xbyak::Label& stub = new_label();
   // 0f 8x rel32 for 7x rel8 and 0f 8x rel32 alike.
   const auto condition = static_cast<std::uint8_t>((now.insn.opcode & 15) ^ now.taken_inside);
@@ -273,6 +274,7 @@ void Emitter::branch(std::size_t index) {
     (this->*kJumps[condition])(label, T_NEAR);
   };
   jump_if(stub);
+  still_held(held);
   const std::int64_t target = exit_target(now);
   if (in_page(target) && !now.target_on_two_pages) {
     Exit& exit = link_exit(tag_at(target), const_cast<std::uint8_t*>(getCurr()) - 4, stub);

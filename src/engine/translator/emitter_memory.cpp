@@ -231,62 +231,6 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
   cold_miss(index, site, cold, false);
 }
 
-/// R11, the distance between host and linear addresses, for those that follow.
-void Emitter::remember(const Step& now) {
-  if (!now.looks_for_others) return;
-  store(at::look(now.look), r11);
-  found_ |= 1u << now.look;
-  look_in_r11_ = now.look;
-  look_in_r11_until_ = getCurr();
-}
-
-/// The same distance, into R11.
-void Emitter::recall(const Step& now) {
-  if (look_in_r11_ != now.look || look_in_r11_until_ != getCurr()) load(r11, at::look(now.look));
-  look_in_r11_ = now.look;
-  look_in_r11_until_ = getCurr();
-}
-
-/// Where another step of the superblock has found the way. Keeps the flags.
-HostMemory Emitter::follow(const Step& now, unsigned scratch_wanted) {
-  HostMemory result;
-  const x86::MemoryOperand& memory = now.insn.memory;
-  if (const auto address = constant_address(now)) {
-    recall(now);
-    result.base = x86::kR11;
-    result.displacement = *address;
-    return result;
-  }
-  if (is_simple(memory) || is_indexed(memory)) {
-    recall(now);
-    return operand_beside(memory);
-  }
-  effective_address(now);
-  recall(now);
-  result.base = x86::kR10;
-  if (scratch_wanted == 0)
-    result.index = x86::kR11;
-  else
-    lea(r10, ptr[r10 + r11]);
-  return result;
-}
-
-/// A simple or indexed operand, R11 being the distance to the host's address.
-HostMemory Emitter::operand_beside(const x86::MemoryOperand& memory) {
-  HostMemory result;
-  result.displacement = static_cast<std::int32_t>(memory.displacement);
-  if (is_simple(memory)) {
-    result.base = memory.base;
-    result.index = x86::kR11;
-    return result;
-  }
-  if (memory.base != kNoRegister) lea(r11, ptr[r11 + host(memory.base)]);
-  result.base = x86::kR11;
-  result.index = memory.index;
-  result.scale_shift = memory.scale_shift;
-  return result;
-}
-
 /// An operand whose address is known now.
 HostMemory Emitter::find_constant(std::size_t index, std::uint32_t site, std::int32_t address) {
   const Step& now = step(index);
@@ -333,7 +277,7 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   if (is_simple(memory) || is_indexed(memory)) {
     load_from_tlb(now);
     remember(now);
-    return operand_beside(memory);
+    return operand_beside(memory, r11);
   }
   HostMemory result;
   result.base = x86::kR10;

@@ -1,0 +1,121 @@
+#include "engine/translator/displaced.h"
+#include "engine/translator/emitter.h"
+#include "x86/cpu_state.h"
+
+// Accesses that share a look into the TLB: see access_plan.h. What the look found, the distance
+// between host and linear addresses, is in TranslatorCpu::looks for those that follow, and as long
+// as nothing else is done with R10 and R11 it stays there too.
+
+namespace vireo::engine::translator {
+namespace {
+
+Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
+
+}  // namespace
+
+/// R11 is what the step has found for others.
+void Emitter::remember(const Step& now) {
+  if (!now.looks_for_others) return;
+  store(at::look(now.look), r11);
+  found_ |= 1u << now.look;
+  held_[0] = {};
+  held_[1] = {now.look, x86::kNoRegister};
+  still_held(true);
+}
+
+/// No code stands behind that which put something into the scratch registers.
+bool Emitter::holds() const { return held_until_ == getCurr(); }
+
+void Emitter::still_held(bool held) {
+  if (held) held_until_ = getCurr();
+}
+
+/// The sum with a register that the step has changed is gone.
+void Emitter::forget_changed_sums(const Step& done) {
+  for (HeldWay& each : held_)
+    if (each.added < 16 && (done.insn.effects.gpr_written >> each.added & 1) != 0) each = {};
+}
+
+/// The way that a look has found, with a register added unless it is kNoRegister: in R11, or in
+/// either of the scratch registers. Keeps the flags.
+Xbyak::Reg64 Emitter::recall(const HeldWay& way, bool both_free) {
+  const std::array<Xbyak::Reg64, 2> scratch{r10, r11};
+  if (!holds()) held_ = {};
+  const HeldWay plain{way.look, x86::kNoRegister};
+  std::size_t place = both_free && last_recalled_ == 1 ? 0 : 1;
+  if (held_[1] == way) {
+    place = 1;
+  } else if (both_free && held_[0] == way) {
+    place = 0;
+  } else {
+    if (held_[1 - place] == plain && way.added < 16) {
+      lea(scratch[place], ptr[scratch[1 - place] + host(way.added)]);
+    } else {
+      if (held_[place] != plain) load(scratch[place], at::look(way.look));
+      if (way.added < 16) lea(scratch[place], ptr[scratch[place] + host(way.added)]);
+    }
+    held_[place] = way;
+  }
+  if (!both_free) held_[0] = {};
+  last_recalled_ = place;
+  still_held(true);
+  return scratch[place];
+}
+
+/// Where another step of the superblock has found the way. Keeps the flags.
+HostMemory Emitter::follow(const Step& now, unsigned scratch_wanted) {
+  HostMemory result;
+  const x86::MemoryOperand& memory = now.insn.memory;
+  const bool both_free = scratch_wanted == 0;
+  const HeldWay plain{now.look, x86::kNoRegister};
+  if (const auto address = constant_address(now)) {
+    result.base = static_cast<std::uint8_t>(recall(plain, both_free).getIdx());
+    result.displacement = *address;
+    return result;
+  }
+  if (is_simple(memory)) return operand_beside(memory, recall(plain, both_free));
+  if (is_indexed(memory)) {
+    // Of base and index the one that stays what it is.
+    const bool swap = memory.base < 16 && memory.scale_shift == 0 &&
+                      (written_ >> memory.base & 1) != 0 && (written_ >> memory.index & 1) == 0;
+    const std::uint8_t added = swap ? memory.index : memory.base;
+    const Xbyak::Reg64 way = recall({now.look, added}, both_free);
+    result.base = static_cast<std::uint8_t>(way.getIdx());
+    result.index = swap ? memory.base : memory.index;
+    result.scale_shift = memory.scale_shift;
+    result.displacement = static_cast<std::int32_t>(memory.displacement);
+    return result;
+  }
+  effective_address(now);
+  recall(plain, false);
+  result.base = x86::kR10;
+  if (scratch_wanted == 0)
+    result.index = x86::kR11;
+  else
+    lea(r10, ptr[r10 + r11]);
+  return result;
+}
+
+/// A simple or indexed operand, `way` being the distance to the host's address.
+HostMemory Emitter::operand_beside(const x86::MemoryOperand& memory, const Xbyak::Reg64& way) {
+  HostMemory result;
+  result.displacement = static_cast<std::int32_t>(memory.displacement);
+  const auto number = static_cast<std::uint8_t>(way.getIdx());
+  if (is_simple(memory)) {
+    result.base = memory.base;
+    result.index = number;
+    return result;
+  }
+  if (memory.base != x86::kNoRegister) {
+    const bool held = holds();
+    lea(way, ptr[way + host(memory.base)]);
+    held_[1].added = memory.base;
+    still_held(held);
+  }
+  result.base = number;
+  result.index = memory.index;
+  result.scale_shift = memory.scale_shift;
+  return result;
+}
+
+}  // namespace vireo::engine::translator
