@@ -51,13 +51,7 @@ class Emitter : Assembler {
   using Cold = std::function<void()>;
 
   // emitter.cpp
-  void emit_heads(const Superblock& block);
   void emit_step(std::size_t index);
-  void emit_poll(bool flags_live, Xbyak::Label& leave);
-  void emit_stack_check();
-  void take_code_base();
-  void emit_indirect_heads(bool flags_live);
-  void compare_keeping_flags(Xbyak::Label& other);
   void copy(std::size_t index);
   void adjust_stack(std::size_t index);
   void interpret(std::size_t index);
@@ -70,6 +64,15 @@ class Emitter : Assembler {
   std::uint32_t add_site(const Step& step);
   std::uint64_t tag_of(const Step& step) const { return tag_at(step.offset); }
   std::uint64_t tag_at(std::int64_t page_offset) const;
+
+  // emitter_heads.cpp
+  void emit_heads(const Superblock& block);
+  void emit_poll(bool flags_live, Xbyak::Label& leave);
+  void emit_indirect_heads(bool flags_live);
+  void compare_relative(bool keep_flags, Xbyak::Label& other);
+  void table_base_of_target();
+  void compare_keeping_flags(Xbyak::Label& other);
+  void emit_stack_check();
 
   // emitter_x87.cpp
   /// The last x87 instruction, and the last with a memory operand, where the guest's FIP and FDP
@@ -192,6 +195,7 @@ class Emitter : Assembler {
   void go_to(std::int64_t page_offset, std::uint16_t from);
   void go_to_other_page(std::int64_t page_offset, bool flags_saved);
   void fall_through();
+  void hash_target();
   void jump_by_table(bool flags_saved);
   void jump_indirect(bool flags_saved);
   void branch_indirect(std::size_t index);
