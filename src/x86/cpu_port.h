@@ -95,6 +95,14 @@ class CpuPort {
 
   // Told after the state has changed.
   virtual void flush_tlb(TlbFlush kind) = 0;
+  /// CR3 was loaded. With `keep` translations that were made under its PCID before may still be
+  /// used, but need not be. SDM vol. 3A, 4.10.4.1.
+  virtual void page_tables_changed([[maybe_unused]] bool keep) {
+    flush_tlb(TlbFlush::kNonGlobal);
+    mode_changed();
+  }
+  /// Translations of a PCID that is not the current one are no longer valid.
+  virtual void forget_pcid([[maybe_unused]] std::uint16_t pcid) { flush_tlb(TlbFlush::kAll); }
   /// INVLPG: the page that holds the address, in the current PCID and global.
   virtual void invalidate_page(LinearAddr address) = 0;
   /// CR0, CR4, EFER, CS, SS, PKRU, XCR0, debug registers or the privilege level changed: modes and

@@ -44,6 +44,11 @@ class MappingListener {
   virtual ~MappingListener() = default;
   virtual void mappings_flushed(x86::TlbFlush kind) = 0;
   virtual void page_invalidated(std::uint64_t linear) = 0;
+  /// CR3 has another PCID: what is known of the old one holds again when that comes back, unless
+  /// address_space_forgotten() or mappings_flushed(kAll) came in between. `keep`: so does what is
+  /// known of the new one.
+  virtual void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) = 0;
+  virtual void address_space_forgotten(std::uint16_t pcid) = 0;
 };
 
 /// Counted by cause; shown by `--stats`.

@@ -75,7 +75,8 @@ void SoftMmu::refresh_mode() {
     auto same_tables = mode;
     same_tables.cr3 = mode_.cr3;
     same_tables.pdpte = mode_.pdpte;
-    const bool only_tables = same_tables == mode_;
+    // Who changes PCIDs says so: see change_page_tables().
+    const bool only_tables = same_tables == mode_ && !(state.cr4 & x86::cr4::kPcide);
     mode_ = mode;
     flush(only_tables ? x86::TlbFlush::kNonGlobal : x86::TlbFlush::kAll);
   }
@@ -105,11 +106,46 @@ void SoftMmu::flush(x86::TlbFlush kind) {
     else
       tlb.clear_non_global();
   }
+  if (kind == x86::TlbFlush::kAll) spaces_.forget_all();
   jump_tags_.flush(kind);
   renew_jump_tag();
   cpu_.close_window();
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->mappings_flushed(kind);
   cpu_.leave_block = true;
+}
+
+void SoftMmu::change_page_tables(bool keep) {
+  constexpr std::uint64_t kPcid = 0xfff;
+  const x86::CpuState& state = cpu_.state;
+  const auto from = static_cast<std::uint16_t>(mode_.cr3 & kPcid);
+  const auto to = static_cast<std::uint16_t>(state.cr3 & kPcid);
+  mode_.cr3 = state.cr3;
+  mode_.pdpte = state.pdpte;
+  refresh_mode();
+  const bool pcids = (state.cr4 & x86::cr4::kPcide) != 0;
+  if (!pcids || (from == to && !keep))
+    flush(x86::TlbFlush::kNonGlobal);
+  else if (from != to)
+    change_address_space(from, to, keep);
+}
+
+void SoftMmu::change_address_space(std::uint16_t from, std::uint16_t to, bool keep) {
+  spaces_.put_aside(from, cpu_.tlbs);
+  if (keep)
+    spaces_.bring_back(to, cpu_.tlbs, memory_);
+  else
+    spaces_.forget(to);
+  jump_tags_.flush(x86::TlbFlush::kNonGlobal);
+  renew_jump_tag();
+  cpu_.close_window();
+  if (cpu_.mapping_listener != nullptr)
+    cpu_.mapping_listener->address_space_changed(from, to, keep);
+  cpu_.leave_block = true;
+}
+
+void SoftMmu::forget_pcid(std::uint16_t pcid) {
+  spaces_.forget(pcid);
+  if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->address_space_forgotten(pcid);
 }
 
 void SoftMmu::invalidate_page(LinearAddr address) {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "engine/engine.h"
+#include "engine/software/address_spaces.h"
 #include "engine/software/cpu.h"
 #include "engine/software/jump_tags.h"
 #include "memory/guest_memory.h"
@@ -24,6 +25,10 @@ class SoftMmu final : public x86::PhysicalMemory {
   void refresh_mode();
   void flush(x86::TlbFlush kind);
   void invalidate_page(LinearAddr address);
+  /// CR3 was loaded; `keep`: see CpuPort::page_tables_changed().
+  void change_page_tables(bool keep);
+  /// A PCID that is not the current one.
+  void forget_pcid(std::uint16_t pcid);
 
   x86::OrFault<> read(LinearAddr address, std::span<std::byte> data, TlbIndex who);
   x86::OrFault<> write(LinearAddr address, std::span<const std::byte> data, TlbIndex who);
@@ -80,6 +85,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   void write_physical(PhysAddr address, std::span<const std::byte> data);
   TlbIndex find_current() const;
   void renew_jump_tag();
+  void change_address_space(std::uint16_t from, std::uint16_t to, bool keep);
   bool is_rom(PhysAddr address) const;
   void note_data_access(std::uint64_t linear, std::size_t size, bool write);
 
@@ -90,6 +96,7 @@ class SoftMmu final : public x86::PhysicalMemory {
   x86::PagingMode mode_;
   bool watching_ = false;  ///< a data breakpoint is enabled
   JumpTags jump_tags_;
+  AddressSpaces spaces_;
 };
 
 /// Slow paths of load() and store() below: false if a fault was raised. `segment` tells #SS from

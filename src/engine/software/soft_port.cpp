@@ -99,5 +99,7 @@ void SoftPort::flush_tlb(x86::TlbFlush kind) {
 }
 void SoftPort::invalidate_page(LinearAddr address) { mmu_.invalidate_page(address); }
 void SoftPort::mode_changed() { mmu_.refresh_mode(); }
+void SoftPort::page_tables_changed(bool keep) { mmu_.change_page_tables(keep); }
+void SoftPort::forget_pcid(std::uint16_t pcid) { mmu_.forget_pcid(pcid); }
 
 }  // namespace vireo::engine

@@ -39,6 +39,8 @@ class SoftPort final : public x86::CpuPort {
   void flush_tlb(x86::TlbFlush kind) override;
   void invalidate_page(LinearAddr address) override;
   void mode_changed() override;
+  void page_tables_changed(bool keep) override;
+  void forget_pcid(std::uint16_t pcid) override;
 
  private:
   TlbIndex who(x86::Privilege privilege) const;

@@ -80,6 +80,22 @@ class alignas(64) Tlb : public Zeroed {
   }
   /// Large pages of global entries stay noted, and of the others too: that costs only time.
   void clear_non_global() { clear_of(local_); }
+  /// The same, once `action(place, entry)` has seen each of them.
+  template <class Action>
+  void take_non_global(Action action) {
+    for_each(local_, [&](std::size_t i) {
+      const TlbEntry& entry = entries_[i];
+      const bool valid = (entry.read_tag ^ no_tag(std::uint64_t{i} << kPageShift)) != 0;
+      if (valid && (entry.physical & TlbEntry::kGlobal) == 0) action(i, entry);
+    });
+    clear_of(local_);
+  }
+  /// An entry that take_non_global() took, at its place, unless there is another.
+  void put_back(std::size_t place, const TlbEntry& entry) {
+    if (used(place)) return;
+    entries_[place] = entry;
+    note_used(place);
+  }
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
   void invalidate_page(std::uint64_t linear) {

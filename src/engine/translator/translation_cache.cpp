@@ -215,14 +215,29 @@ bool TranslationCache::nearly_full() const {
 void TranslationCache::enter_branch(std::uint64_t rip, Translation& to, bool global) {
   const std::size_t half = to.mode.user ? TranslatorCpu::kBranchEntries : 0;
   const auto index = static_cast<std::uint32_t>(half + TranslatorCpu::branch_hash(rip));
-  cpu_.branch_code[index] = to.entry_indirect;
-  cpu_.branch_code_saved[index] = to.entry_indirect_saved;
-  cpu_.branch_base[index] = rip - to.tag;
-  cpu_.branch_to[index] = &to;
-  // Where two targets fight for a place it changes hands without end: it is noted once.
-  bool& noted = noted_[index][global];
-  if (!std::exchange(noted, true)) branches_.push_back({index, global});
+  set_branch({index, rip - to.tag, &to}, global);
   if (std::ranges::find(to.branches, index) == to.branches.end()) to.branches.push_back(index);
+}
+
+void TranslationCache::set_branch(const KnownBranch& branch, bool global) {
+  const std::uint32_t index = branch.index;
+  cpu_.branch_code[index] = branch.to->entry_indirect;
+  cpu_.branch_code_saved[index] = branch.to->entry_indirect_saved;
+  cpu_.branch_base[index] = branch.base;
+  cpu_.branch_to[index] = branch.to;
+  // Where two targets fight for a place it changes hands without end: it is noted once.
+  if (!std::exchange(noted_[index][global], true)) branches_[global].push_back(index);
+}
+
+void TranslationCache::take_branches(std::vector<KnownBranch>& taken) {
+  for (const std::uint32_t index : branches_[0])
+    if (Translation* to = cpu_.branch_to[index])
+      taken.push_back({index, cpu_.branch_base[index], to});
+  forget_branches(false);
+}
+
+void TranslationCache::put_back(const KnownBranch& branch) {
+  if (branch.to->valid && cpu_.branch_to[branch.index] == nullptr) set_branch(branch, false);
 }
 
 Translation* TranslationCache::known_branch(std::uint64_t rip, Mode mode) const {
@@ -240,12 +255,14 @@ void TranslationCache::forget_branch(std::uint32_t index) {
 }
 
 void TranslationCache::forget_branches(bool global_too) {
-  std::erase_if(branches_, [&](const Branch& branch) {
-    if (branch.global && !global_too) return false;
-    forget_branch(branch.index);
-    noted_[branch.index][branch.global] = false;
-    return true;
-  });
+  for (const bool global : {false, true}) {
+    if (global && !global_too) continue;
+    for (const std::uint32_t index : branches_[global]) {
+      forget_branch(index);
+      noted_[index][global] = false;
+    }
+    branches_[global].clear();
+  }
 }
 
 }  // namespace vireo::engine::translator

@@ -68,6 +68,16 @@ class TranslationCache final : public DerivedCode {
   /// What was entered for `rip`; null: nothing that still holds.
   Translation* known_branch(std::uint64_t rip, Mode mode) const;
   void forget_branches(bool global_too);
+  /// What branches to a place in an address space find there.
+  struct KnownBranch {
+    std::uint32_t index = 0;  ///< of the entry in the branch table
+    std::uint64_t base = 0;
+    Translation* to = nullptr;  ///< valid until flush(); see flushes()
+  };
+  /// Forgets those that are not global, and adds them to `taken`.
+  void take_branches(std::vector<KnownBranch>& taken);
+  /// Enters again what was taken, unless the code is gone or its place is.
+  void put_back(const KnownBranch& branch);
 
   // DerivedCode
   bool uses_page(std::uint64_t page_number) const override {
@@ -85,13 +95,9 @@ class TranslationCache final : public DerivedCode {
   const Statistics& statistics() const { return statistics_; }
   std::size_t code_bytes() const { return code_.used(); }
   /// How many entries there are to forget.
-  std::size_t branches() const { return branches_.size(); }
+  std::size_t branches() const { return branches_[0].size() + branches_[1].size(); }
 
  private:
-  struct Branch {
-    std::uint32_t index;
-    bool global;
-  };
   static std::size_t slot(PhysAddr start, Mode mode) {
     return (value(start) ^ value(start) >> 6 ^ mode.key() << 3) %
            std::tuple_size_v<decltype(Page::first)>;
@@ -100,6 +106,7 @@ class TranslationCache final : public DerivedCode {
     return std::min(code_.room(CodeMemory::Part::kOften), code_.room(CodeMemory::Part::kSeldom));
   }
   void forget_branch(std::uint32_t index);
+  void set_branch(const KnownBranch& branch, bool global);
   void unlink(std::uint32_t exit);
   Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
   void make_anew(const Site& site, std::vector<std::uint16_t> Page::*list);
@@ -121,7 +128,8 @@ class TranslationCache final : public DerivedCode {
   CodeTables tables_;
   std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
-  std::vector<Branch> branches_;  ///< all that were entered, each once as local, once as global
+  /// Entries of the branch table that were made, each once as local, once as global.
+  std::array<std::vector<std::uint32_t>, 2> branches_;
   std::array<std::array<bool, 2>, 2 * TranslatorCpu::kBranchEntries> noted_{};  ///< in `branches_`
   Statistics statistics_;
 };

@@ -92,10 +92,10 @@ TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t linear) {
   if (!x86::canonical(state, linear)) return nullptr;
   const std::uint64_t name = (linear & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
   CodePage& page = code_pages_[(linear >> kPageShift) % code_pages_.size()];
-  if (page.linear == name) return &page;
+  if (page.linear == name && (page.global || page.space == spaces_.current())) return &page;
   const auto translation = mmu_.walk_code(LinearAddr{linear});
   if (!translation) return nullptr;
-  page = {name, translation->page, translation->global, nullptr, 0};
+  page = {name, translation->page, translation->global, spaces_.current(), nullptr, 0};
   const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
                          : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
                                                                         : PageFilter::kLarge;
@@ -154,10 +154,22 @@ Translation* TranslatorVcpu::find_entry(std::uint64_t linear, Mode mode) {
 
 void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
   const bool all = kind == x86::TlbFlush::kAll;
-  for (CodePage& page : code_pages_)
-    if (all || !page.global) page.linear = ~0ull;
   cache_.forget_branches(all);
-  if (all) code_filter_.clear();
+  if (all)
+    forget_code_pages();
+  else
+    spaces_.renew();
+}
+
+void TranslatorVcpu::address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) {
+  spaces_.change(cache_, from, to, keep, branch_mode_);
+}
+
+/// Nothing is known of any page of code in any address space.
+void TranslatorVcpu::forget_code_pages() {
+  for (CodePage& page : code_pages_) page.linear = ~0ull;
+  spaces_.forget_all();
+  code_filter_.clear();
 }
 
 void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
@@ -168,9 +180,8 @@ void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
   }
   if (!code_filter_.may_hold(linear)) return;
   translated_.leave_block = true;
-  for (CodePage& page : code_pages_) page.linear = ~0ull;
   cache_.forget_branches(true);
-  code_filter_.clear();
+  forget_code_pages();
 }
 
 void TranslatorVcpu::enter_cold(const Op* op, Cpu* cpu) {

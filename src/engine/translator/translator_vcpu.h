@@ -6,6 +6,7 @@
 
 #include "engine/interpreter/interpreter_vcpu.h"
 #include "engine/software/page_filter.h"
+#include "engine/translator/code_spaces.h"
 #include "engine/translator/slot_contest.h"
 #include "engine/translator/translation_cache.h"
 #include "engine/translator/translator.h"
@@ -50,6 +51,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
     std::uint64_t linear = ~0ull;  ///< page address, with bit 0 for user mode
     PhysAddr physical{};
     bool global = false;
+    std::uint64_t space = 0;  ///< CodeSpaces::current() that it is of, unless it is global
     TranslationCache::Page* code = nullptr;
     std::uint64_t flushes = 0;  ///< TranslationCache::flushes() when `code` was entered
   };
@@ -57,6 +59,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void run_translated(Translation* translation);
   void interpret();
   CodePage* code_page(std::uint64_t linear);
+  void forget_code_pages();
   bool is_global(std::uint64_t linear, const Translation& code);
   void refuse_target();
 
@@ -118,8 +121,11 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   // MappingListener
   void mappings_flushed(x86::TlbFlush kind) override;
   void page_invalidated(std::uint64_t linear) override;
+  void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) override;
+  void address_space_forgotten(std::uint16_t pcid) override { spaces_.forget(pcid); }
 
   std::array<CodePage, 256> code_pages_;
+  CodeSpaces spaces_;
   PageFilter code_filter_;           ///< pages from which code was looked up
   PageFilter window_filter_;         ///< pages that windows were opened on
   SlotContest contest_;              ///< for slots of the TLB

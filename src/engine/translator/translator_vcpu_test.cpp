@@ -133,6 +133,26 @@ TEST(TranslatorVcpu, FieldsOfDevicesAreReadOneByOne) {
   EXPECT_EQ(w.machine.log.size(), 2 * Fields::kRounds);
 }
 
+/// What a PCID knew of pages, code and stack is there again when it comes back.
+TEST(TranslatorVcpu, APcidThatComesBackFindsItsPages) {
+  World w;
+  constexpr std::uint64_t kRounds = 1000, kKeep = 1ull << 63;
+  w.state.cr4 |= x86::cr4::kPcide;
+  w.state.gpr[x86::kRax] = w.state.cr3 | 1 | kKeep;
+  w.state.gpr[x86::kRbx] = w.state.cr3 | kKeep;
+  w.state.gpr[x86::kRcx] = kRounds;
+  w.state.gpr[x86::kRdi] = World::kData;
+  w.code(World::kCode, {0x0f, 0x22, 0xd8,              // mov cr3, rax
+                        0x48, 0x83, 0x07, 0x01,        // add qword [rdi], 1
+                        0x0f, 0x22, 0xdb,              // mov cr3, rbx
+                        0x48, 0x83, 0x07, 0x01,        // add qword [rdi], 1
+                        0x48, 0xff, 0xc9, 0x75, 0xed,  // dec rcx; jnz
+                        0xf4});                        // hlt
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.get<std::uint64_t>(World::kData), 2 * kRounds);
+  EXPECT_LT(w.counter("tlb_misses"), 50u);
+}
+
 /// A loop whose stack is now in one page, now in another.
 struct TwoStacks : World {
   static constexpr std::uint64_t kRounds = 1000;

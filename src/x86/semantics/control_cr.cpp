@@ -112,14 +112,13 @@ OrFault<> write_cr0(CpuState& state, CpuPort& port, std::uint64_t value) {
 }
 
 OrFault<> write_cr3(CpuState& state, CpuPort& port, std::uint64_t value) {
+  const bool keep = (state.cr4 & cr4::kPcide) != 0 && (value & kNoFlush) != 0;
   if (state.cr4 & cr4::kPcide) value &= ~kNoFlush;
   if (state.long_mode() && (value & pte::above(port.cpuid().physical_address_bits(), 63)))
     return general_protection();
   if (pae_paging(state.cr0, state.cr4, state.msr.efer)) state.pdpte = TRY(read_pdptes(port, value));
   state.cr3 = value;
-  // Bit 63 allows to keep the translations of the new PCID; it does not oblige to. SDM 4.10.4.1.
-  port.flush_tlb(TlbFlush::kNonGlobal);
-  port.mode_changed();
+  port.page_tables_changed(keep);
   return Unit{};
 }
 

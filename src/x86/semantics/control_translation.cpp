@@ -38,8 +38,10 @@ OrFault<> invpcid(CpuState& state, CpuPort& port, const Insn& insn) {
     port.invalidate_page(LinearAddr{address});
   else if ((type == kContext && current) || (type == kEverythingButGlobal && !pcids))
     port.flush_tlb(TlbFlush::kNonGlobal);
+  else if (type <= kContext)
+    port.forget_pcid(static_cast<std::uint16_t>(pcid));  // of one address, more than asked for
   else
-    port.flush_tlb(TlbFlush::kAll);  // more than asked for, but all of it
+    port.flush_tlb(TlbFlush::kAll);  // the same
   return Unit{};
 }
 
