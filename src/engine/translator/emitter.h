@@ -194,6 +194,10 @@ class Emitter : Assembler {
   void return_near(std::size_t index);
   void go_to(std::int64_t page_offset, std::uint16_t from);
   void go_to_other_page(std::int64_t page_offset, bool flags_saved);
+  bool links_pages() const;
+  void look_up_page(std::int64_t page_offset, bool flags_saved);
+  void link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
+                 bool flags_saved);
   void fall_through();
   void hash_target();
   void jump_by_table(bool flags_saved);

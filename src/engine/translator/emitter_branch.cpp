@@ -231,13 +231,41 @@ Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& s
 }
 
 /// To code of another page, or on two pages: where that is must be looked up, for the mapping may
-/// change.
+/// change. Supervisor code that is not relative is in global pages as a rule, and linked.
 void Emitter::go_to_other_page(std::int64_t page_offset, bool flags_saved) {
+  if (!links_pages()) return look_up_page(page_offset, flags_saved);
+  Xbyak::Label& stub = new_label();
+  jmp(stub, T_NEAR);
+  link_page(page_offset, const_cast<std::uint8_t*>(getCurr()) - 4, stub, flags_saved);
+}
+
+bool Emitter::links_pages() const {
+  return !translation_->mode.user && !translation_->relative && !narrow();
+}
+
+void Emitter::look_up_page(std::int64_t page_offset, bool flags_saved) {
   const std::uint64_t tag = tag_at(page_offset);
   rip_to(r10, tag);
   if (translation_->relative) return jump_indirect(flags_saved);
   mov(r11d, static_cast<std::uint32_t>(TranslatorCpu::branch_hash(tag)));
   jump_by_table(flags_saved);
+}
+
+void Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
+                        bool flags_saved) {
+  const std::uint32_t number = add_exit(tag_at(page_offset));
+  Exit& exit = tables_.exits[number];
+  exit.patch = patch;
+  exit.backward = true;
+  exit.flags_saved = flags_saved;
+  cold_.push_back([this, &stub, number, page_offset, flags_saved] {
+    L(stub);
+    tables_.exits[number].stub = here();
+    mov(r11d, number);
+    jump_to(flags_saved ? glue_.exit_saved : glue_.exit);
+    tables_.exits[number].detour = here();
+    look_up_page(page_offset, flags_saved);
+  });
 }
 
 /// The flags are the host's.
@@ -286,9 +314,11 @@ void Emitter::branch(std::size_t index) {
     exit.backward = target <= now.offset;
     return;
   }
+  if (links_pages())
+    return link_page(target, const_cast<std::uint8_t*>(getCurr()) - 4, stub, false);
   cold_.push_back([this, &stub, target] {
     L(stub);
-    go_to_other_page(target, false);
+    look_up_page(target, false);
   });
 }
 

@@ -109,6 +109,7 @@ void Emitter::emit_heads(const Superblock& block) {
   Xbyak::Label& leave = new_label();
   const bool live = block.flags_live_at_entry || exact_flags_;
   translation_->begin = here();
+  translation_->flags_live = live;
   emit_indirect_heads(live);
   translation_->entry_polling = here();
   emit_poll(live, leave);

@@ -38,7 +38,7 @@ void Emitter::narrow_loop(std::size_t index) {
   }
   cold_.push_back([this, &stub, target] {
     L(stub);
-    go_to_other_page(target, false);
+    look_up_page(target, false);
   });
 }
 

@@ -29,6 +29,8 @@ class Writer : Assembler {
 
     glue.exit = here();
     exit(r11, true);
+    glue.exit_saved = here();
+    exit(r11, false);
     for (const bool saved : {false, true}) {
       (saved ? glue.indirect_saved : glue.indirect) = here();
       store(at::kTarget, r10);

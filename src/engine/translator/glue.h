@@ -46,7 +46,8 @@ struct Glue {
   const std::uint8_t* sysret = nullptr;
   const std::uint8_t* sysret_saved = nullptr;
 
-  const std::uint8_t* exit = nullptr;      ///< leave; R11D: why, for TranslatorCpu::exit
+  const std::uint8_t* exit = nullptr;  ///< leave; R11D: why, for TranslatorCpu::exit
+  const std::uint8_t* exit_saved = nullptr;
   const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch table
   const std::uint8_t* indirect_saved = nullptr;
   const std::uint8_t* load_vectors = nullptr;  ///< and go on at TranslatorCpu::resume

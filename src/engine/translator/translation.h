@@ -45,6 +45,11 @@ struct Exit {
   bool backward = false;               ///< events are looked for on the way
   bool suspended = false;              ///< the code there may rely on it: see Mode
   bool careful = false;                ///< to the careful code of the same place
+  /// The target is in another page, and this code asks the branch table for it. Null: it is in the
+  /// same page.
+  const std::uint8_t* detour = nullptr;
+  bool noted = false;        ///< among those that TranslationCache::unlink_pages() undoes
+  bool flags_saved = false;  ///< the flags are in Cpu::flags on the way to another page
   Translation* to = nullptr;
 };
 
@@ -88,6 +93,7 @@ struct Translation {
   std::uint64_t tag = 0;
   bool relative = false;  ///< uses code_base
   bool valid = true;
+  bool flags_live = false;                      ///< somebody may ask for flags from before
   std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page
                                                 ///< (behind it: in the second one)
   const std::uint8_t* entry = nullptr;          ///< from within the page, forward

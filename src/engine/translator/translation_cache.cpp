@@ -148,7 +148,28 @@ void TranslationCache::link(std::uint32_t number, Translation& to) {
   exit.to = &to;
   to.incoming.push_back(number);
   patch(exit, exit.backward ? to.entry_polling : to.entry);
+  if (exit.detour != nullptr) note_page_exit(number);
   ++statistics_.links;
+}
+
+void TranslationCache::detour(std::uint32_t number) {
+  const Exit& exit = tables_.exits[number];
+  patch(exit, exit.detour);
+  note_page_exit(number);
+}
+
+void TranslationCache::note_page_exit(std::uint32_t number) {
+  if (!std::exchange(tables_.exits[number].noted, true)) page_exits_.push_back(number);
+}
+
+void TranslationCache::unlink_pages() {
+  for (const std::uint32_t number : page_exits_) {
+    Exit& exit = tables_.exits[number];
+    exit.noted = false;
+    if (exit.to != nullptr) std::erase(exit.to->incoming, number);
+    unlink(number);
+  }
+  page_exits_.clear();
 }
 
 void TranslationCache::unlink(std::uint32_t number) {
@@ -204,6 +225,7 @@ void TranslationCache::flush() {
   all_.clear();
   tables_.sites.clear();
   tables_.exits.clear();
+  page_exits_.clear();
   code_.clear();
 }
 

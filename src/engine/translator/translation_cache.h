@@ -62,6 +62,10 @@ class TranslationCache final : public DerivedCode {
   void separate(const Site& site);
   /// From now on the exit goes straight to the code.
   void link(std::uint32_t exit, Translation& to);
+  /// From now on the exit, to another page, asks the branch table.
+  void detour(std::uint32_t exit);
+  /// Exits to other pages are what they were when they were made.
+  void unlink_pages();
 
   /// Indirect branches to `rip` find the code, until the mapping changes.
   void enter_branch(std::uint64_t rip, Translation& to, bool global);
@@ -108,6 +112,7 @@ class TranslationCache final : public DerivedCode {
   void forget_branch(std::uint32_t index);
   void set_branch(const KnownBranch& branch, bool global);
   void unlink(std::uint32_t exit);
+  void note_page_exit(std::uint32_t exit);
   Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
   void make_anew(const Site& site, std::vector<std::uint16_t> Page::*list);
   bool read_page(PhysAddr page, std::span<std::uint8_t> bytes);
@@ -131,6 +136,7 @@ class TranslationCache final : public DerivedCode {
   /// Entries of the branch table that were made, each once as local, once as global.
   std::array<std::vector<std::uint32_t>, 2> branches_;
   std::array<std::array<bool, 2>, 2 * TranslatorCpu::kBranchEntries> noted_{};  ///< in `branches_`
+  std::vector<std::uint32_t> page_exits_;  ///< to other pages, linked or on a detour
   Statistics statistics_;
 };
 

@@ -87,103 +87,6 @@ std::optional<Mode> TranslatorVcpu::mode() const {
   return result;
 }
 
-TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t linear) {
-  const x86::CpuState& state = translated_.state;
-  if (!x86::canonical(state, linear)) return nullptr;
-  const std::uint64_t name = (linear & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
-  CodePage& page = code_pages_[(linear >> kPageShift) % code_pages_.size()];
-  if (page.linear == name && (page.global || page.space == spaces_.current())) return &page;
-  const auto translation = mmu_.walk_code(LinearAddr{linear});
-  if (!translation) return nullptr;
-  page = {name, translation->page, translation->global, spaces_.current(), nullptr, 0};
-  const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
-                         : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
-                                                                        : PageFilter::kLarge;
-  code_filter_.add(linear, shift);
-  return &page;
-}
-
-Translation* TranslatorVcpu::find(std::uint64_t linear, Mode mode) {
-  CodePage* page = code_page(linear);
-  if (page == nullptr) return nullptr;
-  if (page->code == nullptr || page->flushes != cache_.flushes()) {
-    page->code = &cache_.page(page->physical, linear);
-    page->flushes = cache_.flushes();
-  }
-  Translation* found =
-      TranslationCache::find(*page->code, page->physical + (linear & kPageMask), mode, linear);
-  if (found == nullptr || !found->second_page) return found;
-  const CodePage* second = code_page(next_page(linear, mode));
-  if (second == nullptr) return nullptr;
-  if (second->physical == *found->second_page) return found;
-  cache_.discard(*found);  // its end is mapped elsewhere now
-  return nullptr;
-}
-
-/// Null: it cannot be made.
-Translation* TranslatorVcpu::make(std::uint64_t linear, Mode mode) {
-  const CodePage* page = code_page(linear);
-  if (page == nullptr) return nullptr;
-  const PhysAddr start = page->physical + (linear & kPageMask);
-  if (Translation* made = cache_.translate(start, mode, linear)) return made;
-  if ((linear & kPageMask) + x86::kMaxInsnLength <= kPageSize) return nullptr;
-  const CodePage* second = code_page(next_page(linear, mode));
-  return second != nullptr ? cache_.translate_across(start, second->physical, mode, linear)
-                           : nullptr;
-}
-
-Translation* TranslatorVcpu::find_or_make(std::uint64_t linear, Mode mode) {
-  Translation* known = find(linear, mode);
-  return known != nullptr ? known : make(linear, mode);
-}
-
-/// The page of the instruction and, if it ends in another, of that are global.
-bool TranslatorVcpu::is_global(std::uint64_t linear, const Translation& code) {
-  const CodePage* page = code_page(linear);
-  const CodePage* second = code.second_page ? code_page(next_page(linear, code.mode)) : page;
-  return page != nullptr && page->global && second != nullptr && second->global;
-}
-
-/// The same, by the table that indirect branches use: it may be that nothing need be looked up.
-Translation* TranslatorVcpu::find_entry(std::uint64_t linear, Mode mode) {
-  if (Translation* known = cache_.known_branch(linear, mode)) return known;
-  Translation* found = find(linear, mode);
-  if (found != nullptr) cache_.enter_branch(linear, *found, is_global(linear, *found));
-  return found;
-}
-
-void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
-  const bool all = kind == x86::TlbFlush::kAll;
-  cache_.forget_branches(all);
-  if (all)
-    forget_code_pages();
-  else
-    spaces_.renew();
-}
-
-void TranslatorVcpu::address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) {
-  spaces_.change(cache_, from, to, keep, branch_mode_);
-}
-
-/// Nothing is known of any page of code in any address space.
-void TranslatorVcpu::forget_code_pages() {
-  for (CodePage& page : code_pages_) page.linear = ~0ull;
-  spaces_.forget_all();
-  code_filter_.clear();
-}
-
-void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
-  if (window_filter_.may_hold(linear)) {
-    translated_.close_window();
-    translated_.leave_block = true;
-    window_filter_.clear();
-  }
-  if (!code_filter_.may_hold(linear)) return;
-  translated_.leave_block = true;
-  cache_.forget_branches(true);
-  forget_code_pages();
-}
-
 void TranslatorVcpu::enter_cold(const Op* op, Cpu* cpu) {
   if (cpu->events.any()) [[unlikely]]
     return;
@@ -268,10 +171,7 @@ Translation* TranslatorVcpu::after_exit() {
   const std::uint64_t linear = linear_of(*exit.from, exit.tag);
   Translation* to = exit.careful ? find_careful(linear, careful) : find(linear, *now);
   if (to != nullptr && exit.suspended) to = find_suspended(*to);
-  const bool linkable = to != nullptr && exit.patch != nullptr && exit.to == nullptr &&
-                        to->tag == exit.tag && !to->second_page && exit.from->valid &&
-                        value(to->start) >> kPageShift == value(exit.from->start) >> kPageShift;
-  if (linkable) cache_.link(number, *to);
+  if (to != nullptr) link(number, *to, linear);
   return to;
 }
 

@@ -70,6 +70,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   static const void* on_window(TranslatorCpu* cpu, std::uint32_t site);
   static const void* on_call(TranslatorCpu* cpu, std::uint32_t site);
   static const SiteCallbacks kCallbacks;
+  void link(std::uint32_t exit, Translation& to, std::uint64_t linear);
   const void* leave();
   void count_calls(std::vector<Counter>& counters) const;
   const void* go_on(std::uint64_t rip);
