@@ -165,8 +165,7 @@ std::optional<PhysAddr> SoftMmu::cached(LinearAddr address, Access access, TlbIn
   if (entry.write_tag == page) return physical;
   if (entry.read_tag != page || !(entry.physical & TlbEntry::kWritableSlowly)) return {};
   if (memory_.view(physical).writable) {  // no longer watched
-    entry.write_tag = page;
-    entry.physical &= ~TlbEntry::kWritableSlowly;
+    table(who).allow_writes(linear);
   }
   return physical;
 }

@@ -59,6 +59,14 @@ class alignas(64) Tlb : public Zeroed {
     if ((held ^ linear) >> kPageShift != 0) evicted_[i] = page_number(held);
     entries_[i] = entry;
     note_used(i);
+    note_writer(i);
+  }
+  /// The page of the address, which has an entry, may be written from now on.
+  void allow_writes(std::uint64_t linear) {
+    TlbEntry& entry = entries_[slot(linear)];
+    entry.write_tag = linear & ~kPageMask;
+    entry.physical &= ~TlbEntry::kWritableSlowly;
+    note_writer(slot(linear));
   }
   /// The page was in its slot before the one that is there now.
   bool comes_back(std::uint64_t linear) const {
@@ -71,6 +79,7 @@ class alignas(64) Tlb : public Zeroed {
     if (salt == 0) return;
     entries_[i] = entries_[slot(linear)];
     note_used(i);
+    note_writer(i);
   }
 
   void clear() {
@@ -95,6 +104,7 @@ class alignas(64) Tlb : public Zeroed {
     if (used(place)) return;
     entries_[place] = entry;
     note_used(place);
+    note_writer(place);
   }
   /// The page that holds the address, and all that is cached of a larger one.
   /// SDM vol. 3A, 4.10.2.3.
@@ -113,14 +123,18 @@ class alignas(64) Tlb : public Zeroed {
   }
   /// Takes away the permission to write a physical page directly.
   void protect(PhysAddr page) {
-    for_each_used([&](std::size_t i) {
-      TlbEntry& entry = entries_[i];
-      if ((entry.physical & ~kPageMask) != value(page)) return;
-      const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
-      if (entry.write_tag == entry.read_tag && entry.read_tag != tag)
-        entry.physical |= TlbEntry::kWritableSlowly;
-      entry.write_tag = tag;
-    });
+    std::uint32_t& writer = writers_[writer_slot(value(page))];
+    std::uint32_t left = kNobody;
+    const auto protect_entry = [&](std::size_t i) {
+      if ((entries_[i].physical & ~kPageMask) == value(page)) take_write_permission(i);
+      if (!may_write_at(i, value(page))) return;
+      left = left == kNobody || left == i + 1 ? static_cast<std::uint32_t>(i + 1) : kSeveral;
+    };
+    if (writer == kSeveral)
+      for_each_used(protect_entry);
+    else if (writer != kNobody)
+      protect_entry(writer - 1);
+    writer = left;
   }
 
  private:
@@ -176,6 +190,30 @@ class alignas(64) Tlb : public Zeroed {
     if (entry.physical & (TlbEntry::kLarge | TlbEntry::kHuge))
       large_.add(linear_of(i), entry.shift());
   }
+  /// Pages that share a place among the writers.
+  static std::size_t writer_slot(std::uint64_t physical) {
+    return (physical >> kPageShift) & (kWriters - 1);
+  }
+  bool may_write_at(std::size_t i, std::uint64_t physical) const {
+    const TlbEntry& entry = entries_[i];
+    return entry.write_tag == entry.read_tag &&
+           writer_slot(entry.physical) == writer_slot(physical);
+  }
+  [[gnu::always_inline]] void note_writer(std::size_t i) {
+    const std::uint64_t physical = entries_[i].physical;
+    if (!may_write_at(i, physical)) return;
+    std::uint32_t& writer = writers_[writer_slot(physical)];
+    const auto here = static_cast<std::uint32_t>(i + 1);
+    if (writer == here || writer == kSeveral) return;
+    writer = writer == kNobody || !may_write_at(writer - 1, physical) ? here : kSeveral;
+  }
+  void take_write_permission(std::size_t i) {
+    TlbEntry& entry = entries_[i];
+    const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
+    if (entry.write_tag == entry.read_tag && entry.read_tag != tag)
+      entry.physical |= TlbEntry::kWritableSlowly;
+    entry.write_tag = tag;
+  }
   void invalidate(std::size_t i) {
     const std::uint64_t tag = no_tag(std::uint64_t{i} << kPageShift);
     entries_[i] = {tag, tag, 0, ~kPageMask};
@@ -183,6 +221,11 @@ class alignas(64) Tlb : public Zeroed {
 
   std::array<TlbEntry, kSlots> entries_;
   std::array<std::uint32_t, kEntries> evicted_;  ///< pages, each by the low bits of its number
+  /// Places, counted from 1, of the entries through which physical pages may be written: nobody has
+  /// to look through all of them for most pages.
+  static constexpr std::size_t kWriters = 4 * kEntries;
+  static constexpr std::uint32_t kNobody = 0, kSeveral = ~0u;
+  std::array<std::uint32_t, kWriters> writers_;
   Used global_, local_;
   PageFilter large_;  ///< large pages that entries are part of
 };

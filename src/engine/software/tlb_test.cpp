@@ -94,6 +94,41 @@ TEST(Tlb, ProtectingAPhysicalPageStopsDirectWritesAtAllItsLinearAddresses) {
   EXPECT_TRUE(writes(tlb, 0x6000));
 }
 
+/// However the page came to be writable, and whatever else has been at its place.
+TEST(Tlb, ProtectingFindsEveryWriter) {
+  const auto made = std::make_unique<Tlb>();
+  Tlb& tlb = *made;
+  constexpr std::uint64_t kFar =
+      kPhysical + (std::uint64_t{Tlb::kEntries} << 14);  // the same place
+  filled(tlb, 0x5000, kFar);
+  filled(tlb, kLinear, kPhysical);
+  tlb.protect(PhysAddr{kPhysical});
+  EXPECT_FALSE(writes(tlb, kLinear));
+  EXPECT_TRUE(writes(tlb, 0x5000));
+  tlb.allow_writes(kLinear);
+  EXPECT_TRUE(writes(tlb, kLinear));
+  tlb.protect(PhysAddr{kPhysical});
+  EXPECT_FALSE(writes(tlb, kLinear));
+  filled(tlb, 0x5000, 0x7000);
+  filled(tlb, 0x6000, kPhysical);
+  tlb.copy_to(0x6000, 3);
+  tlb.protect(PhysAddr{kPhysical});
+  const std::uint64_t salted = 0x6000 + 3 * Tlb::kSaltStride * kPageSize;
+  EXPECT_NE(tlb.entry(salted).write_tag, tlb.entry(salted).read_tag);
+  EXPECT_FALSE(writes(tlb, 0x6000));
+  filled(tlb, 0x6000, kPhysical);
+  std::vector<std::pair<std::size_t, TlbEntry>> taken;
+  tlb.take_non_global([&](std::size_t place, const TlbEntry& each) {
+    taken.push_back({place, each});
+  });
+  EXPECT_FALSE(writes(tlb, 0x6000));
+  tlb.protect(PhysAddr{kPhysical});
+  for (const auto& [place, each] : taken) tlb.put_back(place, each);
+  EXPECT_TRUE(writes(tlb, 0x6000));
+  tlb.protect(PhysAddr{kPhysical});
+  EXPECT_FALSE(writes(tlb, 0x6000));
+}
+
 TEST(Tlb, ProtectingDoesNotMakeAReadOnlyPageWritable) {
   const auto made = std::make_unique<Tlb>();
   Tlb& tlb = *made;
