@@ -1,0 +1,47 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "backends/network/network_backend.h"
+#include "backends/network/pcap_file.h"
+
+namespace vireo::backends {
+
+/// A backend whose frames are written to a file as they pass: those that were taken, as the card
+/// and the backend gave them, which may be longer and less finished than those on a wire.
+class CapturedBackend final : public NetworkBackend, private NetworkReader {
+ public:
+  CapturedBackend(std::unique_ptr<NetworkBackend> inner, PcapFile file)
+      : inner_(std::move(inner)), file_(std::move(file)) {}
+
+  std::string name() const override { return inner_->name(); }
+  TakenFrames takes() const override { return inner_->takes(); }
+  std::uint16_t mtu() const override { return inner_->mtu(); }
+  void start(NetworkReader& reader) override {
+    reader_ = &reader;
+    NetworkReader& self = *this;
+    inner_->start(self);
+  }
+  void stop() override { inner_->stop(); }
+  bool send(const FrameHeader& header, std::span<const std::byte> frame) override {
+    if (!inner_->send(header, frame)) return false;
+    file_.write(frame);
+    return true;
+  }
+  void resume() override { inner_->resume(); }
+
+ private:
+  bool receive(const FrameHeader& header, std::span<const std::byte> frame) override {
+    if (!reader_->receive(header, frame)) return false;
+    file_.write(frame);
+    return true;
+  }
+  void on_writable() override { reader_->on_writable(); }
+
+  const std::unique_ptr<NetworkBackend> inner_;
+  PcapFile file_;
+  NetworkReader* reader_ = nullptr;
+};
+
+}  // namespace vireo::backends

@@ -1,0 +1,26 @@
+#pragma once
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "backends/network/frame_header.h"
+
+/// The work that a frame's header says is left to do. Pure functions; frames and headers come from
+/// guests and may lie.
+namespace vireo::backends {
+
+/// Whether the work can be done: all that the header names is within the frame, and what is to be
+/// segmented is TCP over the IP that it says, with its checksum left to do as well.
+bool sound(const FrameHeader& header, std::span<const std::byte> frame);
+
+/// Sums up what has to be, for a sound frame of any length; it is whole then.
+void finish_checksum(FrameHeader& header, std::span<std::byte> frame);
+
+/// Calls `emit` with each segment of a sound frame that is to be segmented, finished and in order,
+/// until it answers false. `scratch` holds the segment.
+void segment(const FrameHeader& header, std::span<const std::byte> frame,
+             std::vector<std::byte>& scratch,
+             const std::function<bool(std::span<const std::byte>)>& emit);
+
+}  // namespace vireo::backends

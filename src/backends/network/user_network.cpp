@@ -1,0 +1,308 @@
+#include "backends/network/user_network.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <slirp/libslirp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "backends/network/wake_event.h"
+
+namespace vireo::backends {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+/// As large as the library takes them; streams end here, so no smaller ones are ever needed.
+constexpr std::uint16_t kMtu = 65520;
+/// What the guest may have sent that the thread has not taken.
+constexpr std::size_t kMostQueuedBytes = 1 << 20;
+/// What the guest has no buffers for. Streams stop long before; this bounds the rest.
+constexpr std::size_t kMostHeldBytes = 8 << 20;
+constexpr std::uint32_t kLongestSleepMs = 60'000;
+
+/// The library keeps a few things, such as the host's name servers, once for all its instances.
+std::mutex& library_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// Frames in order, with the bytes that they hold.
+class FrameQueue {
+ public:
+  bool empty() const { return frames_.empty(); }
+  std::size_t bytes() const { return bytes_; }
+  const Bytes& front() const { return frames_.front(); }
+  void push(std::span<const std::byte> frame) {
+    frames_.emplace_back(frame.begin(), frame.end());
+    bytes_ += frame.size();
+  }
+  void pop() {
+    bytes_ -= frames_.front().size();
+    frames_.pop_front();
+  }
+
+ private:
+  std::deque<Bytes> frames_;
+  std::size_t bytes_ = 0;
+};
+
+class UserNetwork final : public NetworkBackend {
+ public:
+  explicit UserNetwork(WakeEvent wake) : wake_(std::move(wake)) {}
+  ~UserNetwork() override {
+    stop();
+    const std::lock_guard library(library_mutex());
+    if (slirp_ != nullptr) ::slirp_cleanup(slirp_);
+  }
+
+  Result<> open(const std::vector<PortForward>& forwards);
+
+  std::string name() const override { return "user"; }
+  TakenFrames takes() const override { return TakenFrames::kJumbo; }
+  std::uint16_t mtu() const override { return kMtu; }
+
+  void start(NetworkReader& reader) override {
+    reader_ = &reader;
+    stopping_ = false;
+    thread_ = start_quiet_thread([this] { run(); });
+  }
+  void stop() override {
+    if (!thread_.joinable()) return;
+    stopping_ = true;
+    wake_.wake();
+    thread_.join();
+    reader_ = nullptr;
+  }
+  bool send(const FrameHeader&, std::span<const std::byte> frame) override {
+    const std::lock_guard lock(mutex_);
+    if (sent_.bytes() > kMostQueuedBytes) {
+      refused_ = true;
+      return false;
+    }
+    if (sent_.empty()) wake_.wake();
+    sent_.push(frame);
+    return true;
+  }
+  void resume() override {
+    resumed_ = true;
+    wake_.wake();
+  }
+
+ private:
+  struct Alarm {
+    SlirpTimerCb callback;
+    void* argument;
+    std::int64_t due_ms = -1;  ///< -1: not set
+  };
+  static SlirpCb callbacks();
+  static UserNetwork& self(void* opaque) { return *static_cast<UserNetwork*>(opaque); }
+
+  Result<> forward(const PortForward& port);
+  void run();
+  void sleep();
+  void take_sent();
+  void ring_alarms();
+  void on_packet(std::span<const std::byte> frame);
+  void offer_held();
+
+  const WakeEvent wake_;
+  Slirp* slirp_ = nullptr;
+  NetworkReader* reader_ = nullptr;
+  std::thread thread_;
+  std::atomic<bool> stopping_ = false, resumed_ = false;
+
+  // The thread's.
+  FrameQueue held_;  ///< the reader had no room for these
+  std::vector<pollfd> polled_;
+  std::vector<std::unique_ptr<Alarm>> alarms_;
+
+  std::mutex mutex_;  // guards what follows
+  FrameQueue sent_;
+  bool refused_ = false;
+};
+
+SlirpCb UserNetwork::callbacks() {
+  SlirpCb result{};
+  result.send_packet = [](const void* data, std::size_t size, void* opaque) -> ssize_t {
+    self(opaque).on_packet({static_cast<const std::byte*>(data), size});
+    return static_cast<ssize_t>(size);
+  };
+  result.guest_error = [](const char*, void*) {};
+  result.clock_get_ns = [](void*) { return now_ns(); };
+  result.timer_new = [](SlirpTimerCb callback, void* argument, void* opaque) -> void* {
+    auto& alarms = self(opaque).alarms_;
+    return alarms.emplace_back(std::make_unique<Alarm>(Alarm{callback, argument})).get();
+  };
+  result.timer_free = [](void* timer, void* opaque) {
+    std::erase_if(self(opaque).alarms_, [=](const auto& alarm) { return alarm.get() == timer; });
+  };
+  result.timer_mod = [](void* timer, std::int64_t due_ms, void*) {
+    static_cast<Alarm*>(timer)->due_ms = due_ms;
+  };
+  result.register_poll_fd = [](int, void*) {};
+  result.unregister_poll_fd = [](int, void*) {};
+  result.notify = [](void* opaque) { self(opaque).wake_.wake(); };
+  return result;
+}
+
+Result<> UserNetwork::open(const std::vector<PortForward>& forwards) {
+  static const SlirpCb kCallbacks = callbacks();
+  const auto address = [](const char* text) {
+    in_addr result{};
+    ::inet_pton(AF_INET, text, &result);
+    return result;
+  };
+  SlirpConfig config{};
+  config.version = 1;
+  config.in_enabled = true;
+  config.vnetwork = address("10.0.2.0");
+  config.vnetmask = address("255.255.255.0");
+  config.vhost = address("10.0.2.2");
+  config.vdhcp_start = address("10.0.2.15");
+  config.vnameserver = address("10.0.2.3");
+  config.in6_enabled = true;
+  ::inet_pton(AF_INET6, "fec0::", &config.vprefix_addr6);
+  config.vprefix_len = 64;
+  ::inet_pton(AF_INET6, "fec0::2", &config.vhost6);
+  ::inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
+  config.if_mtu = config.if_mru = kMtu;
+  const std::lock_guard library(library_mutex());
+  slirp_ = ::slirp_new(&config, &kCallbacks, this);
+  if (slirp_ == nullptr) return host_error("cannot make a user network");
+  for (const PortForward& port : forwards) TRY(forward(port));
+  return {};
+}
+
+Result<> UserNetwork::forward(const PortForward& port) {
+  in_addr host{};
+  if (::inet_pton(AF_INET, port.host_address.c_str(), &host) != 1)
+    return usage_error("a port is forwarded from an IPv4 address of this host, not '{}'",
+                       port.host_address);
+  errno = 0;
+  if (::slirp_add_hostfwd(slirp_, port.udp ? 1 : 0, host, port.host_port, in_addr{},
+                          port.guest_port) == 0)
+    return {};
+  return host_error(
+      "cannot listen at {} port {} of {}, to forward it to the guest: {}; choose another port",
+      port.udp ? "UDP" : "TCP", port.host_port, port.host_address,
+      std::generic_category().message(errno));
+}
+
+void UserNetwork::run() {
+  while (!stopping_) {
+    sleep();
+    if (resumed_.exchange(false)) offer_held();
+    take_sent();
+    ring_alarms();
+  }
+}
+
+/// Until there is something to do, and does what the library has to do for the host's sockets.
+void UserNetwork::sleep() {
+  std::uint32_t timeout_ms = kLongestSleepMs;
+  polled_.assign(1, {wake_.fd(), POLLIN, 0});
+  const auto add = [](int fd, int events, void* opaque) {
+    short wanted = 0;
+    if ((events & SLIRP_POLL_IN) != 0) wanted |= POLLIN;
+    if ((events & SLIRP_POLL_OUT) != 0) wanted |= POLLOUT;
+    if ((events & SLIRP_POLL_PRI) != 0) wanted |= POLLPRI;
+    auto& network = self(opaque);
+    // What the guest has no room for stays in the host's sockets.
+    if (!network.held_.empty()) wanted &= POLLOUT;
+    network.polled_.push_back({wanted != 0 ? fd : -1, wanted, 0});
+    return static_cast<int>(network.polled_.size()) - 1;
+  };
+  {
+    const std::lock_guard library(library_mutex());
+    ::slirp_pollfds_fill(slirp_, &timeout_ms, add, this);
+  }
+  const std::int64_t now_ms = now_ns() / 1'000'000;
+  for (const auto& alarm : alarms_) {
+    if (alarm->due_ms < 0) continue;
+    const auto left = std::clamp<std::int64_t>(alarm->due_ms - now_ms, 0, timeout_ms);
+    timeout_ms = static_cast<std::uint32_t>(left);
+  }
+  const int ready = ::poll(polled_.data(), polled_.size(), static_cast<int>(timeout_ms));
+  if (polled_[0].revents != 0) wake_.take();
+  if (stopping_) return;
+  const auto events_of = [](int index, void* opaque) {
+    const short revents = self(opaque).polled_[static_cast<std::size_t>(index)].revents;
+    int result = 0;
+    if ((revents & POLLIN) != 0) result |= SLIRP_POLL_IN;
+    if ((revents & POLLOUT) != 0) result |= SLIRP_POLL_OUT;
+    if ((revents & POLLPRI) != 0) result |= SLIRP_POLL_PRI;
+    if ((revents & POLLERR) != 0) result |= SLIRP_POLL_ERR;
+    if ((revents & POLLHUP) != 0) result |= SLIRP_POLL_HUP;
+    return result;
+  };
+  const std::lock_guard library(library_mutex());
+  ::slirp_pollfds_poll(slirp_, ready < 0 ? 1 : 0, events_of, this);
+}
+
+void UserNetwork::take_sent() {
+  FrameQueue frames;
+  bool refused = false;
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(frames, sent_);
+    refused = std::exchange(refused_, false);
+  }
+  if (refused) reader_->on_writable();
+  const std::lock_guard library(library_mutex());
+  for (; !frames.empty(); frames.pop()) {
+    const Bytes& frame = frames.front();
+    // SAFETY: bytes by another name.
+    ::slirp_input(slirp_, reinterpret_cast<const std::uint8_t*>(frame.data()),
+                  static_cast<int>(frame.size()));
+  }
+}
+
+void UserNetwork::ring_alarms() {
+  const std::int64_t now_ms = now_ns() / 1'000'000;
+  const std::lock_guard library(library_mutex());
+  for (const auto& alarm : alarms_) {
+    if (alarm->due_ms < 0 || alarm->due_ms > now_ms) continue;
+    alarm->due_ms = -1;
+    alarm->callback(alarm->argument);
+  }
+}
+
+/// From inside the library.
+void UserNetwork::on_packet(std::span<const std::byte> frame) {
+  if (reader_ == nullptr) return;
+  const FrameHeader header{.flags = FrameHeader::kChecksumValid};
+  if (held_.empty() && reader_->receive(header, frame)) return;
+  if (held_.bytes() + frame.size() <= kMostHeldBytes) held_.push(frame);
+}
+
+void UserNetwork::offer_held() {
+  const FrameHeader header{.flags = FrameHeader::kChecksumValid};
+  while (!held_.empty() && reader_->receive(header, held_.front())) held_.pop();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NetworkBackend>> open_user_network(std::vector<PortForward> forwards) {
+  auto network = std::make_unique<UserNetwork>(TRY(WakeEvent::create()));
+  TRY(network->open(forwards));
+  return network;
+}
+
+}  // namespace vireo::backends
