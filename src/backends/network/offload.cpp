@@ -152,7 +152,7 @@ bool sound(const FrameHeader& header, Bytes frame) {
   const auto at = parse_tcp(frame);
   return at && at->ipv6 == (kind == FrameHeader::kTcp6) && needs_checksum &&
          header.checksum_start == at->tcp && header.checksum_offset == kTcpChecksum &&
-         header.segment_bytes != 0;
+         header.segment_bytes >= kLeastSegmentBytes;
 }
 
 void finish_checksum(FrameHeader& header, std::span<std::byte> frame) {
@@ -164,12 +164,13 @@ void finish_checksum(FrameHeader& header, std::span<std::byte> frame) {
   header = {.flags = header.flags};
 }
 
-void segment(const FrameHeader& header, Bytes frame, std::vector<std::byte>& scratch,
-             const std::function<bool(Bytes)>& emit) {
+void segment(const FrameHeader& header, Bytes frame, std::size_t first,
+             std::vector<std::byte>& scratch, const std::function<bool(Bytes)>& emit) {
   const auto at = parse_tcp(frame);
   if (!at) return;
   const std::size_t end = frame.size() - at->payload;
-  std::size_t number = 0, position = 0;
+  std::size_t number = first, position = first * header.segment_bytes;
+  if (position > end) return;
   do {
     const std::size_t size = std::min<std::size_t>(header.segment_bytes, end - position);
     scratch.assign(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(at->payload));

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
@@ -10,6 +11,9 @@
 /// guests and may lie.
 namespace vireo::backends {
 
+/// A frame shall not become tens of thousands.
+inline constexpr std::uint16_t kLeastSegmentBytes = 48;
+
 /// Whether the work can be done: all that the header names is within the frame, and what is to be
 /// segmented is TCP over the IP that it says, with its checksum left to do as well.
 bool sound(const FrameHeader& header, std::span<const std::byte> frame);
@@ -18,8 +22,8 @@ bool sound(const FrameHeader& header, std::span<const std::byte> frame);
 void finish_checksum(FrameHeader& header, std::span<std::byte> frame);
 
 /// Calls `emit` with each segment of a sound frame that is to be segmented, finished and in order,
-/// until it answers false. `scratch` holds the segment.
-void segment(const FrameHeader& header, std::span<const std::byte> frame,
+/// from number `first` on, until it answers false. `scratch` holds the segment.
+void segment(const FrameHeader& header, std::span<const std::byte> frame, std::size_t first,
              std::vector<std::byte>& scratch,
              const std::function<bool(std::span<const std::byte>)>& emit);
 

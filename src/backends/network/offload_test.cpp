@@ -110,7 +110,7 @@ TEST_P(OffloadTest, SegmentsAreFramesThatNeedNoMoreWork) {
   const Frame whole = tcp_frame(layout, kPayload);
   std::vector<Frame> segments;
   Frame scratch, payload;
-  segment(header_of(layout, 1000), whole, scratch, [&](std::span<const std::byte> one) {
+  segment(header_of(layout, 1000), whole, 0, scratch, [&](std::span<const std::byte> one) {
     segments.emplace_back(one.begin(), one.end());
     return true;
   });
@@ -135,18 +135,23 @@ TEST_P(OffloadTest, SegmentsAreFramesThatNeedNoMoreWork) {
                          whole.begin() + static_cast<std::ptrdiff_t>(layout.payload())));
 }
 
-TEST_P(OffloadTest, WhoSegmentsMayStop) {
+TEST_P(OffloadTest, WhoSegmentsMayStopAndGoOn) {
   Frame scratch;
   unsigned count = 0;
-  segment(header_of(GetParam(), 10), tcp_frame(GetParam(), 100), scratch,
-          [&](std::span<const std::byte>) { return ++count < 3; });
+  const Frame frame = tcp_frame(GetParam(), 500);
+  const auto count_to = [&](unsigned most) {
+    return [&count, most](std::span<const std::byte>) { return ++count < most; };
+  };
+  segment(header_of(GetParam(), 100), frame, 0, scratch, count_to(3));
   EXPECT_EQ(count, 3u);
+  segment(header_of(GetParam(), 100), frame, 3, scratch, count_to(100));
+  EXPECT_EQ(count, 5u) << "and go on later";
 }
 
 TEST_P(OffloadTest, HeadersThatLieAreNotSound) {
   const Layout& layout = GetParam();
   const Frame frame = tcp_frame(layout, 100);
-  const FrameHeader good = header_of(layout, 10);
+  const FrameHeader good = header_of(layout, 60);
   ASSERT_TRUE(sound(good, frame));
   const auto refuses = [&](auto change) {
     FrameHeader header = good;
@@ -155,6 +160,7 @@ TEST_P(OffloadTest, HeadersThatLieAreNotSound) {
     return !sound(header, bytes);
   };
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segment_bytes = 0; }));
+  EXPECT_TRUE(refuses([](auto& h, auto&) { h.segment_bytes = kLeastSegmentBytes - 1; }));
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segmentation = 3; }));
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segmentation ^= 5; })) << "the other IP";
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.flags = 0; }));
