@@ -43,6 +43,12 @@ class Chain {
   std::uint64_t readable_bytes_ = 0, writable_bytes_ = 0;
 };
 
+/// A request that is done, and how many bytes of its writable buffers were written.
+struct Done {
+  const Chain* chain;
+  std::uint32_t written;
+};
+
 // Bytes of a row of buffers, from `offset` on. False if the row is too short, or if one of the
 // buffers lies outside memory (for writing: outside RAM); then some bytes may have been copied.
 bool copy_from(const memory::GuestMemory& memory, std::span<const Buffer> row, std::uint64_t offset,

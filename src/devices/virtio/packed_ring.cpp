@@ -67,18 +67,27 @@ OrDriverError<> PackedRing::collect(Chain& chain) const {
   return driver_error("a request of more descriptors than the queue holds");
 }
 
-OrDriverError<> PackedRing::give_back(const Chain& chain, std::uint32_t written) {
-  const std::uint64_t slot =
-      state_.descriptors + (state_.next_used & kIndexBits) * descriptor::kBytes;
-  const bool wrap = (state_.next_used & kWrap) != 0;
-  TRY(memory_.store<std::uint32_t>(slot + kLengthOffset, written));
-  TRY(memory_.store<std::uint16_t>(slot + kIdOffset, chain.id));
-  // The flags come last: they hand the slot over. 2.8.6.
-  unsigned flags = written != 0 ? descriptor::kWrite : 0u;
-  if (wrap) flags |= descriptor::kAvailable | descriptor::kUsed;
-  TRY(memory_.store<std::uint16_t>(slot + kFlagsOffset, static_cast<std::uint16_t>(flags)));
-  state_.next_used = advanced(state_.next_used, chain.slots);
-  return {};
+OrDriverError<> PackedRing::give_back(std::span<const Done> done) {
+  std::uint64_t first_flags_at = 0;
+  std::uint16_t first_flags = 0;
+  for (const Done& one : done) {
+    const std::uint64_t slot =
+        state_.descriptors + (state_.next_used & kIndexBits) * descriptor::kBytes;
+    const bool wrap = (state_.next_used & kWrap) != 0;
+    TRY(memory_.store<std::uint32_t>(slot + kLengthOffset, one.written));
+    TRY(memory_.store<std::uint16_t>(slot + kIdOffset, one.chain->id));
+    unsigned flags = one.written != 0 ? descriptor::kWrite : 0u;
+    if (wrap) flags |= descriptor::kAvailable | descriptor::kUsed;
+    if (&one == &done.front()) {
+      first_flags_at = slot + kFlagsOffset;
+      first_flags = static_cast<std::uint16_t>(flags);
+    } else {
+      TRY(memory_.store<std::uint16_t>(slot + kFlagsOffset, static_cast<std::uint16_t>(flags)));
+    }
+    state_.next_used = advanced(state_.next_used, one.chain->slots);
+  }
+  // The flags of the first come last: they hand all of them over. 2.8.6.
+  return memory_.store<std::uint16_t>(first_flags_at, first_flags);
 }
 
 OrDriverError<bool> PackedRing::interrupt_wanted() {

@@ -17,7 +17,7 @@ class PackedRing {
   }
 
   OrDriverError<bool> take(Chain& chain);
-  OrDriverError<> give_back(const Chain& chain, std::uint32_t written);
+  OrDriverError<> give_back(std::span<const Done> done);
   OrDriverError<bool> interrupt_wanted();
   OrDriverError<> suppress_notifications();
   OrDriverError<bool> request_notification();

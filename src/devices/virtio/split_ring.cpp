@@ -43,12 +43,14 @@ OrDriverError<> SplitRing::collect(Chain& chain) const {
   return driver_error("a loop of descriptors");
 }
 
-OrDriverError<> SplitRing::give_back(const Chain& chain, std::uint32_t written) {
-  const std::uint64_t slot = state_.next_used % state_.size;
-  const std::uint64_t entry = state_.device_area + kEntries + slot * kUsedEntry;
-  TRY(memory_.store<std::uint32_t>(entry, chain.id));
-  TRY(memory_.store<std::uint32_t>(entry + 4, written));
-  ++state_.next_used;
+OrDriverError<> SplitRing::give_back(std::span<const Done> done) {
+  for (const Done& one : done) {
+    const std::uint64_t slot = state_.next_used % state_.size;
+    const std::uint64_t entry = state_.device_area + kEntries + slot * kUsedEntry;
+    TRY(memory_.store<std::uint32_t>(entry, one.chain->id));
+    TRY(memory_.store<std::uint32_t>(entry + 4, one.written));
+    ++state_.next_used;
+  }
   return memory_.store<std::uint16_t>(state_.device_area + kIndex, state_.next_used);
 }
 

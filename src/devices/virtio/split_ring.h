@@ -18,8 +18,8 @@ class SplitRing {
 
   /// The next request; false if there is none.
   OrDriverError<bool> take(Chain& chain);
-  /// Says that a request is done, and how many bytes of its writable buffers were written.
-  OrDriverError<> give_back(const Chain& chain, std::uint32_t written);
+  /// Says that requests are done: the driver sees all of them or none.
+  OrDriverError<> give_back(std::span<const Done> done);
   /// Whether the driver wants to hear of what was given back since it was last asked.
   OrDriverError<bool> interrupt_wanted();
   /// Asks the driver for no notifications for a while: a hint.

@@ -1,5 +1,7 @@
 #include "devices/virtio/virtqueue.h"
 
+#include <utility>
+
 #include "devices/virtio/packed_ring.h"
 #include "devices/virtio/split_ring.h"
 
@@ -38,13 +40,45 @@ bool Virtqueue::take(Chain& chain) {
   return checked(taken, false);
 }
 
-void Virtqueue::give_back(const Chain& chain, std::uint32_t written) {
+Virtqueue::Gathered Virtqueue::gather(std::uint64_t bytes, std::size_t most,
+                                      std::vector<Chain>& chains, std::size_t& count) {
+  const auto gathered = [&]() -> OrDriverError<Gathered> {
+    const std::lock_guard lock(mutex_);
+    if (!running_) return Gathered::kNever;
+    return with_ring([&](auto ring) -> OrDriverError<Gathered> {
+      if (!std::exchange(suppressed_, true)) TRY(ring.suppress_notifications());
+      const std::uint16_t before = state_.next_available;
+      std::uint64_t room = 0;
+      unsigned slots = 0;
+      count = 0;
+      while (room < bytes) {
+        const bool full = count == most || in_flight_ + slots >= state_.size;
+        if (count == chains.size()) chains.emplace_back();
+        if (!full && TRY(ring.take(chains[count]))) {
+          room += chains[count].writable_bytes();
+          slots += chains[count++].slots;
+        } else if (full || !TRY(ring.request_notification())) {
+          state_.next_available = before;
+          suppressed_ = full;
+          return full ? Gathered::kNever : Gathered::kWait;
+        }
+      }
+      in_flight_ += slots;
+      if (in_flight_ > state_.size)
+        return driver_error("more requests at once than the queue holds");
+      return Gathered::kAll;
+    });
+  }();
+  return checked(gathered, Gathered::kNever);
+}
+
+void Virtqueue::give_back(std::span<const Done> done) {
   const auto wanted = [&]() -> OrDriverError<bool> {
     const std::lock_guard lock(mutex_);
     if (!running_) return false;
-    in_flight_ -= chain.slots;
+    for (const Done& one : done) in_flight_ -= one.chain->slots;
     return with_ring([&](auto ring) -> OrDriverError<bool> {
-      TRY(ring.give_back(chain, written));
+      TRY(ring.give_back(done));
       return ring.interrupt_wanted();
     });
   }();
@@ -88,6 +122,7 @@ OrDriverError<> Virtqueue::enable(RingFormat format) {
 void Virtqueue::run(RingFormat format) {
   const std::lock_guard lock(mutex_);
   format_ = format;
+  suppressed_ = false;
   running_ = state_.enabled != 0;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 #include <mutex>
+#include <span>
+#include <vector>
 
 #include "devices/virtio/chain.h"
 #include "devices/virtio/queue_state.h"
@@ -35,21 +37,46 @@ class Virtqueue {
   /// asked not to notify meanwhile. For the I/O thread.
   template <class Handle>
   void serve(Handle handle) {
+    serve_while([&](Chain& chain) {
+      handle(chain);
+      return true;
+    });
+  }
+  /// The same until `handle` answers false: then nobody is told of anything before serve_later().
+  template <class Handle>
+  void serve_while(Handle handle) {
     Chain chain;
     suppress_notifications();
     for (unsigned count = 0;; ++count) {
-      if (count > largest_) return owner_.on_unfinished(index_);  // others have their turn
+      if (count > largest_) return serve_later();  // others have their turn
       if (take(chain)) {
-        handle(chain);
+        if (!handle(chain)) return;
       } else if (!request_notification()) {
         return;
       }
     }
   }
+  /// Has the queue served again, soon, on the I/O thread.
+  void serve_later() { owner_.on_unfinished(index_); }
   /// False if there is no request now.
   bool take(Chain& chain);
+  enum class Gathered : std::uint8_t {
+    kAll,    ///< enough
+    kWait,   ///< not yet: none is taken, and the driver notifies when it offers more
+    kNever,  ///< what is wanted does not fit, or the queue does not run: none is taken
+  };
+  /// Takes requests, at most `most` of them, whose writable buffers together hold so many bytes.
+  /// They are the first `count` of `chains`, which grows as it must and is used again. From any
+  /// thread, if the queue is never served.
+  Gathered gather(std::uint64_t bytes, std::size_t most, std::vector<Chain>& chains,
+                  std::size_t& count);
   /// The request is done; of its writable buffers so many bytes were written.
-  void give_back(const Chain& chain, std::uint32_t written);
+  void give_back(const Chain& chain, std::uint32_t written) {
+    const Done done{&chain, written};
+    give_back(std::span(&done, 1));
+  }
+  /// All at once: the driver sees all of them or none. At least one.
+  void give_back(std::span<const Done> done);
   /// The driver asked for what it may not: the queue stops, the request is never given back.
   void refuse(const DriverError& error);
 
@@ -88,7 +115,8 @@ class Virtqueue {
   QueueState state_;
   RingFormat format_;
   bool running_ = false;
-  unsigned in_flight_ = 0;  ///< slots of requests taken and not given back
+  bool suppressed_ = false;  ///< by gather()
+  unsigned in_flight_ = 0;   ///< slots of requests taken and not given back
 };
 
 }  // namespace vireo::devices::virtio
