@@ -43,6 +43,7 @@ Result<machine::MachineConfig> checked(const RunOptions& options) {
     return usage_error("--reboot and --no-reboot contradict each other");
   }
   config.reboot = !options.no_reboot;
+  if (config.networks.empty() && config.kernel.empty()) config.networks.emplace_back("user");
   return config;
 }
 
@@ -97,6 +98,12 @@ void add_run(CLI::App& program, Action& action) {
   verb->add_option("--disk", options->disks,
                    "Disk: FILE[,format=raw|qcow2][,interface=virtio|ide][,readonly]"
                    "[,discard-changes]; may be given several times")
+      ->allow_extra_args(false);
+  verb->add_option("--net", config.networks,
+                   "Network card: none, user[,forward=tcp|udp:[ADDRESS:]HOSTPORT:GUESTPORT]..., "
+                   "switch=NAME or tap=IFNAME|fd:N, each with [,mac=ADDRESS][,pcap=FILE]; may be "
+                   "given several times (default: user for a guest that boots from a disk, else "
+                   "none)")
       ->allow_extra_args(false);
   verb->add_option("--memory", options->memory, "Memory, such as 256M or 2G")
       ->capture_default_str();

@@ -21,6 +21,7 @@ struct MachineConfig {
   std::string initrd;        ///< file name; for Multiboot a list of modules; empty: none
   std::string command_line;  ///< for the kernel
   std::vector<DiskConfig> disks;
+  std::vector<std::string> networks;  ///< cards, each as backends::parse_network() takes it
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
   unsigned cpus = 1;
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has

@@ -44,6 +44,12 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
     parts.disks.push_back(TRY(backends::open_block_backend(
         {disk.path, disk.format, disk.read_only, disk.discard_changes})));
   }
+  for (const std::string& network : config.networks) {
+    const auto wanted = TRY(backends::parse_network(network));
+    if (!wanted) continue;
+    const auto index = static_cast<unsigned>(parts.networks.size());
+    parts.networks.push_back(TRY(backends::open_network(*wanted, index)));
+  }
   parts.random = fill_with_random;
   return parts;
 }

@@ -12,6 +12,7 @@
 
 #include "backends/block/block_backend.h"
 #include "backends/character/char_backend.h"
+#include "backends/network/network_backend.h"
 #include "base/event_loop.h"
 #include "base/host_clock.h"
 #include "base/result.h"
@@ -103,6 +104,7 @@ class Machine final : private VcpuOwner {
   std::unique_ptr<ConsoleWatch> console_;
   std::unique_ptr<backends::CharBackend> serial_, debug_console_;
   std::vector<std::unique_ptr<backends::BlockBackend>> disks_;
+  std::vector<std::unique_ptr<backends::NetworkBackend>> networks_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;

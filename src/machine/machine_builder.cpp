@@ -5,6 +5,7 @@
 
 #include "devices/virtio/virtio_block.h"
 #include "devices/virtio/virtio_entropy.h"
+#include "devices/virtio/virtio_net.h"
 #include "machine/memory_layout.h"
 #include "machine/virtio_windows.h"
 #include "machine/watched_backend.h"
@@ -20,7 +21,8 @@ class MachineBuilder {
   Result<std::unique_ptr<Machine>> build() {
     TRY(check());
     Machine& m = *machine_;
-    const auto devices = static_cast<unsigned>(parts_.disks.size() + (parts_.random ? 1 : 0));
+    const auto devices = static_cast<unsigned>(parts_.disks.size() + parts_.networks.size() +
+                                               (parts_.random ? 1 : 0));
     m.virtio_windows_ = virtio_window_count(m.config_.command_line, devices);
     m.boot_image_ =
         TRY(read_boot_image(m.config_.kernel, m.config_.initrd,
@@ -33,6 +35,7 @@ class MachineBuilder {
     TRY(make_console());
     TRY(make_board());
     TRY(make_disks());
+    TRY(make_networks());
     TRY(make_entropy());
     TRY(make_cpus());
     make_panic_timer();
@@ -105,6 +108,16 @@ class MachineBuilder {
       config.serial = fmt::format("vireo-disk-{}", i);
       TRY(m.board_->virtio().add(std::make_unique<devices::virtio::VirtioBlock>(
           *m.disks_[i], *m.memory_, std::move(config))));
+    }
+    return {};
+  }
+
+  Result<> make_networks() {
+    Machine& m = *machine_;
+    for (backends::NetworkPart& part : parts_.networks) {
+      auto& backend = *m.networks_.emplace_back(std::move(part.backend));
+      TRY(m.board_->virtio().add(
+          std::make_unique<devices::virtio::VirtioNet>(backend, *m.memory_, part.mac)));
     }
     return {};
   }

@@ -7,6 +7,7 @@
 
 #include "backends/block/block_backend.h"
 #include "backends/character/char_backend.h"
+#include "backends/network/open_network.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "machine/config.h"
@@ -23,6 +24,7 @@ struct HostParts {
   std::unique_ptr<backends::CharBackend> serial;
   std::unique_ptr<backends::CharBackend> debug_console;  ///< null: none
   std::vector<std::unique_ptr<backends::BlockBackend>> disks;
+  std::vector<backends::NetworkPart> networks;
   std::function<void(std::span<std::byte>)> random;  ///< fills it with random bytes, at once
 };
 

@@ -8,7 +8,7 @@ Result<> VirtioSlots::add(std::unique_ptr<devices::virtio::VirtioModel> model) {
   const auto index = static_cast<unsigned>(slots_.size());
   const unsigned count = memory_mapped_ ? kVirtioWindows.size() : kCount;
   if (index == count) {
-    return usage_error("{} has room for {} disks and other devices; give fewer disks",
+    return usage_error("{} has room for {} disks, network cards and other devices; give fewer",
                        memory_mapped_ ? "a machine whose guest runs with pci=off" : "a machine",
                        count);
   }
