@@ -39,7 +39,6 @@ struct Pirqs final : bus::PirqSink {
 struct Network final : backends::NetworkBackend {
   std::string name() const override { return "fuzz"; }
   backends::TakenFrames takes() const override { return taken; }
-  std::uint16_t mtu() const override { return 1500; }
   void start(backends::NetworkReader& with) override { reader = &with; }
   void stop() override {}
   bool send(const FrameHeader& header, std::span<const std::byte> frame) override {

@@ -41,8 +41,6 @@ class NetworkBackend {
   /// What it is and its name, for messages.
   virtual std::string name() const = 0;
   virtual TakenFrames takes() const = 0;
-  /// The largest IP packet that the guest should send, if it is not Ethernet's 1500; else 0.
-  virtual std::uint16_t mtu() const { return 0; }
 
   /// Frames come from now on. Once; the reader lives until stop().
   virtual void start(NetworkReader& reader) = 0;

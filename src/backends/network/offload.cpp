@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 
 // Checksums: RFC 1071, summed up as the host's words, which gives the sum in the order of memory.
 namespace vireo::backends {
@@ -117,6 +116,12 @@ std::uint64_t pseudo_header(Bytes frame, const TcpFrame& at) {
   return sum_up(addresses) + sum_up(rest);
 }
 
+void put_ipv4_length(std::span<std::byte> frame, std::size_t ip, std::size_t header) {
+  store16(frame, ip + kTotalLength, static_cast<unsigned>(frame.size() - ip));
+  store16(frame, ip + kIpv4Checksum, 0);
+  put_checksum(frame, ip + kIpv4Checksum, sum_up(frame.subspan(ip, header)));
+}
+
 /// The headers of one segment of many, whose bytes are copied already.
 void correct_headers(std::span<std::byte> frame, const TcpFrame& at, std::size_t number,
                      std::size_t position, bool last) {
@@ -124,11 +129,9 @@ void correct_headers(std::span<std::byte> frame, const TcpFrame& at, std::size_t
     store16(frame, at.ip + kPayloadLength,
             static_cast<unsigned>(frame.size() - at.ip - kIpv6Header));
   } else {
-    store16(frame, at.ip + kTotalLength, static_cast<unsigned>(frame.size() - at.ip));
     const unsigned first = load16(frame, at.ip + kIdentification);
     store16(frame, at.ip + kIdentification, first + static_cast<unsigned>(number));
-    store16(frame, at.ip + kIpv4Checksum, 0);
-    put_checksum(frame, at.ip + kIpv4Checksum, sum_up(frame.subspan(at.ip, at.tcp - at.ip)));
+    put_ipv4_length(frame, at.ip, at.tcp - at.ip);
   }
   add32(frame, at.tcp + kSequence, static_cast<std::uint32_t>(position));
   if (!last) frame[at.tcp + kTcpFlags] &= ~std::byte{kFin | kPush};
@@ -181,6 +184,46 @@ void segment(const FrameHeader& header, Bytes frame, std::size_t first,
     ++number;
     position += size;
   } while (position < end);
+}
+
+std::optional<FrameHeader> leave_to_segment(std::span<std::byte> frame, std::uint16_t mtu) {
+  const auto at = parse_tcp(frame);
+  if (!at || mtu < at->payload - at->ip + kLeastSegmentBytes) return std::nullopt;
+  const std::uint16_t sum = folded(pseudo_header(frame, *at));
+  const auto pseudo = static_cast<std::uint16_t>(~sum);
+  std::memcpy(&frame[at->tcp + kTcpChecksum], &pseudo, sizeof(pseudo));
+  return FrameHeader{FrameHeader::kNeedsChecksum,
+                     at->ipv6 ? FrameHeader::kTcp6 : FrameHeader::kTcp4,
+                     static_cast<std::uint16_t>(at->payload),
+                     static_cast<std::uint16_t>(mtu - (at->payload - at->ip)),
+                     static_cast<std::uint16_t>(at->tcp),
+                     kTcpChecksum,
+                     0};
+}
+
+bool fragment(Bytes frame, std::uint16_t mtu, std::vector<std::byte>& scratch,
+              const std::function<void(Bytes)>& emit) {
+  constexpr std::size_t kIp = kEthernetHeader;
+  constexpr unsigned kMoreFragments = 0x2000, kOffsetBits = 0x1fff, kUnit = 8;
+  if (frame.size() < kIp + kIpv4Header || load16(frame, kEtherType) != kIpv4Type) return false;
+  const std::size_t header = (byte_at(frame, kIp) & 0xf) * std::size_t{4};
+  const unsigned flags = load16(frame, kIp + kFragment);
+  if (header < kIpv4Header || frame.size() < kIp + header || mtu < header + kUnit ||
+      (flags & (kMoreFragments | kOffsetBits)) != 0)
+    return false;
+  const Bytes payload = frame.subspan(kIp + header);
+  const std::size_t most = (mtu - header) / kUnit * kUnit;
+  for (std::size_t position = 0; position < payload.size(); position += most) {
+    const Bytes part = payload.subspan(position, std::min(most, payload.size() - position));
+    scratch.assign(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(kIp + header));
+    scratch.insert(scratch.end(), part.begin(), part.end());
+    const bool last = position + part.size() == payload.size();
+    store16(scratch, kIp + kFragment,
+            static_cast<unsigned>(position / kUnit) | (last ? 0 : kMoreFragments));
+    put_ipv4_length(scratch, kIp, header);
+    emit(scratch);
+  }
+  return true;
 }
 
 }  // namespace vireo::backends

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,5 +27,16 @@ void finish_checksum(FrameHeader& header, std::span<std::byte> frame);
 void segment(const FrameHeader& header, std::span<const std::byte> frame, std::size_t first,
              std::vector<std::byte>& scratch,
              const std::function<bool(std::span<const std::byte>)>& emit);
+
+/// Makes a finished TCP frame of any length one that is to be segmented so that each segment is an
+/// IP packet of at most `mtu` bytes, and changes its checksum into what such a frame has. Empty,
+/// and nothing is changed, if it is no TCP.
+std::optional<FrameHeader> leave_to_segment(std::span<std::byte> frame, std::uint16_t mtu);
+
+/// Calls `emit` with each fragment, of at most `mtu` bytes of IP, of a finished IPv4 frame of any
+/// length that is not itself a fragment. `scratch` holds the fragment. False if it is no such
+/// frame.
+bool fragment(std::span<const std::byte> frame, std::uint16_t mtu, std::vector<std::byte>& scratch,
+              const std::function<void(std::span<const std::byte>)>& emit);
 
 }  // namespace vireo::backends

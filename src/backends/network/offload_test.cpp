@@ -181,6 +181,52 @@ TEST_P(OffloadTest, HeadersThatLieAreNotSound) {
   }
 }
 
+TEST_P(OffloadTest, AFinishedFrameIsLeftToBeSegmented) {
+  const Layout& layout = GetParam();
+  const Frame unfinished = tcp_frame(layout, 5000);
+  Frame frame = unfinished;
+  FrameHeader header = header_of(layout, 100);
+  finish_checksum(header, frame);
+  const auto left = leave_to_segment(frame, 1500);
+  ASSERT_TRUE(left);
+  FrameHeader expected =
+      header_of(layout, static_cast<std::uint16_t>(1500 - (layout.payload() - layout.ip())));
+  expected.header_bytes = static_cast<std::uint16_t>(layout.payload());
+  EXPECT_EQ(*left, expected);
+  EXPECT_EQ(frame, unfinished);
+  Frame other = frame;
+  other[layout.ip() + (layout.ipv6 ? 6 : 9)] = std::byte{17};
+  EXPECT_FALSE(leave_to_segment(other, 1500));
+}
+
+TEST(Offload, FragmentsAreOneDatagram) {
+  Frame frame(14 + 24 + 3000);
+  for (std::size_t i = 0; i < frame.size(); ++i) frame[i] = std::byte(i * 7 & 0xff);
+  put16(frame, 12, 0x0800);
+  frame[14] = std::byte{0x46};
+  put16(frame, 20, 0);
+  Frame scratch, payload;
+  std::vector<Frame> parts;
+  const auto keep = [&](std::span<const std::byte> one) {
+    parts.emplace_back(one.begin(), one.end());
+  };
+  ASSERT_TRUE(fragment(frame, 1500, scratch, keep));
+  ASSERT_EQ(parts.size(), 3u);
+  for (const Frame& one : parts) {
+    EXPECT_LE(one.size(), 1514u);
+    EXPECT_EQ(get16(one, 16), one.size() - 14);
+    EXPECT_EQ(get16(one, 18), get16(frame, 18)) << "identification";
+    EXPECT_EQ((get16(one, 20) & 0x1fff) * 8, payload.size());
+    EXPECT_EQ((get16(one, 20) & 0x2000) != 0, &one != &parts.back());
+    EXPECT_EQ(plain_sum(one, 14, 38), 0xffffu);
+    payload.insert(payload.end(), one.begin() + 38, one.end());
+  }
+  EXPECT_TRUE(std::equal(payload.begin(), payload.end(), frame.begin() + 38));
+  EXPECT_FALSE(fragment(parts[1], 1000, scratch, keep)) << "a fragment already";
+  put16(frame, 12, 0x86dd);
+  EXPECT_FALSE(fragment(frame, 1500, scratch, keep));
+}
+
 TEST(Offload, AChecksumOutsideTheFrameIsNotSound) {
   const Frame frame(60);
   FrameHeader header{.flags = FrameHeader::kNeedsChecksum, .checksum_start = 40};

@@ -16,6 +16,7 @@
 #include <thread>
 #include <utility>
 
+#include "backends/network/offload.h"
 #include "backends/network/wake_event.h"
 
 namespace vireo::backends {
@@ -23,8 +24,10 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-/// As large as the library takes them; streams end here, so no smaller ones are ever needed.
-constexpr std::uint16_t kMtu = 65520;
+/// Of the library: as large as it takes them, since streams end there. What it makes is cut on the
+/// way to the guest, if the guest does not do it.
+constexpr std::uint16_t kInnerMtu = 65520;
+constexpr std::uint16_t kMtu = 1500;
 /// What the guest may have sent that the thread has not taken.
 constexpr std::size_t kMostQueuedBytes = 1 << 20;
 /// What the guest has no buffers for. Streams stop long before; this bounds the rest.
@@ -48,18 +51,19 @@ class FrameQueue {
  public:
   bool empty() const { return frames_.empty(); }
   std::size_t bytes() const { return bytes_; }
-  const Bytes& front() const { return frames_.front(); }
-  void push(std::span<const std::byte> frame) {
-    frames_.emplace_back(frame.begin(), frame.end());
+  const FrameHeader& header() const { return frames_.front().first; }
+  const Bytes& front() const { return frames_.front().second; }
+  void push(const FrameHeader& header, std::span<const std::byte> frame) {
+    frames_.emplace_back(header, Bytes(frame.begin(), frame.end()));
     bytes_ += frame.size();
   }
   void pop() {
-    bytes_ -= frames_.front().size();
+    bytes_ -= front().size();
     frames_.pop_front();
   }
 
  private:
-  std::deque<Bytes> frames_;
+  std::deque<std::pair<FrameHeader, Bytes>> frames_;
   std::size_t bytes_ = 0;
 };
 
@@ -76,7 +80,6 @@ class UserNetwork final : public NetworkBackend {
 
   std::string name() const override { return "user"; }
   TakenFrames takes() const override { return TakenFrames::kJumbo; }
-  std::uint16_t mtu() const override { return kMtu; }
 
   void start(NetworkReader& reader) override {
     reader_ = &reader;
@@ -90,14 +93,14 @@ class UserNetwork final : public NetworkBackend {
     thread_.join();
     reader_ = nullptr;
   }
-  bool send(const FrameHeader&, std::span<const std::byte> frame) override {
+  bool send(const FrameHeader& header, std::span<const std::byte> frame) override {
     const std::lock_guard lock(mutex_);
     if (sent_.bytes() > kMostQueuedBytes) {
       refused_ = true;
       return false;
     }
     if (sent_.empty()) wake_.wake();
-    sent_.push(frame);
+    sent_.push(header, frame);
     return true;
   }
   void resume() override {
@@ -120,6 +123,7 @@ class UserNetwork final : public NetworkBackend {
   void take_sent();
   void ring_alarms();
   void on_packet(std::span<const std::byte> frame);
+  void give(const FrameHeader& header, std::span<const std::byte> frame);
   void offer_held();
 
   const WakeEvent wake_;
@@ -130,6 +134,7 @@ class UserNetwork final : public NetworkBackend {
 
   // The thread's.
   FrameQueue held_;  ///< the reader had no room for these
+  Bytes large_, fragment_;
   std::vector<pollfd> polled_;
   std::vector<std::unique_ptr<Alarm>> alarms_;
 
@@ -182,7 +187,7 @@ Result<> UserNetwork::open(const std::vector<PortForward>& forwards) {
   config.vprefix_len = 64;
   ::inet_pton(AF_INET6, "fec0::2", &config.vhost6);
   ::inet_pton(AF_INET6, "fec0::3", &config.vnameserver6);
-  config.if_mtu = config.if_mru = kMtu;
+  config.if_mtu = config.if_mru = kInnerMtu;
   const std::lock_guard library(library_mutex());
   slirp_ = ::slirp_new(&config, &kCallbacks, this);
   if (slirp_ == nullptr) return host_error("cannot make a user network");
@@ -287,14 +292,20 @@ void UserNetwork::ring_alarms() {
 /// From inside the library.
 void UserNetwork::on_packet(std::span<const std::byte> frame) {
   if (reader_ == nullptr) return;
-  const FrameHeader header{.flags = FrameHeader::kChecksumValid};
+  const FrameHeader finished{.flags = FrameHeader::kChecksumValid};
+  if (frame.size() <= kLeastFrameBytes + kMtu) return give(finished, frame);
+  large_.assign(frame.begin(), frame.end());
+  if (const auto header = leave_to_segment(large_, kMtu)) return give(*header, large_);
+  fragment(frame, kMtu, fragment_, [&](std::span<const std::byte> one) { give(finished, one); });
+}
+
+void UserNetwork::give(const FrameHeader& header, std::span<const std::byte> frame) {
   if (held_.empty() && reader_->receive(header, frame)) return;
-  if (held_.bytes() + frame.size() <= kMostHeldBytes) held_.push(frame);
+  if (held_.bytes() + frame.size() <= kMostHeldBytes) held_.push(header, frame);
 }
 
 void UserNetwork::offer_held() {
-  const FrameHeader header{.flags = FrameHeader::kChecksumValid};
-  while (!held_.empty() && reader_->receive(header, held_.front())) held_.pop();
+  while (!held_.empty() && reader_->receive(held_.header(), held_.front())) held_.pop();
 }
 
 }  // namespace

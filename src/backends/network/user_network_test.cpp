@@ -94,6 +94,23 @@ TEST_F(UserNetworkTest, DatagramsToAForwardedPortReachTheGuest) {
   EXPECT_FALSE(find("datagram").empty());
 }
 
+TEST_F(UserNetworkTest, LongDatagramsComeInFragmentsThatEveryCardTakes) {
+  const std::uint16_t port = free_port();
+  open({{true, "127.0.0.1", port, 7}});
+  answer_arp();
+  HostSocket host;
+  host.send_to(port, std::string(5000, 'x') + "end");
+  std::size_t payload = 0;
+  for (;;) {
+    const auto frame = reader.take().second;
+    ASSERT_GT(frame.size(), 34u);
+    EXPECT_LE(frame.size(), 1514u);
+    payload += frame.size() - 34;
+    if (text_of(frame).ends_with("end")) break;
+  }
+  EXPECT_EQ(payload, 5003u + 8);
+}
+
 TEST_F(UserNetworkTest, WhatTheGuestHasNoRoomForComesLaterInOrder) {
   const std::uint16_t port = free_port();
   open({{true, "127.0.0.1", port, 7}});

@@ -15,7 +15,6 @@ class FakeNetwork final : public backends::NetworkBackend {
 
   std::string name() const override { return "fake network"; }
   backends::TakenFrames takes() const override { return taken; }
-  std::uint16_t mtu() const override { return mtu_; }
   void start(backends::NetworkReader& with) override { reader = &with; }
   void stop() override { reader = nullptr; }
   bool send(const backends::FrameHeader& header, std::span<const std::byte> frame) override {
@@ -27,7 +26,6 @@ class FakeNetwork final : public backends::NetworkBackend {
   void resume() override { ++resumed; }
 
   backends::TakenFrames taken = backends::TakenFrames::kUnfinished;
-  std::uint16_t mtu_ = 0;
   backends::NetworkReader* reader = nullptr;
   std::vector<std::pair<backends::FrameHeader, Frame>> sent;
   unsigned room = 1'000'000;  ///< frames that are taken before others are refused

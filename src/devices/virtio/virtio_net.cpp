@@ -31,12 +31,10 @@ VirtioNet::VirtioNet(backends::NetworkBackend& backend, memory::GuestMemory& mem
 VirtioNet::~VirtioNet() { backend_.stop(); }
 
 std::uint64_t VirtioNet::features() const {
-  std::uint64_t result = net::kChecksum | net::kGuestChecksum | net::kMac | net::kGuestTso4 |
-                         net::kGuestTso6 | net::kGuestEcn | net::kHostTso4 | net::kHostTso6 |
-                         net::kHostEcn | net::kMergeBuffers | net::kStatus | net::kControlQueue |
-                         net::kControlReceive | net::kControlReceiveExtra | net::kControlMac;
-  if (backend_.mtu() != 0) result |= net::kMtu;
-  return result;
+  return net::kChecksum | net::kGuestChecksum | net::kMac | net::kGuestTso4 | net::kGuestTso6 |
+         net::kGuestEcn | net::kHostTso4 | net::kHostTso6 | net::kHostEcn | net::kMergeBuffers |
+         net::kStatus | net::kControlQueue | net::kControlReceive | net::kControlReceiveExtra |
+         net::kControlMac;
 }
 
 void VirtioNet::read_config(std::uint64_t offset, std::span<std::byte> data) const {
@@ -47,7 +45,6 @@ void VirtioNet::read_config(std::uint64_t offset, std::span<std::byte> data) con
   }
   space.status = net::kLinkUp;
   space.queue_pairs = 1;
-  space.mtu = backend_.mtu();
   std::ranges::fill(data, std::byte{0});
   if (offset >= sizeof(space)) return;
   const auto bytes = std::as_bytes(std::span(&space, 1)).subspan(offset);

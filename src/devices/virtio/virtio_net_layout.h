@@ -8,7 +8,6 @@ namespace vireo::devices::virtio::net {
 // Features. 5.1.3.
 inline constexpr std::uint64_t kChecksum = 1 << 0;  ///< the card finishes checksums
 inline constexpr std::uint64_t kGuestChecksum = 1 << 1;
-inline constexpr std::uint64_t kMtu = 1 << 3;
 inline constexpr std::uint64_t kMac = 1 << 5;
 inline constexpr std::uint64_t kGuestTso4 = 1 << 7;
 inline constexpr std::uint64_t kGuestTso6 = 1 << 8;
