@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +186,12 @@ TEST_F(ProgramTest, MistakesAreOneSentenceAndStatusTwo) {
               HasSubstr("IDE"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", file + ",colour=red"}),
               HasSubstr("colour=red"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "usr"}), HasSubstr("switch=NAME"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "user,forward=tcp:22"}),
+              HasSubstr("tcp:"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "user,mac=1"}), HasSubstr("mac=1"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "switch=a/b"}), HasSubstr("a/b"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "tap=fd:99"}), HasSubstr("99"));
   EXPECT_THAT(mistake({"run", file}), HasSubstr("--kernel"));
   EXPECT_THAT(mistake({"help", "rnu"}), HasSubstr("run"));
   EXPECT_THAT(mistake({"completion", "cmd"}), HasSubstr("bash"));
@@ -212,6 +220,49 @@ TEST_F(ProgramTest, DisksAreInTheSlotsBehindTheChipset) {
             kDisk);
   EXPECT_EQ(status(3, {image + ",discard-changes"}), kDisk) << "an IMAGE is a disk too";
   EXPECT_EQ(status(20, {"--disk", image}), kNothing);
+}
+
+TEST_F(ProgramTest, NetworkCardsComeBehindDisks) {
+  // As above, for the number of a network card.
+  const auto status = [&](const std::vector<std::string>& more) {
+    const std::string probe = std::string("\xb8\0\x18\0\x80\x66\xba\xf8\x0c\xef", 10) +
+                              std::string("\x66\xba\xfe\x0c\xec\x66\xba\xf4\x00\xee", 10);
+    std::vector<std::string> words{"run",          "--kernel",  kernel(probe + kLoop),
+                                   "--debug-exit", "--timeout", "20"};
+    words.insert(words.end(), more.begin(), more.end());
+    return vireo(words).status;
+  };
+  constexpr int kNetwork = 0x00 << 1 | 1, kDisk = 0x01 << 1 | 1, kEntropy = 0x05 << 1 | 1;
+  const std::string image = directory + "/disk";
+  std::ofstream(image) << std::string(1 << 20, 'x');
+  EXPECT_EQ(status({"--net", "user"}), kNetwork);
+  EXPECT_EQ(status({"--net", "user,mac=02:00:00:00:00:01", "--net", "user"}), kNetwork);
+  EXPECT_EQ(status({"--net", "user", "--disk", image}), kDisk);
+  EXPECT_EQ(status({"--net", "none"}), kEntropy);
+  EXPECT_EQ(status({}), kEntropy) << "a kernel gets no card unasked";
+}
+
+TEST_F(ProgramTest, WhatThisHostLacksIsOneSentenceAndStatusThree) {
+  const auto lack = [&](const std::string& net) {
+    const Outcome outcome =
+        vireo({"run", "--kernel", kernel(kLoop), "--timeout", "20", "--net", net});
+    EXPECT_EQ(outcome.status, 3) << outcome.error;
+    EXPECT_EQ(outcome.error.find('\n'), outcome.error.size() - 1) << outcome.error;
+    return outcome.error;
+  };
+  EXPECT_THAT(lack("tap=vireo-none"), HasSubstr("ip tuntap add"));
+  EXPECT_THAT(lack("user,pcap=/nonexistent/x"), HasSubstr("/nonexistent/x"));
+  const int taken = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(taken, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(taken, 1), 0);
+  ASSERT_EQ(::getsockname(taken, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  EXPECT_THAT(lack("user,forward=tcp:" + port + ":22"), HasSubstr("TCP port " + port));
+  ::close(taken);
 }
 
 TEST_F(ProgramTest, EveryVerbThatPrintsDataPrintsJson) {
