@@ -40,6 +40,9 @@ void Machine::stop_threads() {
   if (!event_thread_.joinable()) return;
   io_loop_->stop();
   io_thread_.join();
+  // From here on no backend interrupts a CPU that may no longer be there.
+  for (const auto& network : networks_) network->stop();
+  board_->virtio().drain();
   loop_->stop();
   event_thread_.join();
 }

@@ -35,6 +35,10 @@ Result<> VirtioSlots::place_in_memory(Slot& slot, unsigned index) {
                           slot.model->kind().name);
 }
 
+void VirtioSlots::drain() {
+  for (const Slot& slot : slots_) slot.model->drain();
+}
+
 void VirtioSlots::reset() {
   for (const Slot& slot : slots_) {
     if (slot.window) slot.window->reset();

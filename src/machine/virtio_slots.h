@@ -40,6 +40,8 @@ class VirtioSlots {
 
   /// A usage error if there is no slot left.
   Result<> add(std::unique_ptr<devices::virtio::VirtioModel> model);
+  /// Waits until nothing is under way in any of them. The I/O loop does not run.
+  void drain();
   /// Those behind windows; the PCI bus resets its own.
   void reset();
 

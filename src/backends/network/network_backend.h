@@ -44,7 +44,7 @@ class NetworkBackend {
 
   /// Frames come from now on. Once; the reader lives until stop().
   virtual void start(NetworkReader& reader) = 0;
-  /// No call of the reader is under way or will come. Not from inside one.
+  /// No call of the reader is under way or will come. Not from inside one; again without effect.
   virtual void stop() = 0;
 
   // From any thread, one at a time, between start() and stop(); they never wait.

@@ -1,10 +1,13 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -14,6 +17,26 @@
 #include "devices/virtio/virtio_pci.h"
 
 namespace vireo::devices::virtio {
+
+/// Counts messages, and lets the driver sleep until the next.
+struct Messages final : bus::MsiSink {
+  void send_msi(std::uint64_t, std::uint32_t) override {
+    const std::lock_guard lock(mutex);
+    ++count;
+    arrived.notify_all();
+  }
+  /// False if none came for a long time.
+  bool wait(std::uint64_t& seen) {
+    std::unique_lock lock(mutex);
+    const bool came =
+        arrived.wait_for(lock, std::chrono::seconds(20), [&] { return count > seen; });
+    seen = count;
+    return came;
+  }
+  std::mutex mutex;
+  std::condition_variable arrived;
+  std::uint64_t count = 0;
+};
 
 /// A PCI bus with one virtio function in slot 3, and what a driver does with it. Tasks for the I/O
 /// thread wait until run_posted(), unless `post` says otherwise.

@@ -68,26 +68,6 @@ class ThreadedDisk final : public backends::BlockBackend {
   std::array<std::thread, 2> threads_;
 };
 
-/// Counts messages, and lets the driver sleep until the next.
-struct Messages final : bus::MsiSink {
-  void send_msi(std::uint64_t, std::uint32_t) override {
-    const std::lock_guard lock(mutex);
-    ++count;
-    arrived.notify_all();
-  }
-  /// False if none came for a long time.
-  bool wait(std::uint64_t& seen) {
-    std::unique_lock lock(mutex);
-    const bool came =
-        arrived.wait_for(lock, std::chrono::seconds(20), [&] { return count > seen; });
-    seen = count;
-    return came;
-  }
-  std::mutex mutex;
-  std::condition_variable arrived;
-  std::uint64_t count = 0;
-};
-
 struct VirtioThreadsTest : ::testing::TestWithParam<bool> {
   static constexpr std::uint16_t kSize = 32;
   static constexpr std::uint64_t kRequests = 0x20000, kStride = 0x400;
