@@ -101,7 +101,8 @@ void add_run(CLI::App& program, Action& action) {
       ->allow_extra_args(false);
   verb->add_option("--net", config.networks,
                    "Network card: none, user[,forward=tcp|udp:[ADDRESS:]HOSTPORT:GUESTPORT]..., "
-                   "switch=NAME or tap=IFNAME|fd:N, each with [,mac=ADDRESS][,pcap=FILE]; may be "
+                   "switch=NAME or tap=IFNAME|fd:N, each with "
+                   "[,mac=ADDRESS][,rate=NMbit][,pcap=FILE]; may be "
                    "given several times (default: user for a guest that boots from a disk, else "
                    "none)")
       ->allow_extra_args(false);

@@ -13,7 +13,8 @@ class NetworkReader {
  public:
   virtual ~NetworkReader() = default;
 
-  // On a thread of the backend, one at a time, without a lock of it that its methods take.
+  // On threads of the backend, without a lock of it that its methods take: receive() one at a time,
+  // on_writable() at any time.
   /// A frame for the guest; header and frame may be anything. False if there is no room now: the
   /// backend keeps this frame and offers it again, before all others, after resume().
   virtual bool receive(const FrameHeader& header, std::span<const std::byte> frame) = 0;

@@ -1,5 +1,6 @@
 #include "backends/network/network_options.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace vireo::backends {
@@ -76,6 +77,22 @@ Result<MacAddress> parse_mac(std::string_view text) {
   return result;
 }
 
+/// In bits, as rates of networks are; the answer in bytes.
+Result<std::uint64_t> parse_rate(std::string_view text) {
+  constexpr std::uint64_t kMost = 1'000'000;
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto count = number<std::uint64_t>(text.substr(0, digits), 10);
+  const std::string_view unit = text.substr(digits);
+  const std::uint64_t bytes = unit == "kbit"   ? 125
+                              : unit == "Mbit" ? 125'000
+                              : unit == "Gbit" ? 125'000'000
+                                               : 0;
+  if (!count || *count == 0 || *count > kMost || bytes == 0)
+    return usage_error("--net takes a rate such as rate=10Mbit (kbit, Mbit, Gbit), not 'rate={}'",
+                       text);
+  return *count * bytes;
+}
+
 Result<NetworkOptions> parse_kind(std::string_view word) {
   NetworkOptions result;
   if (word == "user") return result;
@@ -103,11 +120,13 @@ Result<std::optional<NetworkOptions>> parse_network(std::string_view text) {
       result.forwards.push_back(TRY(parse_forward(*forward)));
     } else if (const auto mac = value_of(word, "mac=")) {
       result.mac = TRY(parse_mac(*mac));
+    } else if (const auto rate = value_of(word, "rate=")) {
+      result.bytes_per_second = TRY(parse_rate(*rate));
     } else if (const auto file = value_of(word, "pcap="); file && !file->empty()) {
       result.pcap = *file;
     } else {
-      return usage_error("--net does not know '{}'; behind {} there may be {}mac= and pcap=", word,
-                         user ? "user" : "the name", user ? "forward=, " : "");
+      return usage_error("--net does not know '{}'; behind {} there may be {}mac=, rate= and pcap=",
+                         word, user ? "user" : "the name", user ? "forward=, " : "");
     }
   }
   return result;

@@ -21,6 +21,9 @@ TEST(NetworkOptions, TellWhatACardIsPluggedInto) {
   EXPECT_EQ(lab.name, "lab");
   EXPECT_EQ(lab.mac, (MacAddress{2, 0, 0x5e, 0, 0, 10}));
   EXPECT_EQ(lab.pcap, "/tmp/a b");
+  EXPECT_EQ(lab.bytes_per_second, 0u);
+  EXPECT_EQ(parse_network("user,rate=10Mbit").value()->bytes_per_second, 1'250'000u);
+  EXPECT_EQ(parse_network("user,rate=8kbit").value()->bytes_per_second, 1000u);
   const auto tap = parse_network("tap=fd:7").value().value();
   EXPECT_EQ(tap.kind, NetworkOptions::Kind::kTap);
   EXPECT_EQ(tap.name, "fd:7");
@@ -52,6 +55,12 @@ TEST(NetworkOptions, WhatMakesNoSenseIsAUsageError) {
                            "user,mac=00:00:00:00:00:00",
                            "user,mac=2:0:0:0:0:0000001",
                            "user,pcap=",
+                           "user,rate=",
+                           "user,rate=10",
+                           "user,rate=0Mbit",
+                           "user,rate=10MB",
+                           "user,rate=9999999Gbit",
+                           "user,rate=-1kbit",
                            "switch=a,forward=tcp:1:1",
                            "none,mac=02:00:00:00:00:01"}) {
     const auto parsed = parse_network(text);

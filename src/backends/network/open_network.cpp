@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/network/captured_backend.h"
+#include "backends/network/limited_backend.h"
 #include "backends/network/switch_port.h"
 #include "backends/network/tap_port.h"
 
@@ -40,6 +41,10 @@ Result<NetworkPart> open_network(const NetworkOptions& options, unsigned index) 
   NetworkPart part;
   part.mac = options.mac.value_or(default_mac(options.kind, index));
   part.backend = TRY(open_backend(options));
+  if (options.bytes_per_second != 0) {
+    part.backend =
+        std::make_unique<LimitedBackend>(std::move(part.backend), options.bytes_per_second);
+  }
   if (!options.pcap.empty()) {
     part.backend = std::make_unique<CapturedBackend>(std::move(part.backend),
                                                      TRY(PcapFile::create(options.pcap)));
