@@ -10,6 +10,8 @@ KNOWN = [
     (r"tsc: Unable to calibrate against PIT$",
      "on AMD's processors, where CPUID does not tell the frequency, if the host gave the CPU to "
      "others meanwhile; on a PC it is system management mode that takes it away"),
+    (r"hrtimer: interrupt took \d+ ns$",
+     "the host gave the CPU to others in the midst of a timer interrupt, and time went on"),
 ]
 WARNING = 4  # levels 0-4 are emergency to warning
 
