@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <ctime>
+
 #include "backends/network/recording_reader_fake.h"
 
 namespace vireo::backends {
@@ -71,7 +73,9 @@ TEST_F(FramePortTest, AReaderWithoutRoomGetsTheSameFrameAgainAndNothingIsRead) {
   write_to(other, "first");
   ASSERT_TRUE(reader.wait_for_offers(1));
   for (int i = 0; i < 20; ++i) write_to(other, "later");
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const std::clock_t before = std::clock();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 20) << "nor is a processor kept busy";
   EXPECT_EQ(reader.offers(), 1u);
   port->resume();
   ASSERT_TRUE(reader.wait_for_offers(2));

@@ -129,6 +129,32 @@ TEST_F(UserNetworkTest, WhatTheGuestHasNoRoomForComesLaterInOrder) {
   EXPECT_FALSE(find("last").empty());
 }
 
+TEST_F(UserNetworkTest, WhileTheGuestHasNoRoomTheHostsSocketsAreNotRead) {
+  const std::uint16_t port = free_port();
+  open({{true, "127.0.0.1", port, 7}});
+  answer_arp();
+  reader.set_full(true);
+  HostSocket host;
+  const unsigned before = reader.offers();
+  host.send_to(port, "first");
+  ASSERT_TRUE(reader.wait_for_offers(before + 1));
+  // 4 MB, most of which the socket that nobody reads has no room for.
+  for (int i = 0; i < 100; ++i) {
+    host.send_to(port, std::string(40'000, 'x'));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  reader.set_full(false);
+  network->resume();
+  std::size_t bytes = 0;
+  for (;;) {
+    const auto frame = reader.take(std::chrono::milliseconds(200)).second;
+    if (frame.empty()) break;
+    bytes += frame.size();
+  }
+  EXPECT_GT(bytes, 40'000u);
+  EXPECT_LT(bytes, 2'000'000u);
+}
+
 TEST_F(UserNetworkTest, FramesThatAreNoneAreDropped) {
   open();
   for (const std::size_t size :
