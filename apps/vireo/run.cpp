@@ -29,10 +29,10 @@ Result<machine::MachineConfig> checked(const RunOptions& options) {
   machine::MachineConfig config = options.config;
   if (!options.image.empty()) config.disks.push_back(TRY(parse_disk(options.image)));
   for (const std::string& disk : options.disks) config.disks.push_back(TRY(parse_disk(disk)));
-  if (config.kernel.empty()) {
-    if (config.disks.empty()) return usage_error("there is nothing to run: give --kernel FILE");
-    return usage_error("disks cannot be booted from yet ('{}'); give a kernel with --kernel FILE",
-                       config.disks.front().path);
+  if (config.kernel.empty() && config.firmware.empty()) {
+    if (config.disks.empty() && config.cdroms.empty())
+      return usage_error("there is nothing to run: give a disk image, --cdrom or --kernel FILE");
+    config.firmware = "seabios";
   }
   config.memory_bytes = TRY(parse_size("--memory", options.memory));
   config.cpus = TRY(parse_count("--cpus", options.cpus));
@@ -95,6 +95,11 @@ void add_run(CLI::App& program, Action& action) {
   verb->add_option("--initrd", config.initrd,
                    "Initial RAM disk; for multiboot a comma separated list of \"file arguments\"");
   verb->add_option("--append", config.command_line, "Kernel command line");
+  verb->add_option("--firmware", config.firmware,
+                   "PC firmware: a file, or seabios or ovmf for what those packages install; "
+                   "seabios if there is a disk or a CD-ROM and no kernel");
+  verb->add_option("--cdrom", config.cdroms, "CD-ROM: an ISO image; may be given several times")
+      ->allow_extra_args(false);
   verb->add_option("--disk", options->disks,
                    "Disk: FILE[,format=raw|qcow2][,interface=virtio|ide][,readonly]"
                    "[,discard-changes]; may be given several times")

@@ -48,7 +48,10 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
     apic_bus_.add(*apics_.back());
   }
   intr_.apics = &apics_;
-  if (host.debug_console != nullptr) debug_console_.emplace(*host.debug_console);
+  if (host.debug_console != nullptr) {
+    debug_console_.emplace(*host.debug_console);
+    if (config_.firmware) firmware_console_.emplace(*host.debug_console);
+  }
   if (config_.debug_exit) {
     debug_exit_.emplace(requests_.debug_exit);
     test_device_.emplace(test_lines());
@@ -116,6 +119,9 @@ Result<> Board::attach() {
   TRY(pm_.attach(pio_));
   port_ranges_.push_back({Piix4Pm::kBase, 16, "pm"});
   if (debug_console_) TRY(attach_port(DebugConsole::kPort, 1, *debug_console_, "debug-console"));
+  if (firmware_console_) {
+    TRY(attach_port(DebugConsole::kFirmwarePort, 1, *firmware_console_, "debug-console"));
+  }
   if (debug_exit_) TRY(attach_port(DebugExit::kPort, DebugExit::kSize, *debug_exit_, "debug-exit"));
   if (test_device_) TRY(test_device_->attach(mmio_, pio_));
   TRY(mmio_.add(kIoApicBase, devices::IoApic::kWindowSize, io_apic_, "io-apic"));
@@ -139,7 +145,7 @@ void Board::reset() {
   virtio_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);
   rtc_.set_memory_size(below, config_.memory_bytes - below);
-  route_pci_interrupts();
+  if (!config_.firmware) route_pci_interrupts();
   for (const auto& apic : apics_) {
     apic->reset();
     apic->set_virtual_wire();

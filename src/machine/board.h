@@ -57,6 +57,7 @@ struct BoardConfig {
   bool x2apic = true;
   bool tsc_deadline = true;
   bool debug_exit = false;
+  bool firmware = false;  ///< sets the chipset up by itself; otherwise the board is as it leaves it
   bool virtio_in_memory = false;  ///< virtio devices are behind windows, not in PCI slots
 };
 
@@ -77,7 +78,7 @@ class Board {
 
   /// Puts the devices on the buses; once.
   Result<> attach();
-  /// Everything as after power-on, and then as firmware leaves it for a kernel.
+  /// Everything as after power-on, and without firmware then as firmware leaves it for a kernel.
   void reset();
 
   bus::AddressMap& mmio() { return mmio_; }
@@ -86,6 +87,7 @@ class Board {
   devices::ApicBus& apic_bus() { return apic_bus_; }
   VcpuPort::Surroundings surroundings() { return {apic_bus_, coprocessor_error_, mmio_, pio_}; }
   VirtioSlots& virtio() { return virtio_; }
+  devices::FwCfg& fw_cfg() { return fw_cfg_; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
 
@@ -142,6 +144,7 @@ class Board {
   devices::FwCfg fw_cfg_;
   VirtioSlots virtio_;
   std::optional<devices::DebugConsole> debug_console_;
+  std::optional<devices::DebugConsole> firmware_console_;
   std::optional<devices::DebugExit> debug_exit_;
   std::optional<devices::TestDevice> test_device_;
 };

@@ -20,14 +20,17 @@ struct MachineConfig {
   std::string kernel;        ///< file name
   std::string initrd;        ///< file name; for Multiboot a list of modules; empty: none
   std::string command_line;  ///< for the kernel
+  std::string firmware;      ///< file name, or one of those that firmware_path() knows; or a kernel
   std::vector<DiskConfig> disks;
   std::vector<std::string> networks;  ///< cards, each as backends::parse_network() takes it
+  std::vector<std::string> cdroms;  ///< file names of images
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
   unsigned cpus = 1;
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has
   std::string engine = "auto";
   std::string serial = "stdio";  ///< as backends::open_char_backend() takes it
   std::string debug_console;     ///< as backends::open_char_output() takes it; empty: none
+  std::string display = "none";  ///< as parse_display() takes it
   bool debug_exit = false;       ///< the exit port at 0xf4
   bool perf_map = false;         ///< names host code made of guest code for `perf report`
   /// A reset restarts the guest; otherwise it ends the machine.

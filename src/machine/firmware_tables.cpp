@@ -1,14 +1,10 @@
 #include "machine/firmware_tables.h"
 
-#include <algorithm>
 #include <span>
 
-#include "base/version.h"
 #include "devices/firmware/acpi_tables.h"
 #include "devices/firmware/smbios_tables.h"
-#include "machine/board.h"
 #include "machine/memory_layout.h"
-#include "machine/virtio_windows.h"
 
 namespace vireo::machine {
 namespace {
@@ -24,18 +20,7 @@ Result<> put(memory::GuestMemory& memory, PhysAddr address, std::span<const std:
 }
 
 Result<std::uint64_t> put_acpi(memory::GuestMemory& memory, const FirmwareTables& tables) {
-  devices::AcpiDescription description;
-  description.apic_ids.clear();
-  for (unsigned cpu = 0; cpu < tables.cpus; ++cpu) description.apic_ids.push_back(cpu);
-  description.io_apic_address = kIoApicBase;
-  description.hpet_address = kHpetBase;
-  description.pci_hole_begin = kDeviceHoleBase;
-  description.pci_hole_end = kIoApicBase;
-  description.serial_ports = {{kSerialPort, kSerialIrq}};
-  description.has_pci = tables.virtio_windows == 0;
-  for (unsigned i = 0; i < tables.virtio_windows; ++i)
-    description.virtio_windows.push_back({kVirtioWindows.at(i).base, kVirtioWindows.at(i).irq});
-  const auto blobs = devices::build_acpi_tables(description, PhysAddr{kFirmwareTables});
+  const auto blobs = devices::build_acpi_tables(describe_acpi(tables), PhysAddr{kFirmwareTables});
   for (const devices::AcpiBlob& blob : blobs) {
     TRY(put(memory, blob.address, blob.bytes, value(devices::kSmbiosAnchorAddress)));
   }
@@ -43,12 +28,8 @@ Result<std::uint64_t> put_acpi(memory::GuestMemory& memory, const FirmwareTables
 }
 
 Result<> put_smbios(memory::GuestMemory& memory, const FirmwareTables& tables) {
-  devices::SmbiosDescription description;
-  description.cpus = tables.cpus;
-  description.memory_bytes = tables.memory_bytes;
-  description.memory_below_4g = std::min(tables.memory_bytes, kDeviceHoleBase);
-  description.version = kVersion;
-  const auto smbios = devices::build_smbios_tables(description, PhysAddr{kSmbiosStructures});
+  const auto smbios =
+      devices::build_smbios_tables(describe_smbios(tables), PhysAddr{kSmbiosStructures});
   TRY(put(memory, devices::kSmbiosAnchorAddress, smbios.anchor, kSmbiosStructures));
   return put(memory, PhysAddr{kSmbiosStructures}, smbios.structures, kHighMemoryBase);
 }

@@ -47,16 +47,23 @@ void Machine::stop_threads() {
   event_thread_.join();
 }
 
+FirmwareTables Machine::firmware_tables() const {
+  return {config_.cpus, config_.memory_bytes, virtio_windows_, has_vga()};
+}
+
 Result<x86::CpuState> Machine::power_on() {
   board_->reset();
   console_->forget_panic();
-  const std::uint64_t rsdp =
-      TRY(put_firmware_tables(*memory_, {config_.cpus, config_.memory_bytes, virtio_windows_}));
+  if (firmware_) {
+    put_firmware(*memory_, *firmware_);
+    return after_init(x86::CpuState{}, true, cpuid_->signature());
+  }
+  const std::uint64_t rsdp = TRY(put_firmware_tables(*memory_, firmware_tables()));
   const auto map = memory_map(config_.memory_bytes);
   const auto port_write = [this](std::uint16_t port, std::uint8_t value) {
     board_->pio().write(port, std::as_bytes(std::span(&value, 1)));
   };
-  x86::CpuState state = TRY(load_kernel(boot_image_, {*memory_, map, rsdp, port_write}));
+  x86::CpuState state = TRY(load_kernel(*boot_image_, {*memory_, map, rsdp, port_write}));
   set_memory_types(state.msr, cpuid_->physical_address_bits());
   return state;
 }

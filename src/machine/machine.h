@@ -19,9 +19,11 @@
 #include "engine/engine.h"
 #include "machine/board.h"
 #include "machine/boot/boot_image.h"
+#include "machine/boot/firmware_image.h"
 #include "machine/config.h"
 #include "machine/console_watch.h"
 #include "machine/lifecycle.h"
+#include "machine/machine_description.h"
 #include "machine/statistics.h"
 #include "machine/vcpu_port.h"
 #include "machine/vcpu_thread.h"
@@ -80,8 +82,11 @@ class Machine final : private VcpuOwner {
   void on_debug_exit(std::uint32_t value);
   void on_kernel_gave_up();
 
-  /// Everything as after power-on, the kernel loaded; answers with the boot CPU's state.
+  /// Everything as after power-on, firmware or the kernel loaded; answers with the boot CPU's
+  /// state.
   Result<x86::CpuState> power_on();
+  FirmwareTables firmware_tables() const;
+  bool has_vga() const { return firmware_.has_value(); }
   Result<> restart();
   void end(EndReason reason, std::string message = {}, std::uint32_t debug_value = 0);
   void wait_for_end();
@@ -93,8 +98,9 @@ class Machine final : private VcpuOwner {
 
   // Configuration.
   const MachineConfig config_;
-  BootImage boot_image_;
-  unsigned virtio_windows_ = 0;  ///< in use
+  std::optional<FirmwareImage> firmware_;
+  std::optional<BootImage> boot_image_;  ///< without firmware
+  unsigned virtio_windows_ = 0;          ///< in use
 
   // What it is made of, in the order of construction.
   std::unique_ptr<HostClock> clock_;

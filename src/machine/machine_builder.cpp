@@ -6,6 +6,7 @@
 #include "devices/virtio/virtio_block.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "devices/virtio/virtio_net.h"
+#include "machine/firmware_files.h"
 #include "machine/memory_layout.h"
 #include "machine/virtio_windows.h"
 #include "machine/watched_backend.h"
@@ -24,10 +25,8 @@ class MachineBuilder {
     const auto devices = static_cast<unsigned>(parts_.disks.size() + parts_.networks.size() +
                                                (parts_.random ? 1 : 0));
     m.virtio_windows_ = virtio_window_count(m.config_.command_line, devices);
-    m.boot_image_ =
-        TRY(read_boot_image(m.config_.kernel, m.config_.initrd,
-                            announce_virtio_windows(m.config_.command_line, m.virtio_windows_)));
-    m.memory_ = TRY(memory::GuestMemory::create(ram_regions(m.config_.memory_bytes)));
+    TRY(read_images());
+    TRY(make_memory());
     m.clock_ = std::make_unique<HostClock>();
     m.loop_ = TRY(EventLoop::create(*m.clock_));
     m.io_loop_ = TRY(EventLoop::create(*m.clock_));
@@ -37,6 +36,7 @@ class MachineBuilder {
     TRY(make_disks());
     TRY(make_networks());
     TRY(make_entropy());
+    TRY(tell_firmware());
     TRY(make_cpus());
     make_panic_timer();
     m.initial_state_ = TRY(m.power_on());
@@ -46,7 +46,10 @@ class MachineBuilder {
  private:
   Result<> check() const {
     const MachineConfig& config = machine_->config_;
-    if (config.kernel.empty()) return usage_error("there is nothing to run: give --kernel FILE");
+    if (config.kernel.empty() && config.firmware.empty())
+      return usage_error("there is nothing to run: give a disk image, --cdrom or --kernel FILE");
+    if (!config.kernel.empty() && !config.firmware.empty())
+      return usage_error("a machine begins with --kernel or with --firmware, not with both");
     if (config.cpus == 0) return usage_error("a machine needs at least one CPU");
     constexpr unsigned kMaxCpus = 64;
     if (config.cpus > kMaxCpus) {
@@ -54,6 +57,26 @@ class MachineBuilder {
                          config.cpus);
     }
     return check_memory_size(config.memory_bytes);
+  }
+
+  Result<> read_images() {
+    Machine& m = *machine_;
+    if (!m.config_.firmware.empty()) {
+      m.firmware_ = TRY(read_firmware(m.config_.firmware));
+      return {};
+    }
+    m.boot_image_ =
+        TRY(read_boot_image(m.config_.kernel, m.config_.initrd,
+                            announce_virtio_windows(m.config_.command_line, m.virtio_windows_)));
+    return {};
+  }
+
+  Result<> make_memory() {
+    Machine& m = *machine_;
+    auto regions = ram_regions(m.config_.memory_bytes);
+    if (m.firmware_) regions.push_back(firmware_region(*m.firmware_));
+    m.memory_ = TRY(memory::GuestMemory::create(std::move(regions)));
+    return {};
   }
 
   Result<> make_cpuid() {
@@ -88,6 +111,7 @@ class MachineBuilder {
     config.x2apic = m.cpuid_->features().has(x86::Feature::kX2apic);
     config.tsc_deadline = m.cpuid_->features().has(x86::Feature::kTscDeadline);
     config.debug_exit = m.config_.debug_exit;
+    config.firmware = m.firmware_.has_value();
     config.virtio_in_memory = m.virtio_windows_ != 0;
     BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
                            [&m](std::uint32_t value) { m.on_debug_exit(value); }};
@@ -129,6 +153,13 @@ class MachineBuilder {
         std::make_unique<devices::virtio::VirtioEntropy>(*m.memory_, std::move(parts_.random)));
   }
 
+  Result<> tell_firmware() {
+    Machine& m = *machine_;
+    if (!m.firmware_) return {};
+    const std::vector<std::byte> video_bios = TRY(read_video_bios());
+    return add_firmware_files(m.board_->fw_cfg(), {m.firmware_tables(), boot_order_, video_bios});
+  }
+
   Result<> make_cpus() {
     Machine& m = *machine_;
     VcpuOwner& owner = m;
@@ -154,6 +185,7 @@ class MachineBuilder {
   }
 
   HostParts parts_;
+  std::vector<std::string> boot_order_;
   std::unique_ptr<Machine> machine_;
 };
 

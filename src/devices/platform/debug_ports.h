@@ -8,11 +8,11 @@
 
 namespace vireo::devices {
 
-/// Port 0xe9: what is written appears on the host; reading it gives 0xe9, by which guests find out
-/// that it is there. One byte wide. Thread safe.
+/// Port 0xe9, or 0x402 for firmware: what is written appears on the host; reading it gives 0xe9, by
+/// which guests find out that it is there. One byte wide. Thread safe.
 class DebugConsole final : public bus::BusDevice {
  public:
-  static constexpr std::uint16_t kPort = 0xe9;
+  static constexpr std::uint16_t kPort = 0xe9, kFirmwarePort = 0x402;
   explicit DebugConsole(backends::CharBackend& output) : output_(output) {}
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;

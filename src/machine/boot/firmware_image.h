@@ -1,0 +1,31 @@
+#pragma once
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "memory/guest_memory.h"
+#include "x86/cpu_state.h"
+
+namespace vireo::machine {
+
+/// The firmware of a PC as it stands in a ROM that ends at 4 GiB.
+struct FirmwareImage {
+  std::string name;
+  std::vector<std::byte> bytes;  ///< whole pages, 64 KiB to 16 MiB
+};
+
+/// `name` is a file, or `seabios` or `ovmf` for what the packages of that name install. A usage
+/// error says what cannot be read or cannot be firmware, and which package would bring it.
+Result<FirmwareImage> read_firmware(const std::string& name);
+
+/// The video BIOS that goes with SeaBIOS; a usage error names the package if it is missing.
+Result<std::vector<std::byte>> read_video_bios();
+
+/// Where the image is to be in guest memory.
+memory::Region firmware_region(const FirmwareImage& image);
+
+/// Puts the image there, and its last 128 KiB below 1 MiB, where shadow RAM stands for the ROM.
+void put_firmware(memory::GuestMemory& memory, const FirmwareImage& image);
+
+}  // namespace vireo::machine
