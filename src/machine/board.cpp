@@ -52,6 +52,13 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
     debug_console_.emplace(*host.debug_console);
     if (config_.firmware) firmware_console_.emplace(*host.debug_console);
   }
+  if (config_.ide) {
+    using devices::Piix3Ide;
+    ide_.emplace(
+        std::array<bus::IrqLine*, Piix3Ide::kChannels>{&interrupts_.source(Piix3Ide::kIrqs[0]),
+                                                       &interrupts_.source(Piix3Ide::kIrqs[1])},
+        host.memory);
+  }
   if (config_.debug_exit) {
     debug_exit_.emplace(requests_.debug_exit);
     test_device_.emplace(test_lines());
@@ -128,7 +135,18 @@ Result<> Board::attach() {
   TRY(mmio_.add(kHpetBase, devices::Hpet::kWindowSize, hpet_, "hpet"));
   TRY(pci_.add(0, 0, host_bridge_));
   TRY(pci_.add(1, 0, isa_bridge_));
+  if (ide_) TRY(attach_ide());
   return pci_.add(1, 3, pm_);
+}
+
+Result<> Board::attach_ide() {
+  TRY(ide_->attach(pio_));
+  for (unsigned i = 0; i < devices::Piix3Ide::kChannels; ++i) {
+    port_ranges_.push_back(
+        {devices::Piix3Ide::kCommandPorts.at(i), devices::IdeChannel::kCommandPorts, "ide"});
+    port_ranges_.push_back({devices::Piix3Ide::kControlPorts.at(i), 1, "ide"});
+  }
+  return pci_.add(1, 1, *ide_);
 }
 
 void Board::reset() {

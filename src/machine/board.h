@@ -13,6 +13,7 @@
 #include "bus/address_map.h"
 #include "bus/pci_bus.h"
 #include "devices/firmware/fw_cfg.h"
+#include "devices/ide/piix3_ide.h"
 #include "devices/input/i8042.h"
 #include "devices/irqchip/apic_bus.h"
 #include "devices/irqchip/i8259.h"
@@ -57,6 +58,7 @@ struct BoardConfig {
   bool x2apic = true;
   bool tsc_deadline = true;
   bool debug_exit = false;
+  bool ide = false;
   bool firmware = false;  ///< sets the chipset up by itself; otherwise the board is as it leaves it
   bool virtio_in_memory = false;  ///< virtio devices are behind windows, not in PCI slots
 };
@@ -88,6 +90,7 @@ class Board {
   VcpuPort::Surroundings surroundings() { return {apic_bus_, coprocessor_error_, mmio_, pio_}; }
   VirtioSlots& virtio() { return virtio_; }
   devices::FwCfg& fw_cfg() { return fw_cfg_; }
+  devices::Piix3Ide* ide() { return ide_ ? &*ide_ : nullptr; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
 
@@ -104,6 +107,7 @@ class Board {
 
   Result<> attach_port(std::uint16_t base, std::uint16_t size, bus::BusDevice& device,
                        const char* name);
+  Result<> attach_ide();
   std::array<bus::IrqLine*, 16> pci_lines();
   void route_pci_interrupts();
   devices::Hpet::Wiring hpet_wiring();
@@ -143,6 +147,7 @@ class Board {
   devices::Piix4Pm pm_;
   devices::FwCfg fw_cfg_;
   VirtioSlots virtio_;
+  std::optional<devices::Piix3Ide> ide_;
   std::optional<devices::DebugConsole> debug_console_;
   std::optional<devices::DebugConsole> firmware_console_;
   std::optional<devices::DebugExit> debug_exit_;

@@ -9,11 +9,9 @@ namespace vireo::machine {
 namespace {
 
 Result<> check_interface(const DiskConfig& disk) {
-  if (disk.interface == "virtio") return {};
-  if (disk.interface == "ide") {
-    return usage_error("there are no IDE disks yet; leave interface=ide away from '{}'", disk.path);
-  }
-  return usage_error("a disk has interface=virtio, not interface={}", disk.interface);
+  if (disk.interface == "virtio" || disk.interface == "ide") return {};
+  return usage_error("a disk has interface=virtio or interface=ide, not interface={}",
+                     disk.interface);
 }
 
 /// The kernel's generator, which is seeded long before anybody runs this.
@@ -50,6 +48,8 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
     const auto index = static_cast<unsigned>(parts.networks.size());
     parts.networks.push_back(TRY(backends::open_network(*wanted, index)));
   }
+  for (const std::string& path : config.cdroms)
+    parts.cdroms.push_back(TRY(backends::open_block_backend({path, "raw", true, false})));
   parts.random = fill_with_random;
   return parts;
 }

@@ -109,8 +109,8 @@ class Machine final : private VcpuOwner {
   std::optional<x86::CpuidModel> cpuid_;
   std::unique_ptr<ConsoleWatch> console_;
   std::unique_ptr<backends::CharBackend> serial_, debug_console_;
-  std::vector<std::unique_ptr<backends::BlockBackend>> disks_;
   std::vector<std::unique_ptr<backends::NetworkBackend>> networks_;
+  std::vector<std::unique_ptr<backends::BlockBackend>> disks_, cdroms_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "devices/virtio/virtio_block.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "devices/virtio/virtio_net.h"
+#include "machine/disk_places.h"
 #include "machine/firmware_files.h"
 #include "machine/memory_layout.h"
 #include "machine/virtio_windows.h"
@@ -22,8 +22,7 @@ class MachineBuilder {
   Result<std::unique_ptr<Machine>> build() {
     TRY(check());
     Machine& m = *machine_;
-    const auto devices = static_cast<unsigned>(parts_.disks.size() + parts_.networks.size() +
-                                               (parts_.random ? 1 : 0));
+    const auto devices = virtio_devices();
     m.virtio_windows_ = virtio_window_count(m.config_.command_line, devices);
     TRY(read_images());
     TRY(make_memory());
@@ -111,6 +110,7 @@ class MachineBuilder {
     config.x2apic = m.cpuid_->features().has(x86::Feature::kX2apic);
     config.tsc_deadline = m.cpuid_->features().has(x86::Feature::kTscDeadline);
     config.debug_exit = m.config_.debug_exit;
+    config.ide = m.firmware_.has_value() || needs_ide();
     config.firmware = m.firmware_.has_value();
     config.virtio_in_memory = m.virtio_windows_ != 0;
     BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
@@ -122,17 +122,39 @@ class MachineBuilder {
     return m.board_->attach();
   }
 
+  unsigned virtio_devices() const {
+    auto count = static_cast<unsigned>(parts_.networks.size() + (parts_.random ? 1 : 0));
+    for (std::size_t i = 0; i < parts_.disks.size(); ++i) count += is_ide(i) ? 0 : 1;
+    return count;
+  }
+
+  bool is_ide(std::size_t disk) const {
+    const auto& disks = machine_->config_.disks;
+    return disk < disks.size() && disks[disk].interface == "ide";
+  }
+
+  bool needs_ide() const {
+    if (!parts_.cdroms.empty()) return true;
+    for (std::size_t i = 0; i < parts_.disks.size(); ++i) {
+      if (is_ide(i)) return true;
+    }
+    return false;
+  }
+
+  /// Disks in the order in which they are given, then CD-ROMs; firmware is to try them so.
   Result<> make_disks() {
     Machine& m = *machine_;
     m.disks_ = std::move(parts_.disks);
+    m.cdroms_ = std::move(parts_.cdroms);
+    DiskPlaces places(*m.board_, *m.memory_, m.config_.cpus);
     for (std::size_t i = 0; i < m.disks_.size(); ++i) {
-      constexpr unsigned kMostQueues = 8;
-      devices::virtio::VirtioBlock::Config config;
-      config.queues = std::min(m.config_.cpus, kMostQueues);
-      config.serial = fmt::format("vireo-disk-{}", i);
-      TRY(m.board_->virtio().add(std::make_unique<devices::virtio::VirtioBlock>(
-          *m.disks_[i], *m.memory_, std::move(config))));
+      const std::string serial = fmt::format("vireo-disk-{}", i);
+      TRY(is_ide(i) ? places.add_ide_disk(*m.disks_[i], serial)
+                    : places.add_virtio_disk(*m.disks_[i], serial));
     }
+    for (std::size_t i = 0; i < m.cdroms_.size(); ++i)
+      TRY(places.add_cdrom(*m.cdroms_[i], fmt::format("vireo-cdrom-{}", i)));
+    boot_order_ = places.boot_order();
     return {};
   }
 

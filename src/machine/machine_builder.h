@@ -22,9 +22,10 @@ using EngineFactory = std::function<Result<std::unique_ptr<engine::Engine>>(
 struct HostParts {
   EngineFactory create_engine;
   std::unique_ptr<backends::CharBackend> serial;
-  std::unique_ptr<backends::CharBackend> debug_console;  ///< null: none
-  std::vector<std::unique_ptr<backends::BlockBackend>> disks;
   std::vector<backends::NetworkPart> networks;
+  std::unique_ptr<backends::CharBackend> debug_console;        ///< null: none
+  std::vector<std::unique_ptr<backends::BlockBackend>> disks;  ///< as the configuration has them
+  std::vector<std::unique_ptr<backends::BlockBackend>> cdroms;
   std::function<void(std::span<std::byte>)> random;  ///< fills it with random bytes, at once
 };
 

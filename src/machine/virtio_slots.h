@@ -38,6 +38,8 @@ class VirtioSlots {
   VirtioSlots(Wiring wiring, bool memory_mapped)
       : wiring_(std::move(wiring)), memory_mapped_(memory_mapped) {}
 
+  /// The PCI device number of the one that is added next.
+  unsigned next_pci_device() const { return kFirst + static_cast<unsigned>(slots_.size()); }
   /// A usage error if there is no slot left.
   Result<> add(std::unique_ptr<devices::virtio::VirtioModel> model);
   /// Waits until nothing is under way in any of them. The I/O loop does not run.
