@@ -18,12 +18,15 @@ std::string values_of(const std::string& option) {
   if (option == "--cpu") return "baseline v2 v3 host";
   if (option == "--serial") return "stdio none file: unix: pty";
   if (option == "--net") return "none user switch= tap=";
+  if (option == "--firmware") return "seabios ovmf";
+  if (option == "--display") return "none png: text:";
   if (option == "--debug-console") return "stdio file:";
   return "";
 }
 
 bool takes_file(const std::string& option) {
-  return option == "--kernel" || option == "--initrd" || option == "--disk" || option == "--stats";
+  return option == "--kernel" || option == "--initrd" || option == "--disk" ||
+         option == "--cdrom" || option == "--stats";
 }
 
 std::string join(const std::vector<std::string>& words) {

@@ -56,10 +56,15 @@ void report(const machine::Ending& ending) {
   for (const std::string& line : ending.last_lines) fmt::print(stderr, "  | {}\n", line);
 }
 
+/// A screen that cannot be saved now is no reason to end the machine.
+void report_screen(const Result<>& saved) {
+  if (!saved) fmt::print(stderr, "vireo: {}\n", saved.error().message);
+}
+
 Result<int> run_machine(const RunOptions& options) {
   const machine::MachineConfig config = TRY(checked(options));
   StatsFile stats = TRY(StatsFile::open(options.stats));
-  EndingSignals signals;
+  WatchedSignals signals;
   std::atomic<int> signal = 0;
   std::atomic<machine::Machine*> quitting = nullptr;
   auto parts = TRY(machine::open_host_parts(config, [&] {
@@ -70,10 +75,12 @@ Result<int> run_machine(const RunOptions& options) {
     const auto machine = TRY(machine::build_machine(config, std::move(parts)));
     quitting = machine.get();
     TRY(signals.watch(machine->events(), [&](int number) {
+      if (number == SIGUSR1) return report_screen(machine->save_screen());
       signal = number;
       machine->request_stop(machine::EndReason::kStopped);
     }));
     ending = machine->run();
+    TRY(machine->save_screen());
     TRY(stats.write(machine->statistics(), ending));
   }  // the terminal is as before from here on
   report(ending);
@@ -122,6 +129,10 @@ void add_run(CLI::App& program, Action& action) {
   verb->add_option("--serial", config.serial,
                    "First serial port: stdio, none, file:PATH, unix:PATH or pty; on a terminal "
                    "Ctrl-A X ends the machine, Ctrl-A H helps")
+      ->capture_default_str();
+  verb->add_option("--display", config.display,
+                   "The screen: none, png:PATH or text:PATH, which is written at the end and when "
+                   "SIGUSR1 asks for it")
       ->capture_default_str();
   verb->add_option("--debug-console", config.debug_console,
                    "Where bytes written to port 0xe9 go: stdio or file:PATH");

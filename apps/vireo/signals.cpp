@@ -10,15 +10,15 @@
 
 namespace vireo::app {
 
-EndingSignals::EndingSignals() {
+WatchedSignals::WatchedSignals() {
   sigemptyset(&signals_);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&signals_, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) sigaddset(&signals_, signal);
   ::pthread_sigmask(SIG_BLOCK, &signals_, &before_);
 }
 
-EndingSignals::~EndingSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+WatchedSignals::~WatchedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
-Result<> EndingSignals::watch(EventLoop& loop, std::function<void(int)> callback) {
+Result<> WatchedSignals::watch(EventLoop& loop, std::function<void(int)> callback) {
   fd_ = UniqueFd(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_)
     return host_error("cannot watch for signals: {}", std::generic_category().message(errno));

@@ -7,13 +7,13 @@
 
 namespace vireo::app {
 
-/// While it lives, SIGINT, SIGTERM and SIGHUP do not kill the program but arrive on an event loop.
-/// To be made before any other thread, so that all inherit the mask.
-class EndingSignals {
+/// While it lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 do not kill the program but arrive on an
+/// event loop. To be made before any other thread, so that all inherit the mask.
+class WatchedSignals {
  public:
-  EndingSignals();
-  ~EndingSignals();
-  EndingSignals(const EndingSignals&) = delete;
+  WatchedSignals();
+  ~WatchedSignals();
+  WatchedSignals(const WatchedSignals&) = delete;
 
   /// `callback` gets the number of the signal, on the event thread.
   Result<> watch(EventLoop& loop, std::function<void(int)> callback);

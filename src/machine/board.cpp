@@ -59,6 +59,7 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
                                                        &interrupts_.source(Piix3Ide::kIrqs[1])},
         host.memory);
   }
+  if (config_.vga) vga_.emplace(host.clock);
   if (config_.debug_exit) {
     debug_exit_.emplace(requests_.debug_exit);
     test_device_.emplace(test_lines());
@@ -136,6 +137,7 @@ Result<> Board::attach() {
   TRY(pci_.add(0, 0, host_bridge_));
   TRY(pci_.add(1, 0, isa_bridge_));
   if (ide_) TRY(attach_ide());
+  if (vga_) TRY(attach_vga());
   return pci_.add(1, 3, pm_);
 }
 
@@ -147,6 +149,13 @@ Result<> Board::attach_ide() {
     port_ranges_.push_back({devices::Piix3Ide::kControlPorts.at(i), 1, "ide"});
   }
   return pci_.add(1, 1, *ide_);
+}
+
+Result<> Board::attach_vga() {
+  TRY(vga_->attach(mmio_, pio_));
+  port_ranges_.push_back({devices::Vga::kPorts, devices::Vga::kPortCount, "vga"});
+  port_ranges_.push_back({devices::Vga::kVbePorts, devices::Vga::kVbePortCount, "vga"});
+  return pci_.add(kVgaSlot, 0, *vga_);
 }
 
 void Board::reset() {

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "bus/address_map.h"
 #include "bus/pci_bus.h"
+#include "devices/display/vga.h"
 #include "devices/firmware/fw_cfg.h"
 #include "devices/ide/piix3_ide.h"
 #include "devices/input/i8042.h"
@@ -41,6 +42,7 @@ inline constexpr std::uint64_t kIoApicBase = 0xfec0'0000;
 inline constexpr std::uint64_t kHpetBase = 0xfed0'0000;
 inline constexpr std::uint16_t kSerialPort = 0x3f8;
 inline constexpr unsigned kSerialIrq = 4;
+inline constexpr unsigned kVgaSlot = 2;
 
 /// What the guest asks of the machine through a device. Called on a vCPU thread in the middle of
 /// the access: they only take note.
@@ -58,7 +60,7 @@ struct BoardConfig {
   bool x2apic = true;
   bool tsc_deadline = true;
   bool debug_exit = false;
-  bool ide = false;
+  bool ide = false, vga = false;
   bool firmware = false;  ///< sets the chipset up by itself; otherwise the board is as it leaves it
   bool virtio_in_memory = false;  ///< virtio devices are behind windows, not in PCI slots
 };
@@ -90,6 +92,7 @@ class Board {
   VcpuPort::Surroundings surroundings() { return {apic_bus_, coprocessor_error_, mmio_, pio_}; }
   VirtioSlots& virtio() { return virtio_; }
   devices::FwCfg& fw_cfg() { return fw_cfg_; }
+  const devices::Vga* vga() const { return vga_ ? &*vga_ : nullptr; }
   devices::Piix3Ide* ide() { return ide_ ? &*ide_ : nullptr; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
@@ -108,6 +111,7 @@ class Board {
   Result<> attach_port(std::uint16_t base, std::uint16_t size, bus::BusDevice& device,
                        const char* name);
   Result<> attach_ide();
+  Result<> attach_vga();
   std::array<bus::IrqLine*, 16> pci_lines();
   void route_pci_interrupts();
   devices::Hpet::Wiring hpet_wiring();
@@ -148,6 +152,7 @@ class Board {
   devices::FwCfg fw_cfg_;
   VirtioSlots virtio_;
   std::optional<devices::Piix3Ide> ide_;
+  std::optional<devices::Vga> vga_;
   std::optional<devices::DebugConsole> debug_console_;
   std::optional<devices::DebugConsole> firmware_console_;
   std::optional<devices::DebugExit> debug_exit_;

@@ -228,6 +228,11 @@ std::uint64_t Machine::halts() const {
   return sum;
 }
 
+Result<> Machine::save_screen() const {
+  if (!display_ || board_->vga() == nullptr) return {};
+  return display_->save(*board_->vga());
+}
+
 MachineStatistics Machine::statistics() const {
   MachineStatistics result;
   result.engine = engine_->name();

@@ -24,6 +24,7 @@
 #include "machine/console_watch.h"
 #include "machine/lifecycle.h"
 #include "machine/machine_description.h"
+#include "machine/screen_file.h"
 #include "machine/statistics.h"
 #include "machine/vcpu_port.h"
 #include "machine/vcpu_thread.h"
@@ -55,6 +56,8 @@ class Machine final : private VcpuOwner {
   void pause();
   void resume();
 
+  /// Puts what is on the screen where `--display` says; nothing without one. From any thread.
+  Result<> save_screen() const;
   /// From any thread, also while it runs.
   MachineStatistics statistics() const;
 
@@ -86,7 +89,7 @@ class Machine final : private VcpuOwner {
   /// state.
   Result<x86::CpuState> power_on();
   FirmwareTables firmware_tables() const;
-  bool has_vga() const { return firmware_.has_value(); }
+  bool has_vga() const { return firmware_.has_value() || config_.display != "none"; }
   Result<> restart();
   void end(EndReason reason, std::string message = {}, std::uint32_t debug_value = 0);
   void wait_for_end();
@@ -111,6 +114,7 @@ class Machine final : private VcpuOwner {
   std::unique_ptr<backends::CharBackend> serial_, debug_console_;
   std::vector<std::unique_ptr<backends::NetworkBackend>> networks_;
   std::vector<std::unique_ptr<backends::BlockBackend>> disks_, cdroms_;
+  std::optional<ScreenFile> display_;
   std::unique_ptr<Board> board_;
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;

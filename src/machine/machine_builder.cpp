@@ -24,6 +24,7 @@ class MachineBuilder {
     Machine& m = *machine_;
     const auto devices = virtio_devices();
     m.virtio_windows_ = virtio_window_count(m.config_.command_line, devices);
+    m.display_ = TRY(ScreenFile::parse(m.config_.display));
     TRY(read_images());
     TRY(make_memory());
     m.clock_ = std::make_unique<HostClock>();
@@ -111,6 +112,7 @@ class MachineBuilder {
     config.tsc_deadline = m.cpuid_->features().has(x86::Feature::kTscDeadline);
     config.debug_exit = m.config_.debug_exit;
     config.ide = m.firmware_.has_value() || needs_ide();
+    config.vga = m.has_vga();
     config.firmware = m.firmware_.has_value();
     config.virtio_in_memory = m.virtio_windows_ != 0;
     BoardRequests requests{[&m] { m.on_reset_request(); }, [&m] { m.end(EndReason::kPowerOff); },
