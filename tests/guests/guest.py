@@ -103,7 +103,7 @@ class Guest:
     """`vireo run` with a terminal. Use it in a `with` block: at its end the process is gone."""
 
     def __init__(self, *options, append="", kernel=None, initrd=SHELL_INITRD, memory="512M",
-                 terminal_role="controlling"):
+                 terminal_role="controlling", firmware=False):
         self.console = ""
         self._seen = 0
         self._undecoded = b""
@@ -113,11 +113,13 @@ class Guest:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, b"\x32\x00\xff\x00\x00\x00\x00\x00")
         self._slave = slave
         self.terminal_before = termios.tcgetattr(slave)
-        command = [VIREO, "run", "--engine", ENGINE, "--memory", memory, "--kernel", kernel or KERNEL]
-        if initrd:
-            command += ["--initrd", initrd]
-        if kernel is None:
-            command += ["--append", f"console=ttyS0 {append}".strip()]
+        command = [VIREO, "run", "--engine", ENGINE, "--memory", memory]
+        if not firmware:  # which finds what there is to boot by itself
+            command += ["--kernel", kernel or KERNEL]
+            if initrd:
+                command += ["--initrd", initrd]
+            if kernel is None:
+                command += ["--append", f"console=ttyS0 {append}".strip()]
         words = [str(word) for word in [*command, *options]]
         self.process = Program(words, slave, self._errors, terminal_role)
 

@@ -1,0 +1,150 @@
+#!/usr/bin/python3
+"""SeaBIOS from the reset vector, and GRUB and Debian's kernel from disks and a CD-ROM behind it."""
+import hashlib
+import pathlib
+import random
+import signal
+import tempfile
+import time
+import unittest
+
+import boot_images
+import guest
+from known_messages import unexpected_messages
+
+MENU = """set timeout=100
+menuentry "The first entry" { echo first }
+menuentry "The second entry" { echo second }
+"""
+LINUX = """set timeout=0
+menuentry "Linux" {
+  linux /vmlinuz console=ttyS0
+  initrd /ide.gz
+}
+"""
+LOAD = "for module in /lib/modules/*; do insmod $module; done"
+
+
+class FirmwareCase(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.screen_file = self.folder / "screen"
+
+    def start(self, *options, memory="64M"):
+        self.machine = self.enterContext(guest.Guest(
+            "--display", f"text:{self.screen_file}", *options, firmware=True, memory=memory))
+        return self.machine
+
+    def screen(self):
+        """What is on the screen now, as lines of text."""
+        self.screen_file.unlink(missing_ok=True)
+        self.machine.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + guest.COMMAND_SECONDS
+        while not self.screen_file.exists():
+            self.machine.poll()
+            self.assertLess(time.monotonic(), deadline, "no screen after SIGUSR1")
+        return self.screen_file.read_text()
+
+    def expect_screen(self, *texts):
+        """Waits until all of them are on the screen at once; the screen."""
+        deadline = time.monotonic() + guest.COMMAND_SECONDS
+        while True:
+            time.sleep(0.3)
+            screen = self.screen()
+            if all(text in screen for text in texts):
+                return screen
+            self.assertIsNone(self.machine.process.poll(), self.machine.errors())
+            self.assertLess(time.monotonic(), deadline, screen)
+
+
+class FirmwareTest(FirmwareCase):
+    def test_seabios_says_that_there_is_nothing_to_boot(self):
+        self.start("--firmware", "seabios")
+        screen = self.expect_screen("No bootable device.")
+        self.assertTrue(screen.startswith("SeaBIOS (version "), screen)
+        self.assertIn("Booting from Hard Disk...\nBoot failed", screen)
+
+    def test_grub_from_an_ide_disk_shows_its_menu(self):
+        disk = boot_images.grub_disk(self.folder / "disk", MENU)
+        self.start("--disk", f"{disk},format=raw,interface=ide")
+        screen = self.expect_screen("*The first entry", "The second entry", "executed automatically")
+        lines = screen.splitlines()
+        self.assertEqual(len(lines), 25)
+        self.assertRegex(lines[1], "^ +GNU GRUB +version ")
+        self.assertEqual(lines[3], " \u250c" + "\u2500" * 76 + "\u2510")
+        self.machine.send("\x1b[B")  # cursor down, by way of the serial line
+        self.expect_screen(" The first entry", "*The second entry")
+        self.machine.send("\n")
+        self.expect_screen("second")
+
+    def test_grub_from_a_virtio_disk_shows_its_menu(self):
+        self.start(boot_images.grub_disk(self.folder / "disk", MENU))
+        self.expect_screen("*The first entry")
+
+    def test_grub_from_a_cdrom_shows_its_menu(self):
+        self.start("--cdrom", boot_images.grub_iso(self.folder / "cd.iso", MENU))
+        self.expect_screen("*The first entry")
+
+    def test_the_first_disk_that_is_given_is_booted(self):
+        other = self.folder / "other"
+        other.write_bytes(bytes(1 << 20))
+        disk = boot_images.grub_disk(self.folder / "disk", MENU.replace("The", "Its"))
+        iso = boot_images.grub_iso(self.folder / "cd.iso", MENU)
+        self.start("--disk", f"{disk},format=raw,interface=ide", "--disk", f"{other},format=raw",
+                   "--cdrom", iso)
+        self.expect_screen("*Its first entry")
+
+    def test_a_reset_begins_with_the_firmware_again(self):
+        disk = boot_images.grub_disk(self.folder / "disk", "echo one two\nsleep 1\nreboot\n")
+        self.start("--disk", f"{disk},format=raw,interface=ide")
+        for _ in range(3):
+            self.machine.expect("SeaBIOS")
+            self.machine.expect("one two")
+
+    def test_missing_firmware_is_a_usage_error(self):
+        for name in ("/nowhere/bios.bin", "/dev/null", __file__):
+            with self.subTest(name):
+                ended = guest.vireo("run", "--firmware", name)
+                self.assertEqual((ended.returncode, ended.stdout), (2, ""))
+                self.assertIn(name, ended.stderr)
+
+
+class LinuxTest(FirmwareCase):
+    """Debian's kernel from an IDE disk by GRUB, with its own driver for disks and a CD-ROM."""
+
+    def test_linux_from_an_ide_disk(self):
+        content = random.Random(1).randbytes(4 << 20)
+        data = self.folder / "data"
+        data.write_bytes(content)
+        kernel = self.folder / "vmlinuz"
+        kernel.write_bytes((guest.GUESTS / "amd64/vmlinuz").read_bytes())
+        initrd = self.folder / "ide.gz"
+        initrd.write_bytes((guest.GUESTS / "ide.cpio.gz").read_bytes())
+        disk = boot_images.grub_disk(self.folder / "disk", LINUX, [kernel, initrd])
+        iso = boot_images.grub_iso(self.folder / "cd.iso", MENU, [data])
+        machine = self.start("--disk", f"{disk},format=raw,interface=ide", "--disk",
+                             f"{data},format=raw,interface=ide", "--cdrom", iso, memory="512M")
+        machine.wait_for_shell()
+        output = machine.output
+        output(LOAD)
+        output("while [ ! -b /dev/sdb ] || [ ! -b /dev/sr0 ]; do sleep 0.1; done")
+        for drive in ("dev1.0", "dev1.1", "dev2.0"):
+            self.assertEqual(output(f"cat /sys/class/ata_device/{drive}/dma_mode"), "XFER_MW_DMA_2")
+        wanted = hashlib.md5(content).hexdigest()
+        self.assertEqual(output("md5sum </dev/sdb").split()[0], wanted)
+        self.assertEqual(output("cat /sys/block/sdb/device/vpd_pg80 | tr -cd 'a-z0-9-'; echo"),
+                         "vireo-disk-1")
+        output("mount -t iso9660 -o ro /dev/sr0 /root")
+        self.assertEqual(output("md5sum </root/data").split()[0], wanted)
+        output("dd if=/dev/sr0 of=/dev/sdb bs=64k count=32 conv=fsync 2>/dev/null")
+        self.assertEqual(data.read_bytes()[: 2 << 20], iso.read_bytes()[: 2 << 20])
+        self.assertEqual(data.read_bytes()[2 << 20 :], content[2 << 20 :])
+        self.assertRegex(output("cat /proc/interrupts"), r"14: +\d+ +IO-APIC +14-edge +ata_piix")
+        self.assertEqual(unexpected_messages(output("dmesg -r")), [])
+        machine.send("poweroff -f\n")
+        self.assertEqual(machine.wait(), 0)
+
+
+if __name__ == "__main__":
+    guest.skip_unless_engine_runs()
+    unittest.main(verbosity=2)
