@@ -13,6 +13,7 @@ namespace vireo::machine {
 Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests)
     : config_(config),
       requests_(std::move(requests)),
+      memory_(host.memory),
       pic_(intr_),
       io_apic_(apic_bus_),
       interrupts_(pic_, io_apic_),
@@ -59,6 +60,7 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
                                                        &interrupts_.source(Piix3Ide::kIrqs[1])},
         host.memory);
   }
+  if (config_.firmware) host_bridge_.set_pam_listener([this] { protect_shadow_ram(); });
   if (config_.vga) vga_.emplace(host.clock);
   if (config_.debug_exit) {
     debug_exit_.emplace(requests_.debug_exit);
@@ -177,6 +179,16 @@ void Board::reset() {
     apic->reset();
     apic->set_virtual_wire();
   }
+}
+
+/// Shadow RAM holds what is in the ROM from the beginning, so the registers say only whether it can
+/// be written: what is read is the same until then.
+void Board::protect_shadow_ram() {
+  constexpr std::uint64_t kSegment = 0x4000, kTop = 0xf'0000, kTopSize = 0x1'0000;
+  constexpr unsigned kTopSegment = devices::I440fx::kSegments - 1;
+  for (unsigned i = 0; i < kTopSegment; ++i)
+    memory_.set_rom(PhysAddr{kShadowBase + i * kSegment}, kSegment, !host_bridge_.pam(i).write_ram);
+  memory_.set_rom(PhysAddr{kTop}, kTopSize, !host_bridge_.pam(kTopSegment).write_ram);
 }
 
 /// As firmware leaves them: the lines routed to inputs of the PIC, those level triggered, and the

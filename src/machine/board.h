@@ -114,6 +114,7 @@ class Board {
   Result<> attach_vga();
   std::array<bus::IrqLine*, 16> pci_lines();
   void route_pci_interrupts();
+  void protect_shadow_ram();
   devices::Hpet::Wiring hpet_wiring();
   std::array<bus::IrqLine*, devices::TestDevice::kLines> test_lines();
 
@@ -124,6 +125,7 @@ class Board {
 
   const BoardConfig config_;
   BoardRequests requests_;
+  memory::GuestMemory& memory_;
   std::vector<PortRange> port_ranges_;
 
   // Wired from the CPUs outwards; destroyed in the opposite order.

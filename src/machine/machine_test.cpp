@@ -90,6 +90,75 @@ TEST_F(MachineTest, WithoutDebugExitThatPortIsNobodys) {
   EXPECT_EQ(ending.reason, EndReason::kPowerOff);
 }
 
+struct FirmwareMachineTest : MachineTest {
+  FirmwareMachineTest() {
+    config.firmware = std::exchange(config.kernel, "");
+    std::ofstream(config.firmware, std::ios::binary) << std::string(64 << 10, '\x42');
+    config.debug_exit = true;
+  }
+  ~FirmwareMachineTest() override { ::unlink(config.firmware.c_str()); }
+  static void set_pam(FakeVcpu& cpu, unsigned offset, unsigned value) {
+    cpu.out(0xcf8, 0x80000000u | (offset & ~3u), 4);
+    cpu.out(static_cast<std::uint16_t>(0xcfc + offset % 4), value);
+  }
+};
+
+TEST_F(FirmwareMachineTest, TheGuestBeginsAtTheResetVector) {
+  const Ending ending = run([](FakeVcpu& cpu) {
+    cpu.out(0xf4, 0);
+    return cpu.spin();
+  });
+  EXPECT_EQ(ending.cpu.rip, 0xfff0u);
+  EXPECT_EQ(ending.cpu.segment[x86::kCs].base, 0xffff0000u);
+  EXPECT_FALSE(ending.cpu.protected_mode());
+}
+
+TEST_F(FirmwareMachineTest, ShadowRamIsWrittenWhereTheChipsetSays) {
+  std::vector<unsigned> seen;
+  const Ending ending = run([&](FakeVcpu& cpu) {
+    const auto try_write = [&](std::uint64_t address, unsigned value) {
+      auto& memory = machine->memory();
+      memory.write_value(PhysAddr{address}, static_cast<std::uint8_t>(value));
+      std::uint8_t byte = 0;
+      memory.read_value(PhysAddr{address}, byte);
+      seen.push_back(byte);
+    };
+    try_write(0xfffff, 1);
+    set_pam(cpu, 0x59, 0x30);
+    try_write(0xfffff, 2);
+    set_pam(cpu, 0x59, 0x10);
+    try_write(0xfffff, 3);
+    set_pam(cpu, 0x5a, 0x02);
+    try_write(0xc3fff, 4);
+    try_write(0xc4000, 5);
+    cpu.out(0xf4, 0);
+    return cpu.spin();
+  });
+  EXPECT_EQ(seen, (std::vector<unsigned>{0x42, 2, 2, 4, 0}));
+}
+
+TEST_F(FirmwareMachineTest, IdeControllerAndDisplayAreThere) {
+  run([](FakeVcpu& cpu) {
+    const auto id = [&](unsigned device, unsigned function) {
+      cpu.out(0xcf8, 0x80000000u | device << 11 | function << 8, 4);
+      return cpu.in(0xcfc, 4);
+    };
+    EXPECT_EQ(id(1, 1), 0x70108086u);
+    EXPECT_EQ(id(2, 0), 0x11111234u);
+    EXPECT_EQ(cpu.in(0x1f7), 0xffu);
+    EXPECT_EQ(cpu.in(0x3cc), 0u);
+    cpu.out(0xf4, 0);
+    return cpu.spin();
+  });
+}
+
+TEST_F(FirmwareMachineTest, AKernelBesidesIsAMistake) {
+  config.kernel = config.firmware;
+  const auto built = build([](FakeVcpu& cpu) { return cpu.spin(); });
+  ASSERT_FALSE(built);
+  EXPECT_EQ(built.error().blame, Blame::kUsage);
+}
+
 TEST_F(MachineTest, AnX87ExceptionIsInterrupt13) {
   const Ending ending = run([](FakeVcpu& cpu) {
     for (const auto& [port, value] : {std::pair{0x20, 0x11},

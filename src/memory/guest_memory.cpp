@@ -144,6 +144,21 @@ bool GuestMemory::copy_in(PhysAddr address, std::span<const std::byte> data, boo
   return true;
 }
 
+void GuestMemory::set_rom(PhysAddr base, std::uint64_t size, bool rom) {
+  for (const Region& region : regions_) {
+    if (region.kind == RegionKind::kRom) continue;
+    const std::uint64_t begin = std::max(value(base), value(region.base));
+    const std::uint64_t end = std::min(value(base) + size, value(region.base) + region.size);
+    for (std::uint64_t page = begin & ~kPageMask; page < end; page += kPageSize) {
+      auto& word = *entry(PhysAddr{page});
+      const std::uint64_t before = rom ? word.fetch_or(kRomBit) : word.fetch_and(~kRomBit);
+      if (!rom || (before & kRomBit) != 0) continue;
+      const auto receivers = listeners();
+      for (PageListener* listener : *receivers) listener->on_watch(PhysAddr{page});
+    }
+  }
+}
+
 void GuestMemory::watch(PhysAddr page) {
   auto* word = entry(page);
   if (word == nullptr || word->load(std::memory_order_relaxed) == 0) return;

@@ -39,7 +39,7 @@ struct PageView {
 class PageListener {
  public:
   virtual ~PageListener() = default;
-  /// The page got watched: cached permission to write it directly must go.
+  /// The page got watched, or became ROM: cached permission to write it directly must go.
   virtual void on_watch(PhysAddr page) = 0;
   /// Bytes of a watched page were (or are being) written: what was derived from them is stale.
   virtual void on_watched_write(PhysAddr address, std::size_t size) = 0;
@@ -71,6 +71,12 @@ class GuestMemory {
   bool write_value(PhysAddr address, const T& data) {
     return write(address, std::as_bytes(std::span(&data, 1)));
   }
+
+  /// Makes pages of RAM ROM, or RAM again, as a chipset does with shadow RAM; none that was created
+  /// as ROM or is not there. Whole pages. When it returns no listener writes to ROM directly.
+  void set_rom(PhysAddr base, std::uint64_t size, bool rom);
+  /// Whether the guest's writes to the page are dropped.
+  bool is_rom(PhysAddr address) const { return (table_word(address) & kRomBit) != 0; }
 
   /// For engines: the page that holds the address.
   PageView view(PhysAddr address) const {

@@ -74,6 +74,24 @@ TEST_F(GuestMemoryTest, RomIgnoresWritesButNotThoseOfFirmware) {
   EXPECT_FALSE(memory->view(at(0x5000)).writable);
 }
 
+TEST_F(GuestMemoryTest, RamBecomesRomAndRamAgain) {
+  memory->write_value(at(0x2000), std::uint32_t{1});
+  memory->set_rom(at(0x2000), 0x4000, true);  // the hole and the ROM behind it are not meant
+  EXPECT_EQ(recorder.watches, (std::vector<std::uint64_t>{0x2000, 0x3000}));
+  EXPECT_TRUE(memory->is_rom(at(0x2fff)) && memory->is_rom(at(0x3000)));
+  EXPECT_FALSE(memory->is_rom(at(0x1fff)));
+  EXPECT_FALSE(memory->view(at(0x2000)).writable);
+  memory->write_value(at(0x2000), std::uint32_t{2});
+  std::uint32_t number = 0;
+  memory->read_value(at(0x2000), number);
+  EXPECT_EQ(number, 1u);
+  memory->set_rom(at(0x3000), 0x1000, true);
+  EXPECT_EQ(recorder.watches.size(), 2u);  // it was already
+  memory->set_rom(at(0), 0x6000, false);
+  EXPECT_TRUE(memory->view(at(0x2000)).writable && !memory->is_rom(at(0x3000)));
+  EXPECT_TRUE(memory->is_rom(at(0x5000)));
+}
+
 TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
   EXPECT_TRUE(memory->view(at(0x1004)).writable);
   memory->watch(at(0x1004));

@@ -283,7 +283,7 @@ OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte>
   std::byte* host = memory_.host_page(physical);
   const bool aligned16 = expected.size() != 16 || (value(physical) & 15) == 0;
   if (parts.count == 1 && host != nullptr && aligned16) {
-    if (!is_rom(physical)) {
+    if (!memory_.is_rom(physical)) {
       const bool done = host_exchange(host + (value(physical) & kPageMask), expected, desired);
       if (done && memory_.watched(physical)) memory_.note_write(physical, expected.size());
       return done;
@@ -299,15 +299,6 @@ OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte>
   }
   TRY(write(address, desired, who));
   return true;
-}
-
-/// A watched page does not say what it is.
-bool SoftMmu::is_rom(PhysAddr address) const {
-  if (memory_.view(address).writable) return false;
-  for (const memory::Region& region : memory_.regions())
-    if (value(address) - value(region.base) < region.size)
-      return region.kind == memory::RegionKind::kRom;
-  return false;
 }
 
 OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
@@ -411,7 +402,7 @@ std::uint64_t SoftMmu::read(PhysAddr address, std::size_t size) {
 bool SoftMmu::compare_exchange(PhysAddr address, std::size_t size, std::uint64_t expected,
                                std::uint64_t desired) {
   std::byte* host = memory_.host_page(address);
-  if (host == nullptr || is_rom(address)) return true;
+  if (host == nullptr || memory_.is_rom(address)) return true;
   const auto old = std::as_writable_bytes(std::span(&expected, 1)).first(size);
   const auto fresh = std::as_bytes(std::span(&desired, 1)).first(size);
   const bool done = host_exchange(host + (value(address) & kPageMask), old, fresh);

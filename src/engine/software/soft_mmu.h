@@ -86,7 +86,6 @@ class SoftMmu final : public x86::PhysicalMemory {
   TlbIndex find_current() const;
   void renew_jump_tag();
   void change_address_space(std::uint16_t from, std::uint16_t to, bool keep);
-  bool is_rom(PhysAddr address) const;
   void note_data_access(std::uint64_t linear, std::size_t size, bool write);
 
   Cpu& cpu_;

@@ -50,7 +50,7 @@ Result<FirmwareImage> read_firmware(const std::string& name) {
 }
 
 Result<std::vector<std::byte>> read_video_bios() {
-  TRY(check_installed(kVideoBios, "seabios"));
+  if (::access(kVideoBios, F_OK) != 0) return std::vector<std::byte>();
   return read_file(kVideoBios, "video BIOS");
 }
 
@@ -63,7 +63,7 @@ void put_firmware(memory::GuestMemory& memory, const FirmwareImage& image) {
   const auto bytes = std::span(image.bytes);
   memory.write_rom(firmware_region(image).base, bytes);
   const std::uint64_t size = std::min<std::uint64_t>(bytes.size(), kShadow);
-  memory.write(PhysAddr{kHighMemoryBase - size}, bytes.last(size));
+  memory.write_rom(PhysAddr{kHighMemoryBase - size}, bytes.last(size));
 }
 
 }  // namespace vireo::machine

@@ -19,7 +19,8 @@ struct FirmwareImage {
 /// error says what cannot be read or cannot be firmware, and which package would bring it.
 Result<FirmwareImage> read_firmware(const std::string& name);
 
-/// The video BIOS that goes with SeaBIOS; a usage error names the package if it is missing.
+/// The video BIOS that the package seabios installs; empty where it is not: some firmware has a
+/// driver of its own.
 Result<std::vector<std::byte>> read_video_bios();
 
 /// Where the image is to be in guest memory.
