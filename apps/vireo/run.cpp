@@ -135,7 +135,8 @@ void add_run(CLI::App& program, Action& action) {
                    "SIGUSR1 asks for it")
       ->capture_default_str();
   verb->add_option("--debug-console", config.debug_console,
-                   "Where bytes written to port 0xe9 go: stdio or file:PATH");
+                   "Where bytes written to port 0xe9, or by firmware to 0x402, go: stdio or "
+                   "file:PATH");
   verb->add_flag("--debug-exit", config.debug_exit,
                  "Writing V to port 0xf4 ends the machine with status (V << 1) | 1");
   verb->add_flag("--no-reboot", options->no_reboot,
