@@ -19,7 +19,7 @@ std::string values_of(const std::string& option) {
   if (option == "--serial") return "stdio none file: unix: pty";
   if (option == "--net") return "none user switch= tap=";
   if (option == "--firmware") return "seabios ovmf";
-  if (option == "--display") return "none png: text:";
+  if (option == "--display") return "none vnc= png: text:";
   if (option == "--debug-console") return "stdio file:";
   return "";
 }

@@ -131,8 +131,8 @@ void add_run(CLI::App& program, Action& action) {
                    "Ctrl-A X ends the machine, Ctrl-A H helps")
       ->capture_default_str();
   verb->add_option("--display", config.display,
-                   "The screen: none, png:PATH or text:PATH, which is written at the end and when "
-                   "SIGUSR1 asks for it")
+                   "The screen: none, vnc=[HOST:]PORT for VNC clients, or png:PATH or text:PATH, "
+                   "which is written at the end and when SIGUSR1 asks for it")
       ->capture_default_str();
   verb->add_option("--debug-console", config.debug_console,
                    "Where bytes written to port 0xe9, or by firmware to 0x402, go: stdio or "

@@ -181,6 +181,10 @@ void Board::reset() {
   }
 }
 
+void Board::drain() {
+  for (unsigned i = 0; ide_ && i < devices::Piix3Ide::kChannels; ++i) ide_->channel(i).drain();
+}
+
 /// Shadow RAM holds what is in the ROM from the beginning, so the registers say only whether it can
 /// be written: what is read is the same until then.
 void Board::protect_shadow_ram() {

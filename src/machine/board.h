@@ -93,9 +93,14 @@ class Board {
   VirtioSlots& virtio() { return virtio_; }
   devices::FwCfg& fw_cfg() { return fw_cfg_; }
   const devices::Vga* vga() const { return vga_ ? &*vga_ : nullptr; }
+  devices::I8042& keyboard() { return keyboard_; }
   devices::Piix3Ide* ide() { return ide_ ? &*ide_ : nullptr; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
+
+  /// Waits for what IDE drives have under way, before what they interrupt goes. No virtual CPU
+  /// runs.
+  void drain();
 
   /// Who is behind a port, for accounts of accesses.
   std::string port_name(unsigned port) const;

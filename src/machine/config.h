@@ -30,7 +30,7 @@ struct MachineConfig {
   std::string engine = "auto";
   std::string serial = "stdio";  ///< as backends::open_char_backend() takes it
   std::string debug_console;     ///< as backends::open_char_output() takes it; empty: none
-  std::string display = "none";  ///< as ScreenFile::parse() takes it
+  std::string display = "none";  ///< none, vnc=ADDRESS, or a ScreenFile
   bool debug_exit = false;       ///< the exit port at 0xf4
   bool perf_map = false;         ///< names host code made of guest code for `perf report`
   /// A reset restarts the guest; otherwise it ends the machine.

@@ -33,7 +33,10 @@ constexpr std::uint64_t kPanicSilenceNs = 1'000'000'000;
 
 }  // namespace
 
-Machine::~Machine() { stop_threads(); }
+Machine::~Machine() {
+  stop_threads();
+  if (board_) board_->drain();
+}
 
 void Machine::stop_threads() {
   for (Vcpu& vcpu : vcpus_) vcpu.thread->stop();

@@ -28,6 +28,7 @@
 #include "machine/statistics.h"
 #include "machine/vcpu_port.h"
 #include "machine/vcpu_thread.h"
+#include "machine/vnc_display.h"
 #include "memory/guest_memory.h"
 #include "x86/cpuid/cpuid_model.h"
 
@@ -118,6 +119,7 @@ class Machine final : private VcpuOwner {
   std::unique_ptr<Board> board_;
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;
+  std::unique_ptr<VncDisplay> vnc_;
   std::unique_ptr<Timer> panic_timer_;
   std::thread event_thread_, io_thread_;
   x86::CpuState initial_state_;

@@ -24,7 +24,7 @@ class MachineBuilder {
     Machine& m = *machine_;
     const auto devices = virtio_devices();
     m.virtio_windows_ = virtio_window_count(m.config_.command_line, devices);
-    m.display_ = TRY(ScreenFile::parse(m.config_.display));
+    if (!vnc_address()) m.display_ = TRY(ScreenFile::parse(m.config_.display));
     TRY(read_images());
     TRY(make_memory());
     m.clock_ = std::make_unique<HostClock>();
@@ -38,6 +38,8 @@ class MachineBuilder {
     TRY(make_entropy());
     TRY(tell_firmware());
     TRY(make_cpus());
+    if (const auto address = vnc_address())
+      m.vnc_ = TRY(VncDisplay::create(*address, *m.board_->vga(), m.board_->keyboard()));
     make_panic_timer();
     m.initial_state_ = TRY(m.power_on());
     return std::move(machine_);
@@ -57,6 +59,14 @@ class MachineBuilder {
                          config.cpus);
     }
     return check_memory_size(config.memory_bytes);
+  }
+
+  /// Where the screen is served, if it is.
+  std::optional<std::string_view> vnc_address() const {
+    constexpr std::string_view kVnc = "vnc=";
+    const std::string_view display = machine_->config_.display;
+    if (!display.starts_with(kVnc)) return std::nullopt;
+    return display.substr(kVnc.size());
   }
 
   Result<> read_images() {

@@ -31,7 +31,8 @@ Result<std::optional<ScreenFile>> ScreenFile::parse(std::string_view spec) {
     if (spec.starts_with(prefix) && spec.size() > prefix.size())
       return std::optional(ScreenFile(format, std::string(spec.substr(prefix.size()))));
   }
-  return usage_error("--display takes none, png:PATH or text:PATH, not '{}'", spec);
+  return usage_error("--display takes none, vnc=[HOST:]PORT, png:PATH or text:PATH, not '{}'",
+                     spec);
 }
 
 Result<> ScreenFile::save(const devices::Vga& vga) const {

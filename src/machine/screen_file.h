@@ -12,8 +12,8 @@ namespace vireo::machine {
 /// is replaced as a whole, so that others read either the old or the new one.
 class ScreenFile {
  public:
-  /// What `--display` takes: none, png:PATH (a picture) or text:PATH (the characters of a text mode
-  /// as lines of UTF-8; of other modes a line that says what it is).
+  /// What `--display` takes but vnc=: none, png:PATH (a picture) or text:PATH (the characters of a
+  /// text mode as lines of UTF-8; of other modes a line that says what it is).
   static Result<std::optional<ScreenFile>> parse(std::string_view spec);
 
   Result<> save(const devices::Vga& vga) const;

@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 import random
 import signal
+import socket
 import tempfile
 import time
 import unittest
@@ -11,6 +12,7 @@ import unittest
 import boot_images
 import guest
 from known_messages import unexpected_messages
+from vnc_client import VncClient
 
 MENU = """set timeout=100
 menuentry "The first entry" { echo first }
@@ -31,8 +33,9 @@ class FirmwareCase(unittest.TestCase):
         self.screen_file = self.folder / "screen"
 
     def start(self, *options, memory="64M"):
-        self.machine = self.enterContext(guest.Guest(
-            "--display", f"text:{self.screen_file}", *options, firmware=True, memory=memory))
+        if "--display" not in options:
+            options = ("--display", f"text:{self.screen_file}", *options)
+        self.machine = self.enterContext(guest.Guest(*options, firmware=True, memory=memory))
         return self.machine
 
     def screen(self):
@@ -100,6 +103,29 @@ class FirmwareTest(FirmwareCase):
         for _ in range(3):
             self.machine.expect("SeaBIOS")
             self.machine.expect("one two")
+
+    def test_a_vnc_client_sees_the_screen_and_has_a_keyboard(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        disk = boot_images.grub_disk(self.folder / "disk", MENU)
+        machine = self.start("--display", f"vnc={port}", disk)
+        machine.expect(r"\*The first entry")
+        with VncClient(port) as client:
+            deadline = time.monotonic() + guest.COMMAND_SECONDS
+            while True:
+                width, height, dots = client.picture()
+                bright = sum(1 for dot in dots[::4] if dot > 0x80)
+                if (width, height) == (720, 400) and bright > 5000:  # the line that is selected
+                    break
+                self.assertLess(time.monotonic(), deadline, (width, height, bright))
+                time.sleep(0.1)
+            client.press(0xFF54)  # cursor down
+            machine.expect(r"\*The second entry")
+            client.press(0xFF0D)
+            machine.expect("second")
+        with VncClient(port) as client:
+            self.assertEqual(client.name, "vireo")
 
     def test_missing_firmware_is_a_usage_error(self):
         for name in ("/nowhere/bios.bin", "/dev/null", __file__):
