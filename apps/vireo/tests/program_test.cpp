@@ -182,8 +182,12 @@ TEST_F(ProgramTest, MistakesAreOneSentenceAndStatusTwo) {
   EXPECT_THAT(mistake({"run", "--kernel", file, "--stats", directory}), HasSubstr("statistics"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", "/nonexistent"}),
               HasSubstr("/nonexistent"));
-  EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", file + ",interface=ide"}),
-              HasSubstr("IDE"));
+  const std::string image = directory + "/image";
+  std::ofstream(image) << std::string(1024, 'x');
+  std::vector<std::string> five{"run", "--kernel", file};
+  for (unsigned i = 0; i < 5; ++i)
+    five.insert(five.end(), {"--disk", image + ",format=raw,interface=ide,readonly"});
+  EXPECT_THAT(mistake(five), HasSubstr("room for 4 IDE disks"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--disk", file + ",colour=red"}),
               HasSubstr("colour=red"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "usr"}), HasSubstr("switch=NAME"));
@@ -192,7 +196,11 @@ TEST_F(ProgramTest, MistakesAreOneSentenceAndStatusTwo) {
   EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "user,mac=1"}), HasSubstr("mac=1"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "switch=a/b"}), HasSubstr("a/b"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "tap=fd:99"}), HasSubstr("99"));
-  EXPECT_THAT(mistake({"run", file}), HasSubstr("--kernel"));
+  EXPECT_THAT(mistake({"run", "--firmware", file, "--kernel", file}), HasSubstr("not with both"));
+  EXPECT_THAT(mistake({"run", "--firmware", file}), HasSubstr("64 KiB"));
+  EXPECT_THAT(mistake({"run", "--cdrom", "/nonexistent"}), HasSubstr("/nonexistent"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--display", "x"}), HasSubstr("--display"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--display", "vnc=x"}), HasSubstr("vnc="));
   EXPECT_THAT(mistake({"help", "rnu"}), HasSubstr("run"));
   EXPECT_THAT(mistake({"completion", "cmd"}), HasSubstr("bash"));
 }
