@@ -412,10 +412,13 @@ Result<> IdeChannel::check(const IdeChannelState& state) const {
       state.selected >= kDrives || state.interrupt > 1 || (!idle && !drives_[state.selected]) ||
       task.filled > IdeDrive::kBuffer || task.end > task.filled || task.index > task.filled)
     return usage_error("ide: the saved state could not exist");
-  if (idle || task.stored == 0) return {};
+  if (idle) return {};
+  const bool out = phase == IdePhase::kPioOut || phase == IdePhase::kDmaOut;
+  if (task.block == 0 || task.block > IdeDrive::kBuffer || out != (task.to_guest == 0) ||
+      (out && (task.filled > task.left || (task.stored | task.packet) == 0)))
+    return usage_error("ide: the saved command could not exist");
   const std::uint64_t size = drives_[state.selected]->medium().size();
-  if (task.block == 0 || task.block > IdeDrive::kBuffer || task.position > size ||
-      task.left > size - task.position)
+  if (task.stored != 0 && (task.position > size || task.left > size - task.position))
     return usage_error("ide: the saved command goes beyond its disk");
   return {};
 }
@@ -423,6 +426,10 @@ Result<> IdeChannel::check(const IdeChannelState& state) const {
 Result<> IdeChannel::restore(const IdeChannelState& state,
                              const std::array<IdeRegisters, kDrives>& drives) {
   TRY(check(state));
+  for (const IdeRegisters& registers : drives) {
+    if (registers.multiple * ata::kSector > IdeDrive::kBuffer)
+      return usage_error("ide: the saved drive has blocks that it cannot have");
+  }
   const std::lock_guard lock(mutex_);
   state_ = state;
   for (unsigned i = 0; i < kDrives; ++i) {

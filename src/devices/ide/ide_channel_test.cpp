@@ -203,8 +203,23 @@ TEST_F(IdeChannelTest, ImpossibleStatesAreRefused) {
   EXPECT_TRUE(refused([](auto& s) { s.task.filled = IdeDrive::kBuffer + 1; }));
   EXPECT_TRUE(refused([](auto& s) { s.task.index = s.task.filled + 1; }));
   EXPECT_TRUE(refused([](auto& s) { s.task.block = 0; }));
+  EXPECT_TRUE(refused([](auto& s) { s.phase = static_cast<std::uint8_t>(IdePhase::kPioOut); }));
   EXPECT_TRUE(refused([](auto& s) { s.task.left = ~std::uint64_t{0}; }));
   EXPECT_TRUE(refused([](auto& s) { s.task.position = ~std::uint64_t{0}; }));
+  const auto refused_out = [&](auto change) {
+    return refused([&](auto& s) {
+      s.phase = static_cast<std::uint8_t>(IdePhase::kPioOut);
+      s.task.to_guest = 0;
+      s.task.left = 512;
+      change(s.task);
+    });
+  };
+  EXPECT_FALSE(refused_out([](auto& task) { task.filled = task.end = 512; }));
+  EXPECT_TRUE(refused_out([](auto& task) { task.left = 511; }));
+  EXPECT_TRUE(refused_out([](auto& task) { task.stored = 0; }));
+  std::array broken = drives;
+  broken[0].multiple = 129;
+  EXPECT_FALSE(channel.restore(good, broken));
 }
 
 }  // namespace
