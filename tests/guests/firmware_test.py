@@ -153,16 +153,19 @@ class LinuxTest(FirmwareCase):
         machine.wait_for_shell()
         output = machine.output
         output(LOAD)
-        output("while [ ! -b /dev/sdb ] || [ ! -b /dev/sr0 ]; do sleep 0.1; done")
+        output("while [ ! -b /dev/sda ] || [ ! -b /dev/sdb ] || [ ! -b /dev/sr0 ]; do sleep 0.1; done")
+        # The kernel names them in the order in which it happens to be done with them.
+        sizes = {name: output(f"cat /sys/block/{name}/size") for name in ("sda", "sdb")}
+        name = next(name for name, size in sizes.items() if size == str(len(content) // 512))
         for drive in ("dev1.0", "dev1.1", "dev2.0"):
             self.assertEqual(output(f"cat /sys/class/ata_device/{drive}/dma_mode"), "XFER_MW_DMA_2")
         wanted = hashlib.md5(content).hexdigest()
-        self.assertEqual(output("md5sum </dev/sdb").split()[0], wanted)
-        self.assertEqual(output("cat /sys/block/sdb/device/vpd_pg80 | tr -cd 'a-z0-9-'; echo"),
+        self.assertEqual(output(f"md5sum </dev/{name}").split()[0], wanted)
+        self.assertEqual(output(f"cat /sys/block/{name}/device/vpd_pg80 | tr -cd 'a-z0-9-'; echo"),
                          "vireo-disk-1")
         output("mount -t iso9660 -o ro /dev/sr0 /root")
         self.assertEqual(output("md5sum </root/data").split()[0], wanted)
-        output("dd if=/dev/sr0 of=/dev/sdb bs=64k count=32 conv=fsync 2>/dev/null")
+        output(f"dd if=/dev/sr0 of=/dev/{name} bs=64k count=32 conv=fsync 2>/dev/null")
         self.assertEqual(data.read_bytes()[: 2 << 20], iso.read_bytes()[: 2 << 20])
         self.assertEqual(data.read_bytes()[2 << 20 :], content[2 << 20 :])
         self.assertRegex(output("cat /proc/interrupts"), r"14: +\d+ +IO-APIC +14-edge +ata_piix")
