@@ -130,11 +130,18 @@ class UsageTest(unittest.TestCase):
         missing = self.folder / "missing"
         self.assert_run_refused([missing], "--disk", missing)
         self.assert_run_refused(["format=vmdk"], "--disk", f"{disk},format=vmdk")
-        self.assert_run_refused(["interface=ide"], "--disk", f"{disk},interface=ide")
+        self.assert_run_refused(["interface=scsi"], "--disk", f"{disk},interface=scsi")
         self.assert_run_refused(["shiny"], "--disk", f"{disk},shiny")
         self.assert_run_refused(["--disk"], "--disk")
-        self.assert_refused(USAGE, ["--kernel"], "run", disk)
-        self.assert_refused(USAGE, ["--kernel"], "run", "--disk", disk)
+        self.assert_run_refused([missing], "--cdrom", missing)
+
+    def test_firmware_and_displays_that_make_no_sense(self):
+        missing = self.folder / "missing"
+        self.assert_run_refused(["--kernel", "--firmware"], "--firmware", "seabios")
+        self.assert_refused(USAGE, [missing], "run", "--firmware", missing)
+        for display in ("", "vga", "png:", "text:", "vnc=", "vnc=host:port"):
+            with self.subTest(display):
+                self.assert_run_refused([display], f"--display={display}")
 
     def test_a_kernel_command_line_that_is_too_long(self):
         self.assert_run_refused([], "--append", "x" * 100000, image=guest.KERNEL)
