@@ -141,7 +141,7 @@ class UsageTest(unittest.TestCase):
         self.assert_refused(USAGE, [missing], "run", "--firmware", missing)
         for display in ("", "vga", "png:", "text:", "vnc=", "vnc=host:port"):
             with self.subTest(display):
-                self.assert_run_refused([display], f"--display={display}")
+                self.assert_run_refused([display.removeprefix("vnc=")], f"--display={display}")
 
     def test_a_kernel_command_line_that_is_too_long(self):
         self.assert_run_refused([], "--append", "x" * 100000, image=guest.KERNEL)
