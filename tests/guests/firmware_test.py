@@ -149,9 +149,10 @@ class LinuxTest(FirmwareCase):
         disk = boot_images.grub_disk(self.folder / "disk", LINUX, [kernel, initrd])
         iso = boot_images.grub_iso(self.folder / "cd.iso", MENU, [data])
         machine = self.start("--disk", f"{disk},format=raw,interface=ide", "--disk",
-                             f"{data},format=raw,interface=ide", "--cdrom", iso, memory="512M")
+                             f"{data},format=raw,interface=ide", "--cdrom", iso, "--cpus", "2", memory="512M")
         machine.wait_for_shell()
         output = machine.output
+        self.assertEqual(output("nproc"), "2")  # by the tables that the firmware has placed
         output(LOAD)
         output("while [ ! -b /dev/sda ] || [ ! -b /dev/sdb ] || [ ! -b /dev/sr0 ]; do sleep 0.1; done")
         # The kernel names them in the order in which it happens to be done with them.
@@ -168,7 +169,7 @@ class LinuxTest(FirmwareCase):
         output(f"dd if=/dev/sr0 of=/dev/{name} bs=64k count=32 conv=fsync 2>/dev/null")
         self.assertEqual(data.read_bytes()[: 2 << 20], iso.read_bytes()[: 2 << 20])
         self.assertEqual(data.read_bytes()[2 << 20 :], content[2 << 20 :])
-        self.assertRegex(output("cat /proc/interrupts"), r"14: +\d+ +IO-APIC +14-edge +ata_piix")
+        self.assertRegex(output("cat /proc/interrupts"), r"14: +\d+ +\d+ +IO-APIC +14-edge +ata_piix")
         self.assertEqual(unexpected_messages(output("dmesg -r")), [])
         machine.send("poweroff -f\n")
         self.assertEqual(machine.wait(), 0)
