@@ -62,9 +62,10 @@ struct IdeWorld {
     channel.control_ports().write(0, {&byte, 1});
   }
   std::vector<std::byte> take(std::size_t bytes) {
-    std::vector<std::byte> data(bytes);
+    std::vector<std::byte> data((bytes + 1) / 2 * 2);  // words
     for (std::size_t i = 0; i < bytes; i += 2)
       channel.command_ports().read(0, std::span(data).subspan(i, 2));
+    data.resize(bytes);
     return data;
   }
   void give(std::span<const std::byte> data) {
