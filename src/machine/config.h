@@ -23,7 +23,7 @@ struct MachineConfig {
   std::string firmware;      ///< file name, or one of those that firmware_path() knows; or a kernel
   std::vector<DiskConfig> disks;
   std::vector<std::string> networks;  ///< cards, each as backends::parse_network() takes it
-  std::vector<std::string> cdroms;  ///< file names of images
+  std::vector<std::string> cdroms;    ///< file names of images
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
   unsigned cpus = 1;
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has
