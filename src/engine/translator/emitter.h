@@ -69,8 +69,7 @@ class Emitter : Assembler {
   void emit_heads(const Superblock& block);
   void emit_poll(bool flags_live, Xbyak::Label& leave);
   void emit_indirect_heads(bool flags_live);
-  void compare_relative(bool keep_flags, Xbyak::Label& other);
-  void table_base_of_target();
+  void take_code_base();
   void compare_keeping_flags(Xbyak::Label& other);
   void emit_stack_check();
 
@@ -199,7 +198,6 @@ class Emitter : Assembler {
   void link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
                  bool flags_saved);
   void fall_through();
-  void hash_target();
   void jump_by_table(bool flags_saved);
   void jump_indirect(bool flags_saved);
   void branch_indirect(std::size_t index);

@@ -127,16 +127,11 @@ void Emitter::jump_by_table(bool flags_saved) {
   jmp(ptr[r11 * 8 + (table + at::branch_half(translation_->mode.user))]);
 }
 
-/// R11: the number of R10's entry in the branch table. Keeps the flags.
-void Emitter::hash_target() {
+/// R10 is the target. Keeps the flags.
+void Emitter::jump_indirect(bool flags_saved) {
   mov(r11d, 0);
   crc32(r11, r10);
   movzx(r11d, r11w);
-}
-
-/// R10 is the target. Keeps the flags.
-void Emitter::jump_indirect(bool flags_saved) {
-  hash_target();
   jump_by_table(flags_saved);
 }
 

@@ -22,58 +22,28 @@ void Emitter::emit_poll(bool flags_live, Xbyak::Label& leave) {
   mov(rcx, r11);
 }
 
-/// Whether R10 is this translation's address if the code base is what it was where control comes
-/// from, which is in the same mapping as a rule. Otherwise the branch table knows the base: `again`
-/// is where R11, spoilt everywhere, is compared. With `keep_flags` the flags are as they were.
-void Emitter::compare_relative(bool keep_flags, Xbyak::Label& other) {
-  Xbyak::Label &from_elsewhere = new_label(), &same = new_label();
-  const auto compare = [this, keep_flags](Xbyak::Label& different) {
-    const auto tag = static_cast<std::int64_t>(translation_->tag);
-    if (!keep_flags) {
-      lea(r11, ptr[r11 + disp(tag)]);
-      cmp(r10, r11);
-      return jne(different, T_NEAR);
-    }
-    not_(r11);  // -base - 1
-    lea(r11, ptr[r11 + r10 + disp(1 - tag)]);
-    xchg(rcx, r11);
-    Xbyak::Label& equal = new_label();
-    jrcxz(equal);
-    mov(rcx, r11);
-    jmp(different, T_NEAR);
-    L(equal);
-    mov(rcx, r11);
-  };
-  load(r11, at::kCodeBase);
-  compare(from_elsewhere);
-  L(same);
-  cold_.push_back([this, compare, &from_elsewhere, &same, &other] {
-    L(from_elsewhere);
-    table_base_of_target();
-    compare(other);
-    table_base_of_target();
-    store(at::kCodeBase, r11);
-    jmp(same, T_NEAR);
-  });
-}
-
-/// R11: the base of the code that the branch table has for the address in R10. Keeps the flags.
-void Emitter::table_base_of_target() {
-  hash_target();
+/// R11: the base of code at the target of an indirect branch, which is noted.
+void Emitter::take_code_base() {
   putSeg(gs);
   mov(r11, ptr[r11 * 8 + (at::kBranchBase + at::branch_half(translation_->mode.user))]);
+  store(at::kCodeBase, r11);
 }
 
 /// Whether R10 is this translation's address, without touching the flags. Spoils R11.
 void Emitter::compare_keeping_flags(Xbyak::Label& other) {
-  if (translation_->relative) return compare_relative(true, other);
   Xbyak::Label& same = new_label();
   const auto tag = static_cast<std::int64_t>(translation_->tag);
-  mov(r11, rcx);
-  if (narrow())
+  if (translation_->relative) {
+    not_(r11);  // -base - 1
+    lea(r11, ptr[r11 + r10 + disp(1 - tag)]);
+    xchg(rcx, r11);
+  } else if (narrow()) {
+    mov(r11, rcx);
     lea(ecx, ptr[r10 + disp(static_cast<std::int32_t>(-tag))]);
-  else
+  } else {
+    mov(r11, rcx);
     lea(rcx, ptr[r10 + disp(-tag)]);
+  }
   jrcxz(same);
   mov(rcx, r11);
   jmp(other, T_NEAR);
@@ -81,20 +51,26 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
   mov(rcx, r11);
 }
 
-/// Where indirect branches come in; each leads to the polling entry.
+/// Where indirect branches come in; each leads to the polling entry. The base is the one in the
+/// branch table and no other: what stands in this place of the table may be another address's.
 void Emitter::emit_indirect_heads(bool flags_live) {
   Xbyak::Label &other = new_label(), &other_saved = new_label(), &polling = new_label();
-  const auto tag = static_cast<std::uint32_t>(translation_->tag);
+  const std::uint64_t tag = translation_->tag;
   translation_->entry_indirect_saved = here();
   if (translation_->relative) {
-    compare_relative(false, other_saved);
+    take_code_base();
+    lea(r11, ptr[r11 + tag]);
+    cmp(r10, r11);
+  } else if (narrow()) {
+    cmp(r10d, static_cast<std::uint32_t>(tag));
   } else {
-    narrow() ? cmp(r10d, tag) : cmp(r10, tag);
-    jne(other_saved, T_NEAR);
+    cmp(r10, static_cast<std::uint32_t>(tag));
   }
+  jne(other_saved, T_NEAR);
   if (flags_live) emit_restore(true);
   jmp(polling, T_SHORT);
   translation_->entry_indirect = here();
+  if (translation_->relative) take_code_base();
   compare_keeping_flags(other);
   L(polling);
   cold_.push_back([this, &other, &other_saved] {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <thread>
+#include <unordered_map>
 
 #include "engine/software/vcpu_world.h"
 
@@ -131,6 +132,42 @@ TEST(TranslatorVcpu, FieldsOfDevicesAreReadOneByOne) {
   w.loop(0x80000, false);
   EXPECT_EQ(w.state.gpr[x86::kRcx], 0u);
   EXPECT_EQ(w.machine.log.size(), 2 * Fields::kRounds);
+}
+
+/// Two addresses that share a place in the branch table, at the same distance from a code base
+/// each: the base that control comes from does not say which of them is there.
+TEST(TranslatorVcpu, CodeAtTheSameDistanceFromAnotherBaseIsNotTakenForTheTarget) {
+  World w;
+  constexpr std::uint64_t kTag = 0x12345000, kCaller = 0x2222000;
+  const auto at = [](std::uint64_t base, std::uint64_t tag) { return base << 30 | tag; };
+  std::unordered_map<std::size_t, std::uint64_t> seen;
+  std::uint64_t first = 0, second = 8;
+  for (;; ++second) {
+    const auto [place, fresh] =
+        seen.try_emplace(TranslatorCpu::branch_hash(at(second, kTag)), second);
+    if (!fresh) {
+      first = place->second;
+      break;
+    }
+  }
+  w.tables.map(at(first, kTag), 0x50000);
+  w.tables.map(at(second, kTag), 0x60000);
+  w.tables.map(at(second, kCaller), 0x70000);
+  w.code(0x50000, {0xb8, 1, 0, 0, 0, 0xff, 0xe1});     // mov eax, 1; jmp rcx
+  w.code(0x60000, {0xb8, 2, 0, 0, 0, 0xff, 0xe1});     // mov eax, 2; jmp rcx
+  w.code(0x70000, {0x48, 0x8d, 0x0d, 2,    0,   0, 0,  // lea rcx, [rip + 2]
+                   0xff, 0xe6, 0x01, 0xc3,             // jmp rsi; add ebx, eax
+                   0x48, 0x8d, 0x0d, 2,    0,   0, 0,  // lea rcx, [rip + 2]
+                   0xff, 0xe2, 0x01, 0xc5,             // jmp rdx; add ebp, eax
+                   0xff, 0xcf, 0x75, 0xe6, 0xf4});     // dec edi; jnz; hlt
+  w.state.rip = at(second, kCaller);
+  w.state.gpr[x86::kRsi] = at(first, kTag);
+  w.state.gpr[x86::kRdx] = at(second, kTag);
+  w.state.gpr[x86::kRdi] = 100;
+  w.state.gpr[x86::kRbx] = w.state.gpr[x86::kRbp] = 0;
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_EQ(w.state.gpr[x86::kRbx], 100u);
+  EXPECT_EQ(w.state.gpr[x86::kRbp], 200u);
 }
 
 /// What a PCID knew of pages, code and stack is there again when it comes back.
