@@ -120,7 +120,8 @@ class UserNetworkTest(UserNetworkCase):
         self.assertIn("default via 10.0.2.2", self.output("ip route"))
         self.assertEqual(self.output("cat /etc/resolv.conf"), "nameserver 10.0.2.3")
         self.assertEqual(self.output("cat /sys/class/net/eth0/address"), "02:56:52:00:00:00")
-        self.assertEqual(self.output("cat /sys/class/net/eth0/operstate"), "up")
+        # Linux takes up to a second to say so.
+        self.output("while [ $(cat /sys/class/net/eth0/operstate) != up ]; do sleep 0.1; done")
         self.output("ping -c 1 10.0.2.2")
 
     def test_b_tens_of_megabytes_pass_unchanged_in_both_directions(self):
