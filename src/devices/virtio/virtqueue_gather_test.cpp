@@ -2,20 +2,13 @@
 #include <gtest/gtest.h>
 
 #include "devices/virtio/driver_world.h"
+#include "devices/virtio/queue_owner_fake.h"
 #include "devices/virtio/virtqueue.h"
 
 namespace vireo::devices::virtio {
 namespace {
 
 using ::testing::ElementsAre;
-
-struct Owner final : QueueOwner {
-  void on_interrupt(unsigned) override { ++interrupts; }
-  void on_driver_error(const DriverError& what) override { error = what.what; }
-  void on_unfinished(unsigned) override { ++unfinished; }
-  int interrupts = 0, unfinished = 0;
-  std::string error;
-};
 
 /// Both layouts must do the same.
 struct GatherTest : ::testing::TestWithParam<bool> {
@@ -36,7 +29,7 @@ struct GatherTest : ::testing::TestWithParam<bool> {
   }
   DriverMemory world;
   std::unique_ptr<RingDriver> driver;
-  Owner owner;
+  RecordingOwner owner;
   Virtqueue queue{*world.memory, owner, 0, 256};
 };
 

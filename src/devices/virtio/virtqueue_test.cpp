@@ -4,19 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "devices/virtio/driver_world.h"
+#include "devices/virtio/queue_owner_fake.h"
 
 namespace vireo::devices::virtio {
 namespace {
 
 using ::testing::ElementsAre, ::testing::HasSubstr;
-
-struct Owner final : QueueOwner {
-  void on_interrupt(unsigned) override { ++interrupts; }
-  void on_driver_error(const DriverError& what) override { error = what.what; }
-  void on_unfinished(unsigned) override { ++unfinished; }
-  int interrupts = 0, unfinished = 0;
-  std::string error;
-};
 
 /// Both layouts must do the same.
 struct VirtqueueTest : ::testing::TestWithParam<bool> {
@@ -51,7 +44,7 @@ struct VirtqueueTest : ::testing::TestWithParam<bool> {
 
   DriverMemory world;
   std::unique_ptr<RingDriver> driver;
-  Owner owner;
+  RecordingOwner owner;
   Virtqueue queue{*world.memory, owner, 0, 256};
   Chain chain;
 };
