@@ -188,15 +188,15 @@ class Guest:
         if self._lost:  # do not wait again and again for a guest that hangs
             self._fail(f"{command!r} was not tried: an earlier command did not come back")
         self._lost = True
-        # What the shell echoes holds the quotes, what the commands print does not.
-        self.send(f"echo be''gin; {command}\necho do''ne:$?:\n")
+        # What the shell echoes holds the quotes, what the commands print does not. All is one line: the
+        # terminal would echo the start of a second one into the output of the first.
+        then = "" if command.endswith("&") else ";"
+        self.send(f"echo be''gin; {command}{then} echo do''ne:$?:\n")
         self.expect(r"^begin\n", seconds)
         start = self._seen
         match = self.expect(r"^done:(\d+):\n", seconds)
         self._lost = False
-        lines = self.console[start : match.start()].splitlines()
-        output = [line for line in lines if not line.startswith("vireo# ")]
-        return int(match[1]), "\n".join(output)
+        return int(match[1]), self.console[start : match.start()].rstrip("\n")
 
     def output(self, command, seconds=COMMAND_SECONDS):
         """The output of a command that must succeed."""
