@@ -214,8 +214,8 @@ std::string name_of_field(std::int64_t offset) {
     return name_of_branch("branch_code", place - at::kBranchCode);
   if (within(place, at::kBranchCodeSaved, kTable))
     return name_of_branch("branch_code_saved", place - at::kBranchCodeSaved);
-  if (within(place, at::kBranchBase, kTable))
-    return name_of_branch("branch_base", place - at::kBranchBase);
+  if (within(place, at::kPageHome, 2 * TranslatorCpu::kHomes * 8))
+    return fmt::format("page_home{}", place == at::page_home(true, 0) ? ".nobody" : "");
   return fmt::format("cpu+{:#x}", offset);
 }
 

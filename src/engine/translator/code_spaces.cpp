@@ -20,8 +20,7 @@ void CodeSpaces::change(TranslationCache& cache, std::uint16_t from, std::uint16
   left->pcid = from;
   left->number = current_;
   left->flushes = cache.flushes();
-  left->branches.clear();
-  cache.take_branches(left->branches);
+  cache.branches().take(left->known);
   Space* entered = find(to);
   if (entered == nullptr || !keep) {
     forget(to);
@@ -29,9 +28,7 @@ void CodeSpaces::change(TranslationCache& cache, std::uint16_t from, std::uint16
   }
   current_ = entered->number;
   entered->number = 0;
-  if (entered->flushes != cache.flushes()) return;
-  for (const TranslationCache::KnownBranch& branch : entered->branches)
-    if (branch.to->mode == modes[branch.to->mode.user]) cache.put_back(branch);
+  if (entered->flushes == cache.flushes()) cache.branches().put_back(entered->known, modes);
 }
 
 void CodeSpaces::forget(std::uint16_t pcid) {

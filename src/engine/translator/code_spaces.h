@@ -1,7 +1,6 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <vector>
 
 #include "engine/translator/translation_cache.h"
 
@@ -28,7 +27,7 @@ class CodeSpaces {
     std::uint16_t pcid = 0;
     std::uint64_t number = 0;   ///< 0: the space is free
     std::uint64_t flushes = 0;  ///< TranslationCache::flushes() when it was left
-    std::vector<TranslationCache::KnownBranch> branches;
+    BranchTable::Space known;
   };
   Space* find(std::uint16_t pcid);
 

@@ -69,7 +69,8 @@ class Emitter : Assembler {
   void emit_heads(const Superblock& block);
   void emit_poll(bool flags_live, Xbyak::Label& leave);
   void emit_indirect_heads(bool flags_live);
-  void take_code_base();
+  void compare_home();
+  void set_code_base();
   void compare_keeping_flags(Xbyak::Label& other);
   void emit_stack_check();
 
@@ -195,8 +196,9 @@ class Emitter : Assembler {
   void go_to_other_page(std::int64_t page_offset, bool flags_saved);
   bool links_pages() const;
   void look_up_page(std::int64_t page_offset, bool flags_saved);
-  void link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
-                 bool flags_saved);
+  Exit& link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
+                  bool flags_saved);
+  void go_home(std::int64_t page_offset, bool flags_saved);
   void fall_through();
   void jump_by_table(bool flags_saved);
   void jump_indirect(bool flags_saved);

@@ -228,7 +228,8 @@ Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& s
 /// To code of another page, or on two pages: where that is must be looked up, for the mapping may
 /// change. Supervisor code that is not relative is in global pages as a rule, and linked.
 void Emitter::go_to_other_page(std::int64_t page_offset, bool flags_saved) {
-  if (!links_pages()) return look_up_page(page_offset, flags_saved);
+  if (narrow()) return look_up_page(page_offset, flags_saved);
+  if (!links_pages()) return go_home(page_offset, flags_saved);
   Xbyak::Label& stub = new_label();
   jmp(stub, T_NEAR);
   link_page(page_offset, const_cast<std::uint8_t*>(getCurr()) - 4, stub, flags_saved);
@@ -246,8 +247,8 @@ void Emitter::look_up_page(std::int64_t page_offset, bool flags_saved) {
   jump_by_table(flags_saved);
 }
 
-void Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
-                        bool flags_saved) {
+Exit& Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
+                         bool flags_saved) {
   const std::uint32_t number = add_exit(tag_at(page_offset));
   Exit& exit = tables_.exits[number];
   exit.patch = patch;
@@ -261,6 +262,34 @@ void Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::La
     tables_.exits[number].detour = here();
     look_up_page(page_offset, flags_saved);
   });
+  return exit;
+}
+
+/// Straight to code that was found before, if its page is where it was then. Touches no flags.
+void Emitter::go_home(std::int64_t page_offset, bool flags_saved) {
+  Xbyak::Label &stub = new_label(), &at_home = new_label();
+  const auto patch = [this] { return const_cast<std::uint8_t*>(getCurr()) - 4; };
+  const std::uint64_t page = tag_at(page_offset) & ~kPageMask;
+  load(r11, at::page_home(translation_->mode.user, TranslatorCpu::kNobodysHome));
+  std::uint8_t* const home = patch();
+  mov(r10, rcx);
+  if (translation_->relative) {
+    load(rcx, at::kCodeBase);
+    lea(rcx, ptr[rcx + r11 + page]);
+  } else {
+    lea(rcx, ptr[r11 + page]);
+  }
+  jrcxz(at_home);
+  mov(rcx, r10);
+  jmp(stub, T_NEAR);
+  std::uint8_t* const elsewhere = patch();
+  L(at_home);
+  mov(rcx, r10);
+  jmp(stub, T_NEAR);
+  std::uint8_t* const there = patch();
+  Exit& exit = link_page(page_offset, elsewhere, stub, flags_saved);
+  exit.at_home = there;
+  exit.home = home;
 }
 
 /// The flags are the host's.
@@ -309,11 +338,13 @@ void Emitter::branch(std::size_t index) {
     exit.backward = target <= now.offset;
     return;
   }
-  if (links_pages())
-    return link_page(target, const_cast<std::uint8_t*>(getCurr()) - 4, stub, false);
+  if (links_pages()) {
+    link_page(target, const_cast<std::uint8_t*>(getCurr()) - 4, stub, false);
+    return;
+  }
   cold_.push_back([this, &stub, target] {
     L(stub);
-    look_up_page(target, false);
+    go_to_other_page(target, false);
   });
 }
 

@@ -22,10 +22,15 @@ void Emitter::emit_poll(bool flags_live, Xbyak::Label& leave) {
   mov(rcx, r11);
 }
 
-/// R11: the base of code at the target of an indirect branch, which is noted.
-void Emitter::take_code_base() {
-  putSeg(gs);
-  mov(r11, ptr[r11 * 8 + (at::kBranchBase + at::branch_half(translation_->mode.user))]);
+/// R11 is 0 if R10 is this translation's address, for its page is where R10 says.
+void Emitter::compare_home() {
+  load(r11, at::page_home(translation_->mode.user, translation_->home));
+  lea(r11, ptr[r11 + r10 - static_cast<std::uint32_t>(translation_->tag & kPageMask)]);
+}
+
+/// From its address in R10.
+void Emitter::set_code_base() {
+  lea(r11, ptr[r10 - static_cast<std::uint32_t>(translation_->tag)]);
   store(at::kCodeBase, r11);
 }
 
@@ -34,8 +39,7 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
   Xbyak::Label& same = new_label();
   const auto tag = static_cast<std::int64_t>(translation_->tag);
   if (translation_->relative) {
-    not_(r11);  // -base - 1
-    lea(r11, ptr[r11 + r10 + disp(1 - tag)]);
+    compare_home();
     xchg(rcx, r11);
   } else if (narrow()) {
     mov(r11, rcx);
@@ -51,27 +55,27 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
   mov(rcx, r11);
 }
 
-/// Where indirect branches come in; each leads to the polling entry. The base is the one in the
-/// branch table and no other: what stands in this place of the table may be another address's.
+/// Where indirect branches come in; each leads to the polling entry. What stands in this place of
+/// the table may be another address's.
 void Emitter::emit_indirect_heads(bool flags_live) {
   Xbyak::Label &other = new_label(), &other_saved = new_label(), &polling = new_label();
   const std::uint64_t tag = translation_->tag;
   translation_->entry_indirect_saved = here();
   if (translation_->relative) {
-    take_code_base();
-    lea(r11, ptr[r11 + tag]);
-    cmp(r10, r11);
+    compare_home();
+    test(r11, r11);
   } else if (narrow()) {
     cmp(r10d, static_cast<std::uint32_t>(tag));
   } else {
     cmp(r10, static_cast<std::uint32_t>(tag));
   }
   jne(other_saved, T_NEAR);
+  if (translation_->relative) set_code_base();
   if (flags_live) emit_restore(true);
   jmp(polling, T_SHORT);
   translation_->entry_indirect = here();
-  if (translation_->relative) take_code_base();
   compare_keeping_flags(other);
+  if (translation_->relative) set_code_base();
   L(polling);
   cold_.push_back([this, &other, &other_saved] {
     L(other);

@@ -48,6 +48,10 @@ struct Exit {
   /// The target is in another page, and this code asks the branch table for it. Null: it is in the
   /// same page.
   const std::uint8_t* detour = nullptr;
+  /// In code whose pages are not sure to stay where they are: `patch` is of a jump that is taken
+  /// where the target's page is not at home. The displacement of the jump that is taken where it
+  /// is, and the place of its home in the instruction that loads it. Null: there are no such.
+  std::uint8_t *at_home = nullptr, *home = nullptr;
   bool noted = false;        ///< among those that TranslationCache::unlink_pages() undoes
   bool flags_saved = false;  ///< the flags are in Cpu::flags on the way to another page
   Translation* to = nullptr;
@@ -93,6 +97,7 @@ struct Translation {
   std::uint64_t tag = 0;
   bool relative = false;  ///< uses code_base
   bool valid = true;
+  std::uint32_t home = 0;                       ///< of its page: TranslatorCpu::page_home
   bool flags_live = false;                      ///< somebody may ask for flags from before
   std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page
                                                 ///< (behind it: in the second one)
@@ -105,7 +110,6 @@ struct Translation {
   std::span<const std::uint8_t> seldom;  ///< more code, elsewhere
   std::vector<std::uint32_t> exits;
   std::vector<std::uint32_t> incoming;  ///< exits that are linked to it
-  std::vector<std::uint32_t> branches;  ///< branch entries that were made for it
   std::span<const std::uint8_t> often() const { return {begin, code_bytes}; }
   Translation* next = nullptr;  ///< in the same list of the page
 };

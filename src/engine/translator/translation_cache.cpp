@@ -28,10 +28,9 @@ TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
       decoder_(decoder),
       code_(std::move(code)),
       exact_flags_(exact_flags),
-      glue_(Glue::write(code_, callbacks)) {
+      glue_(Glue::write(code_, callbacks)),
+      branches_(cpu, glue_) {
   code_.keep();
-  cpu_.branch_code.fill(glue_.indirect);
-  cpu_.branch_code_saved.fill(glue_.indirect_saved);
   blocks_.set_derived(this);
 }
 
@@ -39,11 +38,22 @@ TranslationCache::~TranslationCache() { blocks_.set_derived(nullptr); }
 
 /// Pages that follow each other where they were first seen have tags that follow each other, so
 /// that they share a code base.
-TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip) {
+TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip,
+                                               std::optional<std::uint64_t> code_base) {
   constexpr std::uint64_t kTagMask = 0x3fffffff & ~kPageMask;
   const auto [place, fresh] = pages_.try_emplace(value(start) >> kPageShift);
-  if (fresh) place->second.tag = rip & kTagMask;
+  if (!fresh) return place->second;
+  const std::uint64_t near_by = (rip & ~kPageMask) - code_base.value_or(0);
+  const bool fits = code_base && (near_by & ~kTagMask) == 0;
+  place->second.tag = fits ? near_by : rip & kTagMask;
+  if (homes_ + 1 < TranslatorCpu::kHomes) place->second.home = ++homes_;
+  if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
   return place->second;
+}
+
+TranslationCache::Page* TranslationCache::known_page(PhysAddr start) {
+  const auto found = pages_.find(value(start) >> kPageShift);
+  return found != pages_.end() ? &found->second : nullptr;
 }
 
 Translation* TranslationCache::find(const Page& page, PhysAddr start, Mode mode,
@@ -73,7 +83,8 @@ bool TranslationCache::read_page(PhysAddr page, std::span<std::uint8_t> bytes) {
 
 Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> second, Mode mode,
                                     std::uint64_t rip) {
-  if (room() < kReserve) return nullptr;
+  Page& home = page(start, rip);
+  if (room() < kReserve || home.home == TranslatorCpu::kNobodysHome) return nullptr;
   const auto began = std::chrono::steady_clock::now();
   std::array<std::uint8_t, kPageSize + x86::kMaxInsnLength> bytes;
   const std::span code(bytes);
@@ -89,10 +100,10 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   all_.push_back(std::make_unique<Translation>());
   Translation& translation = *all_.back();
   translation.start = start;
+  translation.home = home.home;
   translation.second_page = second;
   translation.mode = mode;
   translation.relative = !mode.narrow && !fits32(rip);
-  Page& home = page(start, rip);
   for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
   if (!mode.careful && !mode.narrow) plan_accesses(block, home.alone);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
@@ -136,10 +147,16 @@ void TranslationCache::salt(const Site& site) { make_anew(site, &Page::salted); 
 
 void TranslationCache::separate(const Site& site) { make_anew(site, &Page::alone); }
 
-void TranslationCache::patch(const Exit& exit, const std::uint8_t* target) {
-  const std::uint8_t* behind = code_.executable(exit.patch + 4);
+/// A jump, whose displacement stands at a writable address, to the target.
+void TranslationCache::patch(std::uint8_t* displacement, const std::uint8_t* target) {
+  const std::uint8_t* behind = code_.executable(displacement + 4);
   const auto distance = static_cast<std::int32_t>(target - behind);
-  std::memcpy(exit.patch, &distance, sizeof(distance));
+  std::memcpy(displacement, &distance, sizeof(distance));
+}
+
+void TranslationCache::set_home(const Exit& exit, std::uint32_t home) {
+  const auto place = static_cast<std::uint32_t>(at::page_home(exit.from->mode.user, home));
+  std::memcpy(exit.home, &place, sizeof(place));
 }
 
 void TranslationCache::link(std::uint32_t number, Translation& to) {
@@ -147,14 +164,21 @@ void TranslationCache::link(std::uint32_t number, Translation& to) {
   VIREO_ASSERT(exit.patch != nullptr && exit.to == nullptr);
   exit.to = &to;
   to.incoming.push_back(number);
-  patch(exit, exit.backward ? to.entry_polling : to.entry);
-  if (exit.detour != nullptr) note_page_exit(number);
+  const std::uint8_t* entry = exit.backward ? to.entry_polling : to.entry;
+  if (exit.at_home != nullptr) {
+    patch(exit.at_home, entry);
+    patch(exit.patch, exit.detour);
+    set_home(exit, to.home);
+  } else {
+    patch(exit.patch, entry);
+    if (exit.detour != nullptr) note_page_exit(number);
+  }
   ++statistics_.links;
 }
 
 void TranslationCache::detour(std::uint32_t number) {
   const Exit& exit = tables_.exits[number];
-  patch(exit, exit.detour);
+  patch(exit.patch, exit.detour);
   note_page_exit(number);
 }
 
@@ -174,8 +198,17 @@ void TranslationCache::unlink_pages() {
 
 void TranslationCache::unlink(std::uint32_t number) {
   Exit& exit = tables_.exits[number];
-  patch(exit, exit.stub);
+  patch(exit.patch, exit.stub);
+  if (exit.home != nullptr) set_home(exit, TranslatorCpu::kNobodysHome);
   exit.to = nullptr;
+}
+
+/// From now on the place leads where branches go that find nothing.
+void TranslationCache::refuse(const std::uint8_t* entry, const std::uint8_t* instead) {
+  constexpr std::uint8_t kJump = 0xe9;
+  std::uint8_t* place = code_.writable(entry);
+  *place = kJump;
+  patch(place + 1, instead);
 }
 
 void TranslationCache::retire(Translation& translation) {
@@ -187,14 +220,13 @@ void TranslationCache::retire(Translation& translation) {
     Exit& exit = tables_.exits[number];
     if (exit.to == nullptr || exit.to == &translation) continue;
     std::erase(exit.to->incoming, number);
-    exit.to = nullptr;
-    patch(exit, exit.stub);  // it may be running
+    unlink(number);  // it may be running
   }
   Translation** place = &home_of(translation).first[slot(translation.start, translation.mode)];
   while (*place != &translation) place = &(*place)->next;
   *place = translation.next;
-  for (const std::uint32_t index : translation.branches)
-    if (cpu_.branch_to[index] == &translation) forget_branch(index);
+  refuse(translation.entry_indirect, glue_.indirect);
+  refuse(translation.entry_indirect_saved, glue_.indirect_saved);
 }
 
 void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
@@ -220,7 +252,8 @@ void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
 
 void TranslationCache::flush() {
   ++statistics_.flushes;
-  forget_branches(true);
+  branches_.forget(true);
+  homes_ = 0;
   pages_.clear();
   all_.clear();
   tables_.sites.clear();
@@ -231,60 +264,9 @@ void TranslationCache::flush() {
 
 bool TranslationCache::nearly_full() const {
   constexpr std::size_t kMaxSites = 1u << 20;
-  return room() < 2 * kReserve || tables_.sites.size() > kMaxSites;
-}
-
-void TranslationCache::enter_branch(std::uint64_t rip, Translation& to, bool global) {
-  const std::size_t half = to.mode.user ? TranslatorCpu::kBranchEntries : 0;
-  const auto index = static_cast<std::uint32_t>(half + TranslatorCpu::branch_hash(rip));
-  set_branch({index, rip - to.tag, &to}, global);
-  if (std::ranges::find(to.branches, index) == to.branches.end()) to.branches.push_back(index);
-}
-
-void TranslationCache::set_branch(const KnownBranch& branch, bool global) {
-  const std::uint32_t index = branch.index;
-  cpu_.branch_code[index] = branch.to->entry_indirect;
-  cpu_.branch_code_saved[index] = branch.to->entry_indirect_saved;
-  cpu_.branch_base[index] = branch.base;
-  cpu_.branch_to[index] = branch.to;
-  // Where two targets fight for a place it changes hands without end: it is noted once.
-  if (!std::exchange(noted_[index][global], true)) branches_[global].push_back(index);
-}
-
-void TranslationCache::take_branches(std::vector<KnownBranch>& taken) {
-  for (const std::uint32_t index : branches_[0])
-    if (Translation* to = cpu_.branch_to[index])
-      taken.push_back({index, cpu_.branch_base[index], to});
-  forget_branches(false);
-}
-
-void TranslationCache::put_back(const KnownBranch& branch) {
-  if (branch.to->valid && cpu_.branch_to[branch.index] == nullptr) set_branch(branch, false);
-}
-
-Translation* TranslationCache::known_branch(std::uint64_t rip, Mode mode) const {
-  const std::size_t half = mode.user ? TranslatorCpu::kBranchEntries : 0;
-  const std::size_t index = half + TranslatorCpu::branch_hash(rip);
-  Translation* to = cpu_.branch_to[index];
-  const bool found = to != nullptr && to->tag + cpu_.branch_base[index] == rip && to->mode == mode;
-  return found ? to : nullptr;
-}
-
-void TranslationCache::forget_branch(std::uint32_t index) {
-  cpu_.branch_code[index] = glue_.indirect;
-  cpu_.branch_code_saved[index] = glue_.indirect_saved;
-  cpu_.branch_to[index] = nullptr;
-}
-
-void TranslationCache::forget_branches(bool global_too) {
-  for (const bool global : {false, true}) {
-    if (global && !global_too) continue;
-    for (const std::uint32_t index : branches_[global]) {
-      forget_branch(index);
-      noted_[index][global] = false;
-    }
-    branches_[global].clear();
-  }
+  constexpr std::uint32_t kSpareHomes = 64;
+  return room() < 2 * kReserve || tables_.sites.size() > kMaxSites ||
+         homes_ + kSpareHomes > TranslatorCpu::kHomes;
 }
 
 }  // namespace vireo::engine::translator

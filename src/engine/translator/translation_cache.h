@@ -10,6 +10,7 @@
 
 #include "engine/code_listener.h"
 #include "engine/software/block_cache.h"
+#include "engine/translator/branch_table.h"
 #include "engine/translator/code_memory.h"
 #include "engine/translator/emitter.h"
 #include "engine/translator/glue.h"
@@ -35,13 +36,17 @@ class TranslationCache final : public DerivedCode {
   /// What was made of the code of one guest page.
   struct Page {
     std::uint64_t tag = 0;                 ///< what stands for its address in relative code
+    std::uint32_t home = 0;                ///< its number: see TranslatorCpu::page_home
     std::array<Translation*, 64> first{};  ///< of a list, by offset and mode
     std::vector<Translation*> all;
     std::vector<std::uint16_t> alone;   ///< instructions that share no look: see access_plan.h
     std::vector<std::uint16_t> salted;  ///< instructions whose superblocks use salts: see Tlb
   };
-  /// The page, for find(). Stays where it is until flush(); see flushes().
-  Page& page(PhysAddr start, std::uint64_t rip);
+  /// The page, for find(). Stays where it is until flush(); see flushes(). Null: there is none.
+  Page* known_page(PhysAddr start);
+  /// The same, made if need be. `code_base` is that of code near by, so that both have the same
+  /// wherever they are mapped together.
+  Page& page(PhysAddr start, std::uint64_t rip, std::optional<std::uint64_t> code_base = {});
   std::uint64_t flushes() const { return statistics_.flushes; }
   /// The code for `rip`, whose byte is at `start` in the page; null: none was made. Here and below
   /// `rip` is the linear address of the code.
@@ -67,21 +72,7 @@ class TranslationCache final : public DerivedCode {
   /// Exits to other pages are what they were when they were made.
   void unlink_pages();
 
-  /// Indirect branches to `rip` find the code, until the mapping changes.
-  void enter_branch(std::uint64_t rip, Translation& to, bool global);
-  /// What was entered for `rip`; null: nothing that still holds.
-  Translation* known_branch(std::uint64_t rip, Mode mode) const;
-  void forget_branches(bool global_too);
-  /// What branches to a place in an address space find there.
-  struct KnownBranch {
-    std::uint32_t index = 0;  ///< of the entry in the branch table
-    std::uint64_t base = 0;
-    Translation* to = nullptr;  ///< valid until flush(); see flushes()
-  };
-  /// Forgets those that are not global, and adds them to `taken`.
-  void take_branches(std::vector<KnownBranch>& taken);
-  /// Enters again what was taken, unless the code is gone or its place is.
-  void put_back(const KnownBranch& branch);
+  BranchTable& branches() { return branches_; }
 
   // DerivedCode
   bool uses_page(std::uint64_t page_number) const override {
@@ -98,8 +89,6 @@ class TranslationCache final : public DerivedCode {
   };
   const Statistics& statistics() const { return statistics_; }
   std::size_t code_bytes() const { return code_.used(); }
-  /// How many entries there are to forget.
-  std::size_t branches() const { return branches_[0].size() + branches_[1].size(); }
 
  private:
   static std::size_t slot(PhysAddr start, Mode mode) {
@@ -109,8 +98,6 @@ class TranslationCache final : public DerivedCode {
   std::size_t room() const {
     return std::min(code_.room(CodeMemory::Part::kOften), code_.room(CodeMemory::Part::kSeldom));
   }
-  void forget_branch(std::uint32_t index);
-  void set_branch(const KnownBranch& branch, bool global);
   void unlink(std::uint32_t exit);
   void note_page_exit(std::uint32_t exit);
   Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
@@ -120,7 +107,9 @@ class TranslationCache final : public DerivedCode {
     return pages_[value(translation.start) >> kPageShift];
   }
   void retire(Translation& translation);
-  void patch(const Exit& exit, const std::uint8_t* target);
+  void patch(std::uint8_t* displacement, const std::uint8_t* target);
+  void refuse(const std::uint8_t* entry, const std::uint8_t* instead);
+  void set_home(const Exit& exit, std::uint32_t home);
 
   TranslatorCpu& cpu_;
   BlockCache& blocks_;
@@ -130,13 +119,12 @@ class TranslationCache final : public DerivedCode {
   const bool exact_flags_;
   std::shared_ptr<CodeListener> listener_;
   Glue glue_;
+  BranchTable branches_;
   CodeTables tables_;
   std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
-  /// Entries of the branch table that were made, each once as local, once as global.
-  std::array<std::vector<std::uint32_t>, 2> branches_;
-  std::array<std::array<bool, 2>, 2 * TranslatorCpu::kBranchEntries> noted_{};  ///< in `branches_`
-  std::vector<std::uint32_t> page_exits_;  ///< to other pages, linked or on a detour
+  std::uint32_t homes_ = 0;                        ///< that are given away
+  std::vector<std::uint32_t> page_exits_;          ///< to other pages, linked or on a detour
   Statistics statistics_;
 };
 

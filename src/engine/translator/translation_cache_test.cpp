@@ -40,11 +40,6 @@ struct Linked : TranslationWorld {
     std::memcpy(&result, exit_entry().patch, 4);
     return result;
   }
-  /// In the tables, for user code.
-  static std::size_t branch_index(std::uint64_t rip) {
-    return TranslatorCpu::kBranchEntries + TranslatorCpu::branch_hash(rip);
-  }
-  const void* branch_code(std::uint64_t rip) { return cpu->branch_code[branch_index(rip)]; }
 };
 
 TEST(TranslationCache, FindsByAddressModeAndRip) {
@@ -153,77 +148,48 @@ TEST(TranslationCache, RetiringOneOfSeveralAtAnAddressKeepsTheOthers) {
   EXPECT_EQ(w.cache.statistics().retired, 3u);
 }
 
-TEST(TranslationCache, BranchesFindWhatWasEnteredUntilTheyForget) {
-  Linked w;
-  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
-  w.cache.enter_branch(w.kFirst, *w.first, false);
-  w.cache.enter_branch(w.kSecond, *w.second, true);
-  EXPECT_EQ(w.branch_code(w.kFirst), w.first->entry_indirect);
-  w.cache.forget_branches(false);
-  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
-  EXPECT_EQ(w.branch_code(w.kSecond), w.second->entry_indirect);
-  w.cache.forget_branches(true);
-  EXPECT_EQ(w.branch_code(w.kSecond), w.cache.glue().indirect);
+/// Where the jump at the place leads.
+const std::uint8_t* jump_target(const std::uint8_t* place) {
+  EXPECT_EQ(*place, 0xe9);
+  std::int32_t distance = 0;
+  std::memcpy(&distance, place + 1, sizeof(distance));
+  return place + 5 + distance;
 }
 
-TEST(TranslationCache, BranchesForgetWhatIsRetired) {
+TEST(TranslationCache, WhatIsRetiredTurnsBranchesAway) {
   Linked w;
-  w.cache.enter_branch(w.kFirst, *w.first, true);
-  w.cache.enter_branch(0x30000 + w.kFirst, *w.first, true);
+  w.cache.branches().enter(w.kFirst, *w.first, true);
   w.memory->write_value(PhysAddr{w.kFirst}, std::uint8_t{0x90});
-  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
-  EXPECT_EQ(w.branch_code(0x30000 + w.kFirst), w.cache.glue().indirect);
+  EXPECT_EQ(jump_target(w.first->entry_indirect), w.cache.glue().indirect);
+  EXPECT_EQ(jump_target(w.first->entry_indirect_saved), w.cache.glue().indirect_saved);
+  EXPECT_EQ(w.cache.branches().known(w.kFirst, TranslationWorld::kUser), nullptr);
 }
 
-TEST(TranslationCache, AKnownBranchIsForItsAddressAndModeOnly) {
-  Linked w;
-  Mode other = TranslationWorld::kUser;
-  other.avx = false;
-  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kUser), nullptr);
-  w.cache.enter_branch(w.kFirst, *w.first, false);
-  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kUser), w.first);
-  EXPECT_EQ(w.cache.known_branch(w.kFirst, other), nullptr);
-  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kSupervisor), nullptr);
-  EXPECT_EQ(w.cache.known_branch(w.kSecond, TranslationWorld::kUser), nullptr);
-  w.cache.forget_branches(false);
-  EXPECT_EQ(w.cache.known_branch(w.kFirst, TranslationWorld::kUser), nullptr);
-}
-
-TEST(TranslationCache, BranchesOfRelativeCodeKnowItsBase) {
-  Linked w(0x7f00'0000'0000);
-  const std::uint64_t rip = 0x7f00'0000'0000 + w.kFirst;
-  w.cache.enter_branch(rip, *w.first, false);
-  EXPECT_EQ(w.cpu->branch_base[Linked::branch_index(rip)] + w.first->tag, rip);
-}
-
-TEST(TranslationCache, BranchesThatFightForAPlaceAreNotedOnce) {
-  Linked w(0x7f00'0000'0000);
-  const std::uint64_t rip = 0x7f00'0000'0000 + w.kFirst;
-  std::uint64_t rival = rip;
-  do rival += kPageSize;
-  while (Linked::branch_index(rival) != Linked::branch_index(rip));
-  for (int i = 0; i < 10; ++i) {
-    w.cache.enter_branch(rip, *w.first, true);
-    w.cache.enter_branch(rival, *w.first, false);
-  }
-  EXPECT_EQ(w.cache.branches(), 2u);
-  EXPECT_EQ(w.first->branches.size(), 1u);
-  EXPECT_EQ(w.cache.known_branch(rival, TranslationWorld::kUser), w.first);
-  w.cache.forget_branches(false);
-  EXPECT_EQ(w.cache.known_branch(rival, TranslationWorld::kUser), nullptr);
-  w.cache.enter_branch(rival, *w.first, false);
-  w.cache.forget_branches(false);
-  EXPECT_EQ(w.cache.known_branch(rival, TranslationWorld::kUser), nullptr);
+TEST(TranslationCache, PagesNearEachOtherShareACodeBase) {
+  TranslationWorld w;
+  constexpr std::uint64_t kBase = 0x7f12'4000'0000, kOther = 0x7e00'0000'0000;
+  const auto& first = w.cache.page(PhysAddr{0x5000}, kBase + 0x5123);
+  EXPECT_EQ(first.tag, 0x5000u);
+  // The one behind it, first seen in another address space.
+  const auto& second = w.cache.page(PhysAddr{0x9000}, kOther + 0x6000, kOther);
+  EXPECT_EQ(second.tag, 0x6000u);
+  EXPECT_EQ(&w.cache.page(PhysAddr{0x9000}, kBase, kBase), &second);
+  EXPECT_EQ(second.tag, 0x6000u);
+  // Too far away for a distance in 32 bits.
+  const auto& far = w.cache.page(PhysAddr{0xa000}, kOther + 0x7000, kBase);
+  EXPECT_EQ(far.tag, 0x7000u);
+  EXPECT_NE(first.home, second.home);
+  EXPECT_NE(second.home, TranslatorCpu::kNobodysHome);
 }
 
 TEST(TranslationCache, AFlushForgetsEverything) {
   Linked w;
   const std::size_t empty = TranslationWorld().cache.code_bytes();
   w.cache.link(w.exit(), *w.second);
-  w.cache.enter_branch(w.kFirst, *w.first, true);
+  w.cache.branches().enter(w.kFirst, *w.first, true);
   w.blocks.flush();
   EXPECT_EQ(w.find(w.kFirst, w.kFirst), nullptr);
-  EXPECT_EQ(w.branch_code(w.kFirst), w.cache.glue().indirect);
+  EXPECT_EQ(w.cache.branches().known(w.kFirst, TranslationWorld::kUser), nullptr);
   EXPECT_TRUE(w.cache.tables().exits.empty());
   EXPECT_TRUE(w.cache.tables().sites.empty());
   EXPECT_EQ(w.cache.code_bytes(), empty);

@@ -22,6 +22,12 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   static std::size_t branch_hash(std::uint64_t target) {
     return static_cast<std::uint16_t>(__builtin_ia32_crc32di(0, target));
   }
+  /// Where pages of code are mapped, in halves alike. A page has its home, a number, as long as
+  /// anything is known of it; what stands there is its linear address as branches of that privilege
+  /// find it, negated, or kNowhere.
+  static constexpr std::size_t kHomes = 16384;
+  static constexpr std::uint64_t kNowhere = 1;
+  static constexpr std::uint32_t kNobodysHome = 0;  ///< always nowhere
   /// A stack window reaches this many bytes up from `stack_window`.
   static constexpr std::size_t kWindowSize = kPageSize;
 
@@ -46,8 +52,8 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   bool x87_loaded = false;
   std::array<const void*, 2 * kBranchEntries> branch_code{};
   std::array<const void*, 2 * kBranchEntries> branch_code_saved{};  ///< with flags in `flags`
-  std::array<std::uint64_t, 2 * kBranchEntries> branch_base{};      ///< code_base of the target
   std::array<Translation*, 2 * kBranchEntries> branch_to{};         ///< null: none
+  std::array<std::uint64_t, 2 * kHomes> page_home;
   Shortcuts shortcuts;
   bool warm = false;  ///< the block at RIP has run often enough to be translated
   TranslatorVcpu* translator = nullptr;
@@ -56,6 +62,7 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   TranslatorCpu() {
     // SAFETY: an address is made from the pointer; translated code uses it as one.
     stack_window = no_window = reinterpret_cast<std::uint64_t>(nobodys_page.data());
+    page_home.fill(kNowhere);
   }
 };
 
@@ -91,11 +98,14 @@ inline constexpr std::size_t kVectorsWanted = VIREO_CPU_OFFSET(vectors_wanted);
 inline constexpr std::size_t kX87Loaded = VIREO_CPU_OFFSET(x87_loaded);
 inline constexpr std::size_t kBranchCode = VIREO_CPU_OFFSET(branch_code);
 inline constexpr std::size_t kBranchCodeSaved = VIREO_CPU_OFFSET(branch_code_saved);
-inline constexpr std::size_t kBranchBase = VIREO_CPU_OFFSET(branch_base);
+inline constexpr std::size_t kPageHome = VIREO_CPU_OFFSET(page_home);
 inline constexpr std::size_t kTranslator = VIREO_CPU_OFFSET(translator);
 
 inline constexpr std::size_t branch_half(bool user) {
   return user ? 8 * TranslatorCpu::kBranchEntries : 0;
+}
+inline constexpr std::size_t page_home(bool user, std::uint32_t home) {
+  return kPageHome + std::size_t{8} * (home + (user ? TranslatorCpu::kHomes : 0));
 }
 inline constexpr std::size_t look(unsigned n) { return kLooks + std::size_t{8} * n; }
 inline constexpr std::size_t gpr(unsigned n) { return kGpr + std::size_t{8} * n; }

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "engine/interpreter/interpreter_vcpu.h"
-#include "engine/software/page_filter.h"
+#include "engine/software/page_set.h"
 #include "engine/translator/code_spaces.h"
 #include "engine/translator/slot_contest.h"
 #include "engine/translator/translation_cache.h"
@@ -59,6 +59,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void run_translated(Translation* translation);
   void interpret();
   CodePage* code_page(std::uint64_t linear);
+  std::optional<std::uint64_t> base_near(std::uint64_t linear) const;
   void forget_code_pages();
   bool is_global(std::uint64_t linear, const Translation& code);
   void refuse_target();
@@ -125,9 +126,9 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) override;
   void address_space_forgotten(std::uint16_t pcid) override { spaces_.forget(pcid); }
 
-  std::array<CodePage, 256> code_pages_;
+  std::array<CodePage, 1024> code_pages_;
   CodeSpaces spaces_;
-  PageFilter code_filter_;           ///< pages from which code was looked up
+  PageSet code_set_;                 ///< pages from which code was looked up
   PageFilter window_filter_;         ///< pages that windows were opened on
   SlotContest contest_;              ///< for slots of the TLB
   std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege

@@ -17,15 +17,33 @@ TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t linear) {
   const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
                          : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
                                                                         : PageFilter::kLarge;
-  code_filter_.add(linear, shift);
+  code_set_.add(linear, shift);
   return &page;
+}
+
+/// The base of relative code that is mapped near the address; empty: none is known.
+std::optional<std::uint64_t> TranslatorVcpu::base_near(std::uint64_t linear) const {
+  constexpr std::uint64_t kNear = 4 << 20;
+  std::uint64_t nearest = kNear;
+  std::optional<std::uint64_t> result;
+  for (const CodePage& page : code_pages_) {
+    if (page.code == nullptr || page.flushes != cache_.flushes()) continue;
+    if (page.linear == ~0ull || (!page.global && page.space != spaces_.current())) continue;
+    const std::uint64_t there = page.linear & ~kPageMask;
+    const std::uint64_t distance = there < linear ? linear - there : there - linear;
+    if (distance >= nearest) continue;
+    nearest = distance;
+    result = there - page.code->tag;
+  }
+  return result;
 }
 
 Translation* TranslatorVcpu::find(std::uint64_t linear, Mode mode) {
   CodePage* page = code_page(linear);
   if (page == nullptr) return nullptr;
   if (page->code == nullptr || page->flushes != cache_.flushes()) {
-    page->code = &cache_.page(page->physical, linear);
+    page->code = cache_.known_page(page->physical);
+    if (page->code == nullptr) page->code = &cache_.page(page->physical, linear, base_near(linear));
     page->flushes = cache_.flushes();
   }
   Translation* found =
@@ -64,15 +82,15 @@ bool TranslatorVcpu::is_global(std::uint64_t linear, const Translation& code) {
 
 /// The same, by the table that indirect branches use: it may be that nothing need be looked up.
 Translation* TranslatorVcpu::find_entry(std::uint64_t linear, Mode mode) {
-  if (Translation* known = cache_.known_branch(linear, mode)) return known;
+  if (Translation* known = cache_.branches().known(linear, mode)) return known;
   Translation* found = find(linear, mode);
-  if (found != nullptr) cache_.enter_branch(linear, *found, is_global(linear, *found));
+  if (found != nullptr) cache_.branches().enter(linear, *found, is_global(linear, *found));
   return found;
 }
 
 void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
   const bool all = kind == x86::TlbFlush::kAll;
-  cache_.forget_branches(all);
+  cache_.branches().forget(all);
   if (all)
     forget_code_pages();
   else
@@ -88,7 +106,7 @@ void TranslatorVcpu::forget_code_pages() {
   for (CodePage& page : code_pages_) page.linear = ~0ull;
   cache_.unlink_pages();
   spaces_.forget_all();
-  code_filter_.clear();
+  code_set_.clear();
 }
 
 void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
@@ -97,14 +115,15 @@ void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
     translated_.leave_block = true;
     window_filter_.clear();
   }
-  if (!code_filter_.may_hold(linear)) return;
+  if (!code_set_.holds(linear)) return;
   translated_.leave_block = true;
-  cache_.forget_branches(true);
+  cache_.branches().forget(true);
   forget_code_pages();
 }
 
 /// The exit leads to the code at the address: straight from now on, if that is sure to hold until
-/// the exit hears of it. Where it leads to another page it is so for global pages.
+/// the exit hears of it. Where it leads to another page it is so for global pages, and where it
+/// looks whether the page is at home.
 void TranslatorVcpu::link(std::uint32_t number, Translation& to, std::uint64_t linear) {
   const Exit& exit = cache_.tables().exits[number];
   if (exit.patch == nullptr || exit.to != nullptr || !exit.from->valid) return;
@@ -114,7 +133,10 @@ void TranslatorVcpu::link(std::uint32_t number, Translation& to, std::uint64_t l
     if (there && same_page) cache_.link(number, to);
     return;
   }
-  const bool holds = there && is_global(linear, to) && !(exit.flags_saved && to.flags_live);
+  const bool global = is_global(linear, to);
+  const bool holds =
+      there && (global || exit.at_home != nullptr) && !(exit.flags_saved && to.flags_live);
+  if (holds && exit.at_home != nullptr) cache_.branches().settle(linear, to, global);
   holds ? cache_.link(number, to) : cache_.detour(number);
 }
 

@@ -1,0 +1,85 @@
+#include "engine/translator/branch_table.h"
+
+namespace vireo::engine::translator {
+namespace {
+
+std::uint32_t index_of(std::uint64_t linear, bool user) {
+  return static_cast<std::uint32_t>(TranslatorCpu::branch_hash(linear) +
+                                    (user ? TranslatorCpu::kBranchEntries : 0));
+}
+
+std::uint32_t home_of(const Translation& code) {
+  return static_cast<std::uint32_t>(code.home + (code.mode.user ? TranslatorCpu::kHomes : 0));
+}
+
+std::uint64_t negated_page(std::uint64_t linear) { return 0 - (linear & ~kPageMask); }
+
+}  // namespace
+
+BranchTable::BranchTable(TranslatorCpu& cpu, const Glue& glue) : cpu_(cpu), glue_(glue) {
+  cpu_.branch_code.fill(glue_.indirect);
+  cpu_.branch_code_saved.fill(glue_.indirect_saved);
+}
+
+void BranchTable::enter(std::uint64_t linear, Translation& to, bool global) {
+  set_branch(index_of(linear, to.mode.user), to, global);
+  settle(linear, to, global);
+}
+
+void BranchTable::settle(std::uint64_t linear, const Translation& code, bool global) {
+  if (code.home == TranslatorCpu::kNobodysHome) return;
+  const std::uint32_t home = home_of(code);
+  cpu_.page_home[home] = negated_page(linear);
+  homes_.note(home, global);
+}
+
+void BranchTable::set_branch(std::uint32_t index, Translation& to, bool global) {
+  cpu_.branch_code[index] = to.entry_indirect;
+  cpu_.branch_code_saved[index] = to.entry_indirect_saved;
+  cpu_.branch_to[index] = &to;
+  branches_.note(index, global);
+}
+
+Translation* BranchTable::known(std::uint64_t linear, Mode mode) const {
+  Translation* to = cpu_.branch_to[index_of(linear, mode.user)];
+  if (to == nullptr || !to->valid || to->mode != mode) return nullptr;
+  if (!to->relative) return to->tag == linear ? to : nullptr;
+  const bool here =
+      cpu_.page_home[home_of(*to)] == negated_page(linear) && ((to->tag ^ linear) & kPageMask) == 0;
+  return here ? to : nullptr;
+}
+
+void BranchTable::forget_branch(std::uint32_t index) {
+  cpu_.branch_code[index] = glue_.indirect;
+  cpu_.branch_code_saved[index] = glue_.indirect_saved;
+  cpu_.branch_to[index] = nullptr;
+}
+
+void BranchTable::forget(bool global_too) {
+  branches_.forget(global_too, [this](std::uint32_t index) { forget_branch(index); });
+  homes_.forget(global_too,
+                [this](std::uint32_t home) { cpu_.page_home[home] = TranslatorCpu::kNowhere; });
+}
+
+void BranchTable::take(Space& space) {
+  space.branches.clear();
+  space.homes.clear();
+  for (const std::uint32_t index : branches_.local())
+    if (Translation* to = cpu_.branch_to[index]) space.branches.push_back({index, to});
+  for (const std::uint32_t home : homes_.local())
+    space.homes.push_back({home, cpu_.page_home[home]});
+  forget(false);
+}
+
+void BranchTable::put_back(const Space& space, const std::array<Mode, 2>& modes) {
+  for (const auto& [index, to] : space.branches)
+    if (to->valid && cpu_.branch_to[index] == nullptr && to->mode == modes[to->mode.user])
+      set_branch(index, *to, false);
+  for (const auto& [home, where] : space.homes) {
+    if (cpu_.page_home[home] != TranslatorCpu::kNowhere) continue;
+    cpu_.page_home[home] = where;
+    homes_.note(home, false);
+  }
+}
+
+}  // namespace vireo::engine::translator
