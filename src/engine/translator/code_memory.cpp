@@ -32,17 +32,31 @@ CodeMemory::CodeMemory(CodeMemory&& other) noexcept
     : writable_(std::exchange(other.writable_, nullptr)),
       executable_(std::exchange(other.executable_, nullptr)),
       used_(other.used_),
-      kept_(other.kept_) {}
+      kept_(other.kept_),
+      ready_(other.ready_) {}
 
 CodeMemory::~CodeMemory() {
   if (writable_ != nullptr) munmap(writable_, kSize);
   if (executable_ != nullptr) munmap(executable_, kSize);
 }
 
+/// Asks the host for many pages at once, ahead of use: that costs a fraction of as many faults.
+void CodeMemory::make_ready(Part part) {
+  constexpr std::size_t kAhead = 64 << 10, kStep = 256 << 10;
+  std::size_t& ready = ready_[index(part)];
+  if (used_[index(part)] + kAhead <= ready || ready == kPartSize) return;
+  std::uint8_t* from = begin(part) + ready;
+  // Hosts before Linux 5.14 refuse, and lose only speed.
+  madvise(from, kStep, MADV_POPULATE_WRITE);
+  madvise(const_cast<std::uint8_t*>(executable(from)), kStep, MADV_POPULATE_READ);
+  ready += kStep;
+}
+
 void CodeMemory::commit(std::size_t bytes, Part part) {
   constexpr std::size_t kAlignment = 32;
   std::size_t& used = used_[index(part)];
   used = std::min(kPartSize, (used + bytes + kAlignment - 1) & ~(kAlignment - 1));
+  make_ready(part);
 }
 
 }  // namespace vireo::engine::translator

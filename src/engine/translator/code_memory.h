@@ -47,12 +47,13 @@ class CodeMemory {
 
  private:
   CodeMemory() = default;
+  void make_ready(Part part);
   static std::size_t index(Part part) { return static_cast<std::size_t>(part); }
   std::uint8_t* begin(Part part) const { return writable_ + index(part) * kPartSize; }
 
   std::uint8_t* writable_ = nullptr;
   std::uint8_t* executable_ = nullptr;
-  std::array<std::size_t, 2> used_{}, kept_{};  ///< of each part
+  std::array<std::size_t, 2> used_{}, kept_{}, ready_{};  ///< of each part
 };
 
 }  // namespace vireo::engine::translator

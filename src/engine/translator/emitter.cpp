@@ -56,21 +56,19 @@ std::uint64_t Emitter::tag_at(std::int64_t page_offset) const {
   return narrow() ? static_cast<std::uint32_t>(tag) : tag;
 }
 
-void Emitter::bytes(const std::uint8_t* code, std::size_t size) {
-  for (std::size_t i = 0; i < size; ++i) db(code[i]);
-}
+void Emitter::bytes(const std::uint8_t* code, std::size_t size) { append(code, size); }
 
 std::uint32_t Emitter::add_site(const Step& step) {
-  Site site;
+  const auto number = static_cast<std::uint32_t>(tables_.sites.size());
+  Site& site = tables_.sites.add();
   site.from = translation_;
   site.tag = tag_of(step);
-  site.insn = step.insn;
-  site.handler = interpreter::find_handler(step.insn);
+  site.bytes = step.insn.bytes;
+  site.length = step.insn.length;
+  site.code_size = step.insn.code_size;
   site.x87_loaded = x87_known_;
   site.branches =
       step.kind == Kind::kCall || step.kind == Kind::kJump || step.kind == Kind::kReturn;
-  tables_.sites.push_back(site);
-  const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
   step_sites_.push_back(number);
   return number;
 }
@@ -79,15 +77,15 @@ void Emitter::ensure_vectors(std::size_t index) {
   if (vectors_known_) return;
   vectors_known_ = true;
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
-  Xbyak::Label& loaded = new_label();
+  Label& cold = new_label();
+  Label& loaded = new_label();
   putSeg(gs);
   cmp(byte_at(at::kVectorsLoaded), 0);
-  je(cold, T_NEAR);
+  je(cold);
   L(loaded);
-  cold_.push_back([this, &cold, &loaded] {
+  cold_.add([this, &cold, &loaded] {
     L(cold);
-    lea(r11, ptr[rip + loaded]);
+    lea(r11, loaded);
     store(at::kResume, r11);
     jump_to(glue_.load_vectors);
   });
@@ -218,18 +216,18 @@ void Emitter::divide(std::size_t index) {
   } else {
     mov(r10, Xbyak::Reg64(insn.operands[0].number));
   }
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   if (insn.mnemonic == ZYDIS_MNEMONIC_DIV) {
     cmp(sized(rdx), sized(r10));
-    jae(cold, T_NEAR);
+    jae(cold);
   } else {
     mov(sized(r11), sized(rax));
     sar(sized(r11), wide ? 63 : 31);
     cmp(sized(r11), sized(rdx));
-    jne(cold, T_NEAR);
+    jne(cold);
     lea(sized(r11), ptr[r10 + 1]);
     cmp(sized(r11), 1);
-    jbe(cold, T_NEAR);
+    jbe(cold);
   }
   cold_call(index, add_site(now), cold);
   need_flags(index, true);
@@ -240,11 +238,11 @@ void Emitter::divide(std::size_t index) {
 }
 
 /// C++ executes the whole instruction, seldom.
-void Emitter::cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& from) {
+void Emitter::cold_call(std::size_t index, std::uint32_t site, Label& from) {
   const Flags flags = flags_;
   const std::size_t producer = producer_;
   const X87Pointers pointers = pointers_;
-  cold_.push_back([this, index, site, &from, flags, producer, pointers] {
+  cold_.add([this, index, site, &from, flags, producer, pointers] {
     L(from);
     write_pointers(pointers);
     const bool again = have_again(flags, producer, index);
@@ -307,7 +305,18 @@ void Emitter::emit_step(std::size_t index) {
   for (const std::uint32_t site : step_sites_) tables_.sites[site].resume = here();
 }
 
+Label& Emitter::new_label() {
+  if (labels_used_ == labels_.size()) labels_.emplace_back();
+  return labels_[labels_used_++] = {};
+}
+
 void Emitter::emit(const Superblock& block, Translation& translation) {
+  const auto from_start = [this](const std::uint8_t* writable) {
+    return static_cast<std::size_t>(writable - getCode());
+  };
+  const std::size_t begin = from_start(memory_.writable());
+  setSize(begin);
+  labels_used_ = 0;
   block_ = &block;
   translation_ = &translation;
   flags_ = Flags::kHost;
@@ -324,13 +333,10 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   emit_heads(block);
   for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);
   if (block.falls_through) fall_through();
-  translation.code_bytes = getSize();
-  const auto distance =
-      static_cast<std::size_t>(memory_.writable(CodeMemory::Part::kSeldom) - memory_.writable());
-  setSize(distance);
+  translation.code_bytes = getSize() - begin;
+  setSize(from_start(memory_.writable(CodeMemory::Part::kSeldom)));
   const std::uint8_t* seldom = here();
-  for (std::size_t i = 0; i < cold_.size(); ++i) cold_[i]();
-  ready();
+  cold_.write();
   translation.seldom = {seldom, here()};
   translation.first = block.first;
   translation.last = block.last;

@@ -2,12 +2,13 @@
 #include <array>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <optional>
 #include <vector>
 
+#include "base/chunked_list.h"
 #include "engine/translator/assembler.h"
 #include "engine/translator/code_memory.h"
+#include "engine/translator/cold_code.h"
 #include "engine/translator/glue.h"
 #include "engine/translator/reencode.h"
 #include "engine/translator/superblock.h"
@@ -17,11 +18,11 @@ namespace vireo::engine::translator {
 
 /// Numbers of sites and exits are what generated code holds; the lists only grow between flushes.
 struct CodeTables {
-  std::deque<Site> sites;
-  std::deque<Exit> exits;
+  ChunkedList<Site> sites;
+  ChunkedList<Exit> exits;
 };
 
-/// Writes the host code of one superblock.
+/// Writes the host code of superblocks, one after the other.
 ///
 /// R10 and R11 are the scratch registers; the guest's R10 and R11 are in CpuState. A register that
 /// is not where the instruction names it (these two, and RSP, which is kept in host form) is
@@ -47,8 +48,6 @@ class Emitter : Assembler {
     kDead,    ///< nobody asks for them before they are set again
   };
   static constexpr std::size_t kNobody = ~std::size_t{0};
-  /// Code that runs seldom, behind the rest.
-  using Cold = std::function<void()>;
 
   // emitter.cpp
   void emit_step(std::size_t index);
@@ -58,7 +57,7 @@ class Emitter : Assembler {
   bool finishes_here(std::size_t index) const;
   void ensure_vectors(std::size_t index);
   void divide(std::size_t index);
-  void cold_call(std::size_t index, std::uint32_t site, Xbyak::Label& from);
+  void cold_call(std::size_t index, std::uint32_t site, Label& from);
   void address_to_register(const Step& step);
   void bytes(const std::uint8_t* code, std::size_t size);
   std::uint32_t add_site(const Step& step);
@@ -67,11 +66,11 @@ class Emitter : Assembler {
 
   // emitter_heads.cpp
   void emit_heads(const Superblock& block);
-  void emit_poll(bool flags_live, Xbyak::Label& leave);
+  void emit_poll(bool flags_live, Label& leave);
   void emit_indirect_heads(bool flags_live);
   void compare_home();
   void set_code_base();
-  void compare_keeping_flags(Xbyak::Label& other);
+  void compare_keeping_flags(Label& other);
   void emit_stack_check();
 
   // emitter_x87.cpp
@@ -107,7 +106,7 @@ class Emitter : Assembler {
   void to_linear_address(const Step& step, bool write);
   void to_host_address(const Step& step, bool write);
   void note_access(std::uint32_t site, unsigned size, bool write, unsigned alignment);
-  void cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant);
+  void cold_miss(std::size_t index, std::uint32_t site, Label& from, bool constant);
 
   // emitter_looks.cpp
   /// What a scratch register holds: what a shared look has found, plus a register.
@@ -161,9 +160,9 @@ class Emitter : Assembler {
   // emitter_system.cpp
   void system(std::size_t index);
   void system_of_kernel(std::size_t index);
-  void leave_if_set(std::size_t field, std::uint64_t bits, Xbyak::Label& cold);
-  void leave_unless_set(std::size_t field, std::uint64_t bits, Xbyak::Label& cold);
-  void leave_if_interrupt_waits(Xbyak::Label& cold);
+  void leave_if_set(std::size_t field, std::uint64_t bits, Label& cold);
+  void leave_unless_set(std::size_t field, std::uint64_t bits, Label& cold);
+  void leave_if_interrupt_waits(Label& cold);
   void push_flags(std::size_t index);
   void pop_flags(std::size_t index);
   void change_flag(std::size_t index, std::uint64_t flag, bool value);
@@ -180,7 +179,7 @@ class Emitter : Assembler {
   void string(std::size_t index);
   void narrow_string_registers(const x86::Insn& insn);
   void narrow_string_instruction(const x86::Insn& insn);
-  void check_run(std::size_t index, const Xbyak::Reg64& address, bool write, Xbyak::Label& cold);
+  void check_run(std::size_t index, const Xbyak::Reg64& address, bool write, Label& cold);
 
   // emitter_branch.cpp
   void push(std::size_t index);
@@ -196,14 +195,13 @@ class Emitter : Assembler {
   void go_to_other_page(std::int64_t page_offset, bool flags_saved);
   bool links_pages() const;
   void look_up_page(std::int64_t page_offset, bool flags_saved);
-  Exit& link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
-                  bool flags_saved);
+  Exit& link_page(std::int64_t page_offset, std::uint8_t* patch, Label& stub, bool flags_saved);
   void go_home(std::int64_t page_offset, bool flags_saved);
   void fall_through();
   void jump_by_table(bool flags_saved);
   void jump_indirect(bool flags_saved);
   void branch_indirect(std::size_t index);
-  Exit& link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& stub);
+  Exit& link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub);
   std::uint32_t add_exit(std::uint64_t tag);
 
   const std::uint8_t* here() const { return memory_.executable(getCurr()); }
@@ -216,10 +214,11 @@ class Emitter : Assembler {
   const bool exact_flags_;  ///< also those that nobody asks for: see TranslatorOptions
   const Superblock* block_ = nullptr;
   Translation* translation_ = nullptr;
-  Xbyak::Label& new_label() { return labels_.emplace_back(); }
+  Label& new_label();
 
-  std::deque<Xbyak::Label> labels_;        ///< Xbyak's labels must not be copied before they stand
-  std::deque<Cold> cold_;                  ///< one may add another
+  std::deque<Label> labels_;  ///< the first `labels_used_` are the superblock's
+  std::size_t labels_used_ = 0;
+  ColdCode cold_;                          ///< that runs seldom, behind the rest
   std::vector<std::uint32_t> step_sites_;  ///< of the step that is being written
   Flags flags_ = Flags::kHost;
   std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again

@@ -200,23 +200,22 @@ void Emitter::return_near(std::size_t index) {
 }
 
 std::uint32_t Emitter::add_exit(std::uint64_t tag) {
-  Exit exit;
+  const auto number = static_cast<std::uint32_t>(tables_.exits.size());
+  Exit& exit = tables_.exits.add();
   exit.from = translation_;
   exit.tag = tag;
   exit.suspended = tlb_ == TlbIndex::kSmapSuspended;
-  tables_.exits.push_back(exit);
-  const auto number = static_cast<std::uint32_t>(tables_.exits.size() - 1);
   translation_->exits.push_back(number);
   return number;
 }
 
 /// The jump whose displacement stands at `patch` goes to the code of the tag once that is known,
 /// and to `stub` until then.
-Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& stub) {
+Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub) {
   const std::uint32_t number = add_exit(tag);
   Exit& exit = tables_.exits[number];
   exit.patch = patch;
-  cold_.push_back([this, &stub, number] {
+  cold_.add([this, &stub, number] {
     L(stub);
     tables_.exits[number].stub = here();
     mov(r11d, number);
@@ -230,9 +229,9 @@ Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Xbyak::Label& s
 void Emitter::go_to_other_page(std::int64_t page_offset, bool flags_saved) {
   if (narrow()) return look_up_page(page_offset, flags_saved);
   if (!links_pages()) return go_home(page_offset, flags_saved);
-  Xbyak::Label& stub = new_label();
-  jmp(stub, T_NEAR);
-  link_page(page_offset, const_cast<std::uint8_t*>(getCurr()) - 4, stub, flags_saved);
+  Label& stub = new_label();
+  jmp(stub);
+  link_page(page_offset, current() - 4, stub, flags_saved);
 }
 
 bool Emitter::links_pages() const {
@@ -247,14 +246,14 @@ void Emitter::look_up_page(std::int64_t page_offset, bool flags_saved) {
   jump_by_table(flags_saved);
 }
 
-Exit& Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::Label& stub,
+Exit& Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Label& stub,
                          bool flags_saved) {
   const std::uint32_t number = add_exit(tag_at(page_offset));
   Exit& exit = tables_.exits[number];
   exit.patch = patch;
   exit.backward = true;
   exit.flags_saved = flags_saved;
-  cold_.push_back([this, &stub, number, page_offset, flags_saved] {
+  cold_.add([this, &stub, number, page_offset, flags_saved] {
     L(stub);
     tables_.exits[number].stub = here();
     mov(r11d, number);
@@ -267,8 +266,8 @@ Exit& Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Xbyak::L
 
 /// Straight to code that was found before, if its page is where it was then. Touches no flags.
 void Emitter::go_home(std::int64_t page_offset, bool flags_saved) {
-  Xbyak::Label &stub = new_label(), &at_home = new_label();
-  const auto patch = [this] { return const_cast<std::uint8_t*>(getCurr()) - 4; };
+  Label &stub = new_label(), &at_home = new_label();
+  const auto patch = [this] { return current() - 4; };
   const std::uint64_t page = tag_at(page_offset) & ~kPageMask;
   load(r11, at::page_home(translation_->mode.user, TranslatorCpu::kNobodysHome));
   std::uint8_t* const home = patch();
@@ -281,11 +280,11 @@ void Emitter::go_home(std::int64_t page_offset, bool flags_saved) {
   }
   jrcxz(at_home);
   mov(rcx, r10);
-  jmp(stub, T_NEAR);
+  jmp(stub);
   std::uint8_t* const elsewhere = patch();
   L(at_home);
   mov(rcx, r10);
-  jmp(stub, T_NEAR);
+  jmp(stub);
   std::uint8_t* const there = patch();
   Exit& exit = link_page(page_offset, elsewhere, stub, flags_saved);
   exit.at_home = there;
@@ -294,9 +293,9 @@ void Emitter::go_home(std::int64_t page_offset, bool flags_saved) {
 
 /// The flags are the host's.
 void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
-  Xbyak::Label& stub = new_label();
-  jmp(stub, T_NEAR);
-  Exit& exit = link_exit(tag_at(page_offset), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+  Label& stub = new_label();
+  jmp(stub);
+  Exit& exit = link_exit(tag_at(page_offset), current() - 4, stub);
   exit.backward = page_offset <= from;
 }
 
@@ -316,33 +315,22 @@ void Emitter::branch(std::size_t index) {
   if (now.insn.opcode_map == 0 && now.insn.opcode >= 0xe0) return narrow_loop(index);
   need_flags(index, true);
   const bool held = holds();
-  Xbyak::Label& stub = new_label();
+  Label& stub = new_label();
   // 0f 8x rel32 for 7x rel8 and 0f 8x rel32 alike.
-  const auto condition = static_cast<std::uint8_t>((now.insn.opcode & 15) ^ now.taken_inside);
-  const auto jump_if = [&](Xbyak::Label& label) {
-    using Jump = void (Xbyak::CodeGenerator::*)(const Xbyak::Label&, LabelType);
-    static constexpr Jump kJumps[16] = {
-        &Xbyak::CodeGenerator::jo,  &Xbyak::CodeGenerator::jno,  &Xbyak::CodeGenerator::jb,
-        &Xbyak::CodeGenerator::jnb, &Xbyak::CodeGenerator::jz,   &Xbyak::CodeGenerator::jnz,
-        &Xbyak::CodeGenerator::jbe, &Xbyak::CodeGenerator::jnbe, &Xbyak::CodeGenerator::js,
-        &Xbyak::CodeGenerator::jns, &Xbyak::CodeGenerator::jp,   &Xbyak::CodeGenerator::jnp,
-        &Xbyak::CodeGenerator::jl,  &Xbyak::CodeGenerator::jnl,  &Xbyak::CodeGenerator::jle,
-        &Xbyak::CodeGenerator::jnle};
-    (this->*kJumps[condition])(label, T_NEAR);
-  };
-  jump_if(stub);
+  const unsigned condition = (now.insn.opcode & 15u) ^ now.taken_inside;
+  jcc(condition, stub);
   still_held(held);
   const std::int64_t target = exit_target(now);
   if (in_page(target) && !now.target_on_two_pages) {
-    Exit& exit = link_exit(tag_at(target), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+    Exit& exit = link_exit(tag_at(target), current() - 4, stub);
     exit.backward = target <= now.offset;
     return;
   }
   if (links_pages()) {
-    link_page(target, const_cast<std::uint8_t*>(getCurr()) - 4, stub, false);
+    link_page(target, current() - 4, stub, false);
     return;
   }
-  cold_.push_back([this, &stub, target] {
+  cold_.add([this, &stub, target] {
     L(stub);
     go_to_other_page(target, false);
   });

@@ -4,20 +4,20 @@
 
 namespace vireo::engine::translator {
 
-void Emitter::emit_poll(bool flags_live, Xbyak::Label& leave) {
+void Emitter::emit_poll(bool flags_live, Label& leave) {
   putSeg(gs);
   if (!flags_live) {
     cmp(dword_at(at::kEvents), 0);
-    jne(leave, T_NEAR);
+    jne(leave);
     return;
   }
-  Xbyak::Label& none = new_label();
+  Label& none = new_label();
   mov(r11, rcx);
   putSeg(gs);
   mov(ecx, dword_at(at::kEvents));
   jrcxz(none);
   mov(rcx, r11);
-  jmp(leave, T_NEAR);
+  jmp(leave);
   L(none);
   mov(rcx, r11);
 }
@@ -35,8 +35,8 @@ void Emitter::set_code_base() {
 }
 
 /// Whether R10 is this translation's address, without touching the flags. Spoils R11.
-void Emitter::compare_keeping_flags(Xbyak::Label& other) {
-  Xbyak::Label& same = new_label();
+void Emitter::compare_keeping_flags(Label& other) {
+  Label& same = new_label();
   const auto tag = static_cast<std::int64_t>(translation_->tag);
   if (translation_->relative) {
     compare_home();
@@ -50,7 +50,7 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
   }
   jrcxz(same);
   mov(rcx, r11);
-  jmp(other, T_NEAR);
+  jmp(other);
   L(same);
   mov(rcx, r11);
 }
@@ -58,7 +58,7 @@ void Emitter::compare_keeping_flags(Xbyak::Label& other) {
 /// Where indirect branches come in; each leads to the polling entry. What stands in this place of
 /// the table may be another address's.
 void Emitter::emit_indirect_heads(bool flags_live) {
-  Xbyak::Label &other = new_label(), &other_saved = new_label(), &polling = new_label();
+  Label &other = new_label(), &other_saved = new_label(), &polling = new_label();
   const std::uint64_t tag = translation_->tag;
   translation_->entry_indirect_saved = here();
   if (translation_->relative) {
@@ -69,15 +69,15 @@ void Emitter::emit_indirect_heads(bool flags_live) {
   } else {
     cmp(r10, static_cast<std::uint32_t>(tag));
   }
-  jne(other_saved, T_NEAR);
+  jne(other_saved);
   if (translation_->relative) set_code_base();
   if (flags_live) emit_restore(true);
-  jmp(polling, T_SHORT);
+  jump_short(polling);
   translation_->entry_indirect = here();
   compare_keeping_flags(other);
   if (translation_->relative) set_code_base();
   L(polling);
-  cold_.push_back([this, &other, &other_saved] {
+  cold_.add([this, &other, &other_saved] {
     L(other);
     jump_to(glue_.indirect);
     L(other_saved);
@@ -86,7 +86,7 @@ void Emitter::emit_indirect_heads(bool flags_live) {
 }
 
 void Emitter::emit_heads(const Superblock& block) {
-  Xbyak::Label& leave = new_label();
+  Label& leave = new_label();
   const bool live = block.flags_live_at_entry || exact_flags_;
   translation_->begin = here();
   translation_->flags_live = live;
@@ -96,7 +96,7 @@ void Emitter::emit_heads(const Superblock& block) {
   align(32);
   translation_->entry = here();
   const std::uint32_t self = add_exit(translation_->tag);
-  cold_.push_back([this, &leave, self] {
+  cold_.add([this, &leave, self] {
     L(leave);
     mov(r11d, self);
     jump_to(glue_.exit);
@@ -107,43 +107,42 @@ void Emitter::emit_heads(const Superblock& block) {
 /// The span that the block uses of the stack is within the window. A span on two pages is for code
 /// that does without; otherwise C++ moves the window, or names such code.
 void Emitter::emit_stack_check() {
-  if (exact_flags_)
+  if (translation_->flags_live)
     emit_save();
   else
     flags_ = Flags::kDead;
-  Xbyak::Label &cold = new_label(), &again = new_label();
+  Label &cold = new_label(), &again = new_label();
   const int span = block_->stack_high - block_->stack_low;
   L(again);
   lea(r10, ptr[rsp + disp(block_->stack_low)]);
   putSeg(gs);
   sub(r10, qword_at(at::kWindow));
   cmp(r10, static_cast<std::uint32_t>(static_cast<int>(TranslatorCpu::kWindowSize) - span));
-  ja(cold, T_NEAR);
-  Site site;
+  ja(cold);
+  const auto number = static_cast<std::uint32_t>(tables_.sites.size());
+  Site& site = tables_.sites.add();
   site.from = translation_;
   site.tag = translation_->tag;
   site.stack_low = block_->stack_low;
   site.stack_high = block_->stack_high;
   site.resume = translation_->entry;
-  tables_.sites.push_back(site);
-  const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
-  cold_.push_back([this, &cold, &again, number, span] {
+  cold_.add([this, &cold, &again, number, span] {
     L(cold);
-    Xbyak::Label &on_two_pages = new_label(), &stub = new_label();
+    Label &on_two_pages = new_label(), &stub = new_label();
     mov(r11d, r10d);
     and_(r11d, static_cast<std::uint32_t>(kPageMask));
     cmp(r11d, static_cast<std::uint32_t>(static_cast<int>(kPageSize) - span));
     ja(on_two_pages);
     if (!narrow()) {
-      lea(r11, ptr[rip + again]);
+      lea(r11, again);
       store(at::kResume, r11);
     }
     mov(r11d, number);
     jump_to(narrow() ? glue_.window : glue_.window_64[translation_->mode.user]);
     L(on_two_pages);
-    if (exact_flags_) emit_restore(true);
-    jmp(stub, T_NEAR);
-    Exit& exit = link_exit(translation_->tag, const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+    if (translation_->flags_live) emit_restore(true);
+    jmp(stub);
+    Exit& exit = link_exit(translation_->tag, current() - 4, stub);
     exit.careful = true;
     exit.suspended = translation_->mode.suspended;
   });

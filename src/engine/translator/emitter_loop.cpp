@@ -8,7 +8,7 @@ void Emitter::narrow_loop(std::size_t index) {
   const bool counts = now.insn.mnemonic == ZYDIS_MNEMONIC_LOOP;
   const bool word = now.insn.address_width == 2;
   need_flags(index, true);
-  Xbyak::Label &stub = new_label(), &zero = new_label(), &on = new_label();
+  Label &stub = new_label(), &zero = new_label(), &on = new_label();
   if (counts && word) {
     lea(r10d, ptr[rcx - 1]);
     mov(cx, r10w);
@@ -21,12 +21,12 @@ void Emitter::narrow_loop(std::size_t index) {
   }
   jecxz(zero);
   if (word) mov(rcx, r11);
-  jmp(counts ? stub : on, T_NEAR);
+  jmp(counts ? stub : on);
   const std::uint8_t* patch = getCurr() - 4;
   L(zero);
   if (word) mov(rcx, r11);
   if (!counts) {
-    jmp(stub, T_NEAR);
+    jmp(stub);
     patch = getCurr() - 4;
   }
   L(on);
@@ -36,7 +36,7 @@ void Emitter::narrow_loop(std::size_t index) {
     exit.backward = target <= now.offset;
     return;
   }
-  cold_.push_back([this, &stub, target] {
+  cold_.add([this, &stub, target] {
     L(stub);
     look_up_page(target, false);
   });

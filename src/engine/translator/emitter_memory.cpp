@@ -143,12 +143,12 @@ HostMemory Emitter::native_stack(const Step& step) const {
 }
 
 /// From "ja cold" or "jne cold": the address is put together again, then C++ decides.
-void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& from, bool constant) {
+void Emitter::cold_miss(std::size_t index, std::uint32_t site, Label& from, bool constant) {
   const Flags flags = flags_;
   const std::size_t producer = producer_;
   const TlbIndex tlb = tlb_;
   const X87Pointers pointers = pointers_;
-  cold_.push_back([this, index, site, &from, constant, flags, producer, tlb, pointers] {
+  cold_.add([this, index, site, &from, constant, flags, producer, tlb, pointers] {
     L(from);
     const Step& missed = step(index);
     const bool write = tables_.sites[site].write;
@@ -162,7 +162,7 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
     write_pointers(pointers);
     const Site& looked = tables_.sites[site];
     if (looked.looks_for_others && !constant) {
-      Xbyak::Label &whole = new_label(), &careful = new_label();
+      Label &whole = new_label(), &careful = new_label();
       load(r10, at::kMissAddress);  // the pointers may have taken its place
       if (looked.alignment > 1) {
         test(r10d, looked.alignment - 1u);
@@ -184,9 +184,9 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Xbyak::Label& fro
 /// From the step on by code that checks every access.
 void Emitter::go_carefully(std::size_t index, Flags flags, std::size_t producer, TlbIndex tlb) {
   if (!have_again(flags, producer, index) && flags == Flags::kSaved) emit_restore(true);
-  Xbyak::Label& stub = new_label();
-  jmp(stub, T_NEAR);
-  Exit& exit = link_exit(tag_of(step(index)), const_cast<std::uint8_t*>(getCurr()) - 4, stub);
+  Label& stub = new_label();
+  jmp(stub);
+  Exit& exit = link_exit(tag_of(step(index)), current() - 4, stub);
   exit.careful = true;
   exit.suspended = tlb == TlbIndex::kSmapSuspended;
 }
@@ -203,7 +203,7 @@ void Emitter::note_access(std::uint32_t number, unsigned size, bool write, unsig
 /// in the TLB.
 void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool write,
                     unsigned alignment) {
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   if (bmi2_) {
     rorx(r11, r10, 7);
   } else {
@@ -218,13 +218,13 @@ void Emitter::check(std::size_t index, std::uint32_t site, unsigned size, bool w
   if (alignment > 1 && alignment == size) {
     // What is aligned to its size does not leave the page.
     test(r10, ~static_cast<std::uint32_t>(kPageSize - size));
-    jnz(cold, T_NEAR);
+    jnz(cold);
   } else {
     cmp(r10, static_cast<std::uint32_t>(kPageSize - size));
-    ja(cold, T_NEAR);
+    ja(cold);
     if (alignment > 1) {
       test(r10d, alignment - 1);
-      jnz(cold, T_NEAR);
+      jnz(cold);
     }
   }
   note_access(site, size, write, alignment);
@@ -238,10 +238,10 @@ HostMemory Emitter::find_constant(std::size_t index, std::uint32_t site, std::in
   const auto page = static_cast<std::uint32_t>(address) & ~static_cast<std::uint32_t>(kPageMask);
   const std::uint64_t number = static_cast<std::uint64_t>(std::int64_t{address}) >> kPageShift;
   const auto entry = static_cast<std::size_t>(number & (Tlb::kEntries - 1)) * sizeof(TlbEntry);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   putSeg(gs);
   cmp(qword_at(at::tlb(tlb_, entry + tag_member(write))), page);
-  jne(cold, T_NEAR);
+  jne(cold);
   note_access(site, now.memory_size, write, 1);
   cold_miss(index, site, cold, true);
   load(r11, at::tlb(tlb_, entry + offsetof(TlbEntry, delta)));

@@ -52,12 +52,12 @@ void Emitter::narrow_segment(std::size_t index, unsigned segment, unsigned size)
   const SegmentForm form = translation_->mode.narrow.form(segment);
   if (form == SegmentForm::kFlat) return;
   if (form == SegmentForm::kLimited) {
-    Xbyak::Label& cold = new_label();
+    Label& cold = new_label();
     putSeg(gs);
     mov(r11d, dword_at(at::segment(segment) + offsetof(x86::Segment, limit)));
     if (size > 1) sub(r11, size - 1);
     cmp(r10, r11);
-    jg(cold, T_NEAR);
+    jg(cold);
     cold_call(index, add_site(step(index)), cold);
   }
   putSeg(gs);
@@ -258,9 +258,9 @@ void Emitter::narrow_check_target(std::size_t index) {
   const std::uint32_t reach = step(index).stack_width() == 2 ? 0xffff : 0xffffffff;
   if (limit >= reach) return;
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   cmp(r10d, limit);
-  ja(cold, T_NEAR);
+  ja(cold);
   cold_call(index, add_site(step(index)), cold);
 }
 

@@ -8,8 +8,7 @@ namespace vireo::engine::translator {
 
 /// All of the elements that begin at the address register: R11 is the distance to them in the
 /// host's memory.
-void Emitter::check_run(std::size_t index, const Xbyak::Reg64& address, bool write,
-                        Xbyak::Label& cold) {
+void Emitter::check_run(std::size_t index, const Xbyak::Reg64& address, bool write, Label& cold) {
   const Step& now = step(index);
   const unsigned width = now.insn.operand_width;
   const std::uint32_t site = add_site(now);
@@ -24,7 +23,7 @@ void Emitter::check_run(std::size_t index, const Xbyak::Reg64& address, bool wri
     const Xbyak::Reg end = narrow() ? Xbyak::Reg(r10d) : Xbyak::Reg(r10);
     lea(end, ptr[r10 + rcx * static_cast<int>(width)]);
     cmp(end, static_cast<std::uint32_t>(kPageSize));
-    ja(cold, T_NEAR);
+    ja(cold);
   }
   load_from_tlb(now);
 }
@@ -48,14 +47,14 @@ void Emitter::string(std::size_t index) {
   const bool store_only = is_fill(insn);
   const unsigned width = insn.operand_width;
   spoil_flags(index);
-  Xbyak::Label &cold = new_label(), &done = new_label();
+  Label &cold = new_label(), &done = new_label();
   leave_if_set(at::kRflags, x86::rflags::kDf, cold);
   if (insn.rep) {
     const Xbyak::Reg count = narrow() ? Xbyak::Reg(ecx) : Xbyak::Reg(rcx);
     test(count, count);
-    jz(done, T_NEAR);  // not even a page is looked up
+    jz(done);  // not even a page is looked up
     cmp(count, static_cast<std::uint32_t>(kPageSize / width));
-    ja(cold, T_NEAR);
+    ja(cold);
   }
   if (!store_only) {
     check_run(index, rsi, false, cold);

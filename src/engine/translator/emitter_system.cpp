@@ -112,21 +112,21 @@ void Emitter::system_of_kernel(std::size_t index) {
 }
 
 /// Whether one of the bits of a field is set: to C++.
-void Emitter::leave_if_set(std::size_t field, std::uint64_t bits, Xbyak::Label& cold) {
+void Emitter::leave_if_set(std::size_t field, std::uint64_t bits, Label& cold) {
   putSeg(gs);
   test(dword_at(field), low(bits));
-  jnz(cold, T_NEAR);
+  jnz(cold);
 }
-void Emitter::leave_unless_set(std::size_t field, std::uint64_t bits, Xbyak::Label& cold) {
+void Emitter::leave_unless_set(std::size_t field, std::uint64_t bits, Label& cold) {
   putSeg(gs);
   test(dword_at(field), low(bits));
-  jz(cold, T_NEAR);
+  jz(cold);
 }
 /// C++ sees to an interrupt that may wait.
-void Emitter::leave_if_interrupt_waits(Xbyak::Label& cold) {
+void Emitter::leave_if_interrupt_waits(Label& cold) {
   putSeg(gs);
   cmp(byte_at(at::kInterruptHint), 0);
-  jne(cold, T_NEAR);
+  jne(cold);
 }
 
 void Emitter::push_flags(std::size_t index) {
@@ -161,7 +161,7 @@ void Emitter::pop_flags(std::size_t index) {
   constexpr std::uint64_t kStay =
       rflags::kTf | rflags::kDf | rflags::kIopl | rflags::kNt | rflags::kAc | rflags::kId;
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   if (step(index).on_stack) {
     mov(r10, ptr[rsp]);
   } else {
@@ -172,9 +172,9 @@ void Emitter::pop_flags(std::size_t index) {
   putSeg(gs);
   xor_(r11, qword_at(at::kRflags));
   test(r11d, low(kStay | (user ? rflags::kIf : 0)));
-  jnz(cold, T_NEAR);
+  jnz(cold);
   if (!user) {
-    Xbyak::Label& disabled = new_label();
+    Label& disabled = new_label();
     test(r10d, low(rflags::kIf));
     jz(disabled);
     leave_if_interrupt_waits(cold);
@@ -209,7 +209,7 @@ void Emitter::change_flag(std::size_t index, std::uint64_t flag, bool value) {
 void Emitter::enable_interrupts(std::size_t index) {
   if (!finishes_here(index + 1)) return interpret(index);
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   leave_if_interrupt_waits(cold);
   putSeg(gs);
   or_(dword_at(at::kRflags), low(rflags::kIf));
@@ -223,7 +223,7 @@ void Emitter::suspend_smap(std::size_t index) {
   const bool suspend = step(index).insn.mnemonic == ZYDIS_MNEMONIC_STAC;
   const TlbIndex next = suspend ? TlbIndex::kSmapSuspended : TlbIndex::kSupervisor;
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   leave_unless_set(at::kCr4, x86::cr4::kSmap, cold);
   putSeg(gs);
   if (suspend)
@@ -241,10 +241,10 @@ void Emitter::suspend_smap(std::size_t index) {
 
 void Emitter::read_time_stamp(std::size_t index) {
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   putSeg(gs);
   cmp(byte_at(at::kTscDirect), 0);
-  je(cold, T_NEAR);
+  je(cold);
   if (translation_->mode.user) leave_if_set(at::kCr4, x86::cr4::kTsd, cold);
   rdtsc();
   shl(rdx, 32);
@@ -266,20 +266,20 @@ void Emitter::read_time_stamp(std::size_t index) {
 /// RDPKRU, and WRPKRU of what is there.
 void Emitter::protection_keys(std::size_t index) {
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   leave_unless_set(at::kCr4, x86::cr4::kPke, cold);
   test(ecx, ecx);
-  jnz(cold, T_NEAR);
+  jnz(cold);
   if (step(index).insn.mnemonic == ZYDIS_MNEMONIC_RDPKRU) {
     putSeg(gs);
     mov(eax, dword_at(at::kPkru));
     xor_(edx, edx);
   } else {
     test(edx, edx);
-    jnz(cold, T_NEAR);
+    jnz(cold);
     putSeg(gs);
     cmp(eax, dword_at(at::kPkru));
-    jne(cold, T_NEAR);
+    jne(cold);
   }
   cold_call(index, add_site(step(index)), cold);
 }
@@ -291,7 +291,7 @@ void Emitter::segment_base(std::size_t index) {
   const bool write =
       insn.mnemonic == ZYDIS_MNEMONIC_WRFSBASE || insn.mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   leave_unless_set(at::kCr4, x86::cr4::kFsgsbase, cold);
   if (write) {
     if (displaced(operand.number))
@@ -303,7 +303,7 @@ void Emitter::segment_base(std::size_t index) {
     sar(r11, 47);
     add(r11, 1);
     cmp(r11, 1);
-    ja(cold, T_NEAR);
+    ja(cold);
     store(base_of(insn), r10);
   } else {
     const Xbyak::Reg64 to = displaced(operand.number) ? r10 : host(operand.number);

@@ -32,18 +32,17 @@ void Emitter::ensure_x87(std::size_t index) {
   if (x87_known_) return;
   x87_known_ = true;
   spoil_flags(index);
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   putSeg(gs);
   cmp(byte_at(at::kX87Loaded), 0);
-  je(cold, T_NEAR);
-  Site site;
+  je(cold);
+  const auto number = static_cast<std::uint32_t>(tables_.sites.size());
+  Site& site = tables_.sites.add();
   site.from = translation_;
   site.tag = tag_of(step(index));
   site.load_x87 = true;
   site.resume = here();
-  tables_.sites.push_back(site);
-  const auto number = static_cast<std::uint32_t>(tables_.sites.size() - 1);
-  cold_.push_back([this, &cold, number] {
+  cold_.add([this, &cold, number] {
     L(cold);
     mov(r11d, number);
     jump_to(glue_.call_saved);
@@ -57,13 +56,13 @@ void Emitter::load_control(std::size_t index) {
   const HostMemory memory = access(index, 1);
   const bool uses_r11 = memory.base == x86::kR11 || memory.index == x86::kR11;
   const Xbyak::Reg64& word = uses_r11 ? r10 : r11;
-  Xbyak::Label& cold = new_label();
+  Label& cold = new_label();
   movzx(word.cvt32(), Xbyak::util::word[host_address(memory)]);
   putSeg(gs);
   mov(word_at(at::kScratch), word.cvt16());
   not_(word.cvt32());
   test(word.cvt8(), x86::fp_exception::kAll);
-  jnz(cold, T_NEAR);
+  jnz(cold);
   cold_call(index, add_site(step(index)), cold);
   putSeg(gs);
   fldcw(word_at(at::kScratch));

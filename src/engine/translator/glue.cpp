@@ -113,7 +113,7 @@ class Writer : Assembler {
   /// SSE and AVX code would cost the host a transition (Intel's optimization manual, 15.3).
   /// Spoils the flags.
   void load_vectors() {
-    Xbyak::Label uppers, loaded;
+    Label uppers, loaded;
     if (avx_) {
       constexpr unsigned kStep = 2;  // upper halves in one register
       putSeg(gs);
@@ -124,7 +124,7 @@ class Writer : Assembler {
       }
       vptest(ymm0, ymm0);
       vzeroupper();
-      jnz(uppers, T_NEAR);
+      jnz(uppers);
     }
     for_each_vector([&](unsigned n) {
       putSeg(gs);
@@ -134,7 +134,7 @@ class Writer : Assembler {
         movaps(xmm_of(n), field(at::xmm(n), 128));
     });
     if (avx_) {
-      jmp(loaded, T_NEAR);
+      jmp(loaded);
       L(uppers);
       for_each_vector([&](unsigned n) {
         putSeg(gs);
@@ -170,17 +170,17 @@ class Writer : Assembler {
   }
 
   void save_vectors_if_loaded() {
-    Xbyak::Label none;
+    Label none;
     putSeg(gs);
     cmp(byte_at(at::kVectorsLoaded), 0);
-    je(none, T_NEAR);
+    je(none);
     save_vectors();
     L(none);
   }
 
   /// What C++ must find true even while the registers stay where they are.
   void save_x87_words() {
-    Xbyak::Label none;
+    Label none;
     putSeg(gs);
     cmp(byte_at(at::kX87Loaded), 0);
     je(none);
@@ -212,7 +212,7 @@ class Writer : Assembler {
     store(at::kExit, why);
     save_x87_words();
     save_vectors_if_loaded();
-    jmp(leave_, T_NEAR);
+    jmp(leave_);
   }
 
   void call(SiteCallback callback) {
@@ -224,14 +224,14 @@ class Writer : Assembler {
   }
 
   void call_out_quickly(SiteCallback quick, SiteCallback other, bool with_flags) {
-    Xbyak::Label unknown;
+    Label unknown;
     save_volatile(with_flags);
     sub(rsp, 16);
     mov(ptr[rsp], r11);
     call(quick);
     mov(r11, ptr[rsp]);
     lea(rsp, ptr[rsp + 16]);
-    jz(unknown, T_NEAR);
+    jz(unknown);
     store(at::kResume, rax);
     restore_volatile();
     jump_to_field(at::kResume);
@@ -253,12 +253,12 @@ class Writer : Assembler {
     mov(byte_at(at::kVectorsWanted), al);
     save_vectors_if_loaded();
     call(callback);
-    jz(leave_, T_NEAR);
+    jz(leave_);
     store(at::kResume, rax);
-    Xbyak::Label without;
+    Label without;
     putSeg(gs);
     cmp(byte_at(at::kVectorsWanted), 0);
-    je(without, T_NEAR);
+    je(without);
     load_vectors();
     L(without);
     restore_state();
@@ -266,7 +266,8 @@ class Writer : Assembler {
   }
 
   CodeMemory& memory_;
-  Xbyak::Label leave_, host_mxcsr_;
+  Label leave_;
+  Xbyak::Label host_mxcsr_;
   const bool avx_ = __builtin_cpu_supports("avx") != 0;
 };
 

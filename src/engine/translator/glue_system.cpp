@@ -42,7 +42,7 @@ class SystemWriter : Assembler {
     load(rax, at::kScratch);
   }
 
-  void slow_path(Xbyak::Label& slow, bool with_rcx) {
+  void slow_path(Label& slow, bool with_rcx) {
     L(slow);
     load(rax, at::gpr(x86::kRax));
     if (with_rcx) load(rcx, at::gpr(x86::kRcx));
@@ -50,23 +50,23 @@ class SystemWriter : Assembler {
   }
 
   /// What both need: spoils RAX and the flags.
-  void check_system(bool to_user, Xbyak::Label& slow) {
+  void check_system(bool to_user, Label& slow) {
     putSeg(gs);
     test(dword_at(at::kEfer), low(x86::efer::kSce));
-    jz(slow, T_NEAR);
+    jz(slow);
     load(rax, at::kStar);
     putSeg(gs);
     cmp(rax, qword_at(at::kKnownStar));
-    jne(slow, T_NEAR);
+    jne(slow);
     load(rax, at::kWindowEpoch);
     putSeg(gs);
     cmp(rax, qword_at(at::window(to_user, offsetof(Shortcuts::Window, epoch))));
-    jne(slow, T_NEAR);
+    jne(slow);
     putSeg(gs);
     movzx(eax, byte_at(at::kPairsKnown));
     putSeg(gs);
     test(byte_at(at::kHalvesAgree), al);
-    jz(slow, T_NEAR);
+    jz(slow);
   }
 
   void copy(std::size_t to, std::size_t from, std::size_t bytes) {
@@ -123,7 +123,7 @@ class SystemWriter : Assembler {
 
   /// R10: where the next instruction is. SDM vol. 2B, SYSCALL.
   void syscall_64() {
-    Xbyak::Label slow;
+    Label slow;
     store(at::gpr(x86::kRax), rax);
     store(at::gpr(x86::kRcx), rcx);
     check_system(false, slow);
@@ -131,7 +131,7 @@ class SystemWriter : Assembler {
     sar(rax, 47);
     add(rax, 1);
     cmp(rax, 1);
-    ja(slow, T_NEAR);
+    ja(slow);
     load(rcx, at::kRflags);
     and_(rcx, low(~rflags::kArithmetic));
     putSeg(gs);
@@ -144,7 +144,7 @@ class SystemWriter : Assembler {
     not_(rax);
     and_(rax, rcx);
     test(eax, low(rflags::kAc | rflags::kTf | rflags::kRf));
-    jnz(slow, T_NEAR);
+    jnz(slow);
     or_(eax, low(rflags::kFixed1));
     store(at::gpr(x86::kR11), rcx);
     store(at::kRflags, rax);
@@ -157,21 +157,21 @@ class SystemWriter : Assembler {
   /// To an address of the lower half. SDM vol. 2B, SYSRET.
   void sysret_64() {
     constexpr std::uint64_t kTaken = 0x3c7fd7 & rflags::kAll;
-    Xbyak::Label slow, disabled;
+    Label slow, disabled;
     store(at::gpr(x86::kRax), rax);
     check_system(true, slow);
     mov(rax, rcx);
     shr(rax, 47);
-    jnz(slow, T_NEAR);
+    jnz(slow);
     load(rax, at::gpr(x86::kR11));
     and_(eax, low(kTaken));
     test(eax, low(rflags::kAc | rflags::kTf));
-    jnz(slow, T_NEAR);
+    jnz(slow);
     test(eax, low(rflags::kIf));
     jz(disabled);
     putSeg(gs);
     cmp(byte_at(at::kInterruptHint), 0);
-    jne(slow, T_NEAR);
+    jne(slow);
     L(disabled);
     or_(eax, low(rflags::kFixed1));
     store(at::kRflags, rax);

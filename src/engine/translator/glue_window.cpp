@@ -27,12 +27,12 @@ class WindowWriter : Assembler {
     using Window = Shortcuts::Window;
     const auto last = [user](std::size_t member) { return at::window(user, member); };
     const auto earlier = [user](std::size_t member) { return at::earlier_window(user, member); };
-    Xbyak::Label elsewhere;
+    Label elsewhere;
     store(at::kScratch, r11);
     load(r11, earlier(offsetof(Window, epoch)));
     putSeg(gs);
     cmp(r11, qword_at(at::kWindowEpoch));
-    jne(elsewhere, T_NEAR);
+    jne(elsewhere);
     load(r11, at::kNegativeDelta);
     putSeg(gs);
     add(r10, qword_at(at::kWindow));
@@ -42,7 +42,7 @@ class WindowWriter : Assembler {
     add(r10, qword_at(earlier(offsetof(Window, delta))));
     putSeg(gs);
     cmp(r10, qword_at(earlier(offsetof(Window, window))));
-    jne(elsewhere, T_NEAR);
+    jne(elsewhere);
 
     lea(rsp, ptr[rsp + r11]);
     load(r11, earlier(offsetof(Window, delta)));

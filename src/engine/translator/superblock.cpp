@@ -198,7 +198,8 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
 /// Which flags somebody may ask for who starts at the offset. Looks a few instructions ahead.
 std::uint16_t SuperblockReader::live_at(std::uint64_t offset) {
   if (exact_flags_ || offset >= kPageSize) return kAllFlags;
-  if (const auto known = known_live_.find(offset); known != known_live_.end()) return known->second;
+  for (const auto& [place, known] : known_live_)
+    if (place == offset) return known;
   std::uint16_t live = 0, open = kAllFlags;  // `open`: not overwritten so far
   std::uint64_t at = offset;
   for (int i = 0; i < 8 && open != 0; ++i) {
@@ -210,7 +211,8 @@ std::uint16_t SuperblockReader::live_at(std::uint64_t offset) {
     at += step.insn.length;
   }
   live |= open;
-  return known_live_[offset] = live;
+  known_live_.emplace_back(offset, live);
+  return live;
 }
 
 std::uint16_t SuperblockReader::live_at_target(const Step& step) {
@@ -278,10 +280,12 @@ Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode,
 }
 
 Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode,
-                                  std::uint64_t page_address) {
+                                  std::uint64_t page_address, Superblock into) {
   narrow_ = mode.narrow;
   page_address_ = page_address;
   Superblock block;
+  block.steps = std::move(into.steps);
+  block.steps.clear();
   collect(block, offset, mode);
   note_pages(block);
   find_live_flags(block);

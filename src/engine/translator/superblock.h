@@ -3,7 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "engine/translator/step.h"
@@ -48,7 +48,9 @@ class SuperblockReader {
 
   /// No steps: the first instruction does not end in this page or is not valid. `page_address` is
   /// the linear address of the page; 64-bit code does not depend on it.
-  Superblock read(std::uint16_t offset, const Mode& mode, std::uint64_t page_address = 0);
+  /// The result takes over the memory of `into`.
+  Superblock read(std::uint16_t offset, const Mode& mode, std::uint64_t page_address = 0,
+                  Superblock into = {});
   /// One instruction, which begins in the page and ends behind it; no step: there is none.
   Superblock read_across(std::uint16_t offset, const Mode& mode, std::uint64_t page_address = 0);
 
@@ -70,7 +72,7 @@ class SuperblockReader {
   const bool exact_flags_;
   Narrow narrow_;                   ///< of the code that is being read
   std::uint64_t page_address_ = 0;  ///< linear
-  std::unordered_map<std::uint64_t, std::uint16_t> known_live_;
+  std::vector<std::pair<std::uint64_t, std::uint16_t>> known_live_;
 };
 
 /// The page offset that a direct branch leads to, counted from the start of the page: outside

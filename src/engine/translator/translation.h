@@ -1,6 +1,8 @@
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -63,12 +65,19 @@ struct Site {
   std::uint64_t tag = 0;                 ///< of the instruction
   const std::uint8_t* retry = nullptr;   ///< the access once more
   const std::uint8_t* resume = nullptr;  ///< behind the instruction
-  x86::Handler handler = nullptr;
-  mutable const HostStub* stub = nullptr;  ///< instead of a handler; found at first use
-  bool more_follows = false;               ///< the next instruction is done in the same translation
-  bool branches = false;                   ///< always: its code has nothing to resume at
-  bool x87_loaded = false;                 ///< its code relies on TranslatorCpu::x87_loaded
-  x86::Insn insn;
+  bool more_follows = false;             ///< the next instruction is done in the same translation
+  bool branches = false;                 ///< always: its code has nothing to resume at
+  bool x87_loaded = false;               ///< its code relies on TranslatorCpu::x87_loaded
+  // The instruction: most are never executed here, so that only its bytes are kept at first.
+  decltype(x86::Insn::bytes) bytes{};
+  std::uint8_t length = 0;
+  x86::CodeSize code_size = x86::CodeSize::k64;
+  struct Decoded {
+    x86::Insn insn;
+    x86::Handler handler = nullptr;
+    const HostStub* stub = nullptr;  ///< instead of a handler; found when it is executed
+  };
+  mutable std::unique_ptr<Decoded> decoded;  ///< null: it was not wanted so far
   // The access that missed:
   TlbIndex tlb = TlbIndex::kSupervisor;
   bool write = false;

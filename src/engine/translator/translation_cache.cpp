@@ -29,7 +29,8 @@ TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
       code_(std::move(code)),
       exact_flags_(exact_flags),
       glue_(Glue::write(code_, callbacks)),
-      branches_(cpu, glue_) {
+      branches_(cpu, glue_),
+      emitter_(code_, glue_, tables_, exact_flags) {
   code_.keep();
   blocks_.set_derived(this);
 }
@@ -94,7 +95,7 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   const auto offset = static_cast<std::uint16_t>(value(start) & kPageMask);
   const std::uint64_t page_address = rip & ~kPageMask;
   Superblock block = second ? reader.read_across(offset, mode, page_address)
-                            : reader.read(offset, mode, page_address);
+                            : reader.read(offset, mode, page_address, std::move(spare_));
   if (block.steps.empty()) return nullptr;
 
   all_.push_back(std::make_unique<Translation>());
@@ -107,7 +108,7 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
   if (!mode.careful && !mode.narrow) plan_accesses(block, home.alone);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
-  Emitter(code_, glue_, tables_, exact_flags_).emit(block, translation);
+  emitter_.emit(block, translation);
 
   if (listener_ != nullptr)
     for (const auto& each : {translation.often(), translation.seldom})
@@ -117,8 +118,9 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   translation.next = std::exchange(first, &translation);
   home.all.push_back(&translation);
   if (second) page(*second, rip + kPageSize).all.push_back(&translation);
+  spare_ = std::move(block);
   ++statistics_.translations;
-  statistics_.guest_instructions += block.steps.size();
+  statistics_.guest_instructions += spare_.steps.size();
   statistics_.nanoseconds += static_cast<std::uint64_t>(
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
   if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()

@@ -121,6 +121,8 @@ class TranslationCache final : public DerivedCode {
   Glue glue_;
   BranchTable branches_;
   CodeTables tables_;
+  Emitter emitter_;
+  Superblock spare_;  ///< whose memory the next one takes over
   std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
   std::uint32_t homes_ = 0;                        ///< that are given away

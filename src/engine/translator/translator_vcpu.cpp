@@ -10,6 +10,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/assert.h"
 #include "engine/interpreter/handlers.h"
 #include "engine/software/attention.h"
 #include "engine/software/host_stub.h"
@@ -191,7 +192,7 @@ const void* TranslatorVcpu::leave() {
 void TranslatorVcpu::refuse_target() {
   TranslatorCpu& cpu = translated_;
   const Site& site = cache_.tables().sites[cpu.branch_site];
-  const x86::Insn& insn = site.insn;
+  const x86::Insn& insn = decoded(site).insn;
   std::uint64_t& rsp = cpu.state.gpr[x86::kRsp];
   if (insn.mnemonic == ZYDIS_MNEMONIC_CALL) rsp += 8;
   if (insn.mnemonic == ZYDIS_MNEMONIC_RET)
@@ -224,9 +225,21 @@ const void* TranslatorVcpu::on_call(TranslatorCpu* cpu, std::uint32_t number) {
     return site.resume;
   }
   ++self.calls_;
-  ++self.calls_by_mnemonic_[site.insn.mnemonic];
+  ++self.calls_by_mnemonic_[self.decoded(site).insn.mnemonic];
   self.settle_privilege();
   return self.execute_site(site);
+}
+
+/// The site's instruction, decoded once more.
+Site::Decoded& TranslatorVcpu::decoded(const Site& site) {
+  if (site.decoded == nullptr) {
+    site.decoded = std::make_unique<Site::Decoded>();
+    const auto bytes = std::span(site.bytes).first(site.length);
+    const auto status = decoder_.decode(bytes, site.code_size, site.decoded->insn);
+    VIREO_ASSERT(status == x86::DecodeStatus::kOk);
+    site.decoded->handler = interpreter::find_handler(site.decoded->insn);
+  }
+  return *site.decoded;
 }
 
 /// One instruction by its semantics, and on behind it unless there is something to look at.
@@ -236,7 +249,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   const Mode before = site.from->mode;
   const std::uint64_t rip = rip_of(*site.from, site.tag);
   const std::uint64_t mask = before.narrow ? 0xffffffff : ~0ull;
-  const std::uint64_t next = (rip + site.insn.length) & mask;
+  const std::uint64_t next = (rip + site.length) & mask;
   state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
   cpu.bring_out_flags();
   const std::uint64_t flags_before = state.rflags;
@@ -244,10 +257,11 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   cpu.leave_block = false;
   state.rip = next;
   x86::OrFault<> done;
-  if (site.handler != nullptr)
-    done = site.handler(state, port_, site.insn);
-  else if (site.stub != nullptr || (site.stub = stubs_.find(site.insn)) != nullptr)
-    done = execute_stub(*site.stub, state, port_, site.insn);
+  Site::Decoded& what = decoded(site);
+  if (what.handler != nullptr)
+    done = what.handler(state, port_, what.insn);
+  else if (what.stub != nullptr || (what.stub = stubs_.find(what.insn)) != nullptr)
+    done = execute_stub(*what.stub, state, port_, what.insn);
   else
     return leave_to_interpret(rip);
   cpu.take_in_flags();

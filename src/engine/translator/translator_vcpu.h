@@ -40,6 +40,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   /// The same code for where SMAP is suspended; made if need be.
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
+  Site::Decoded& decoded(const Site& site);
 
   TranslatorCpu& translated_;
   TranslationCache cache_;
