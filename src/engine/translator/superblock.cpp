@@ -290,7 +290,7 @@ Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode,
   note_pages(block);
   find_live_flags(block);
   const bool host_stack = !narrow_ || narrow_.flat_stack();
-  if (!mode.careful && !block.flags_live_at_entry && host_stack) find_stack_span(block, narrow_);
+  if (!mode.careful && host_stack) find_stack_span(block, narrow_);
   return block;
 }
 
