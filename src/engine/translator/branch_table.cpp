@@ -37,16 +37,20 @@ void BranchTable::set_branch(std::uint32_t index, Translation& to, bool global) 
   cpu_.branch_code[index] = to.entry_indirect;
   cpu_.branch_code_saved[index] = to.entry_indirect_saved;
   cpu_.branch_to[index] = &to;
-  branches_.note(index, global);
+  to.relative ? hints_.note(index, false) : branches_.note(index, global);
 }
 
 Translation* BranchTable::known(std::uint64_t linear, Mode mode) const {
+  Translation* to = hint(linear, mode);
+  if (to == nullptr || !to->relative) return to;
+  return cpu_.page_home[home_of(*to)] == negated_page(linear) ? to : nullptr;
+}
+
+Translation* BranchTable::hint(std::uint64_t linear, Mode mode) const {
   Translation* to = cpu_.branch_to[index_of(linear, mode.user)];
   if (to == nullptr || !to->valid || to->mode != mode) return nullptr;
-  if (!to->relative) return to->tag == linear ? to : nullptr;
-  const bool here =
-      cpu_.page_home[home_of(*to)] == negated_page(linear) && ((to->tag ^ linear) & kPageMask) == 0;
-  return here ? to : nullptr;
+  const bool fits = to->relative ? ((to->tag ^ linear) & kPageMask) == 0 : to->tag == linear;
+  return fits ? to : nullptr;
 }
 
 void BranchTable::forget_branch(std::uint32_t index) {
@@ -55,6 +59,12 @@ void BranchTable::forget_branch(std::uint32_t index) {
   cpu_.branch_to[index] = nullptr;
 }
 
+void BranchTable::forget_all() {
+  forget(true);
+  hints_.forget(true, [this](std::uint32_t index) { forget_branch(index); });
+}
+
+/// A hint may have taken the place of what is forgotten, which costs nothing but the hint.
 void BranchTable::forget(bool global_too) {
   branches_.forget(global_too, [this](std::uint32_t index) { forget_branch(index); });
   homes_.forget(global_too,
@@ -65,7 +75,8 @@ void BranchTable::take(Space& space) {
   space.branches.clear();
   space.homes.clear();
   for (const std::uint32_t index : branches_.local())
-    if (Translation* to = cpu_.branch_to[index]) space.branches.push_back({index, to});
+    if (Translation* to = cpu_.branch_to[index]; to != nullptr && !to->relative)
+      space.branches.push_back({index, to});
   for (const std::uint32_t home : homes_.local())
     space.homes.push_back({home, cpu_.page_home[home]});
   forget(false);

@@ -11,8 +11,9 @@
 
 namespace vireo::engine::translator {
 
-/// What TranslatorCpu holds for branches, as long as mappings stand: the code of addresses, and
-/// where pages of code are at home. Addresses are linear. One vCPU, its thread.
+/// What TranslatorCpu holds for branches: the code of addresses, and where pages of code are at
+/// home, as long as mappings stand. Code that may run anywhere asks for the home of its page before
+/// it goes on, so that it stays in the table as a hint. Addresses are linear. One vCPU, its thread.
 class BranchTable {
  public:
   BranchTable(TranslatorCpu& cpu, const Glue& glue);
@@ -23,7 +24,12 @@ class BranchTable {
   void settle(std::uint64_t linear, const Translation& code, bool global);
   /// What was entered for the address; null: nothing that still holds.
   Translation* known(std::uint64_t linear, Mode mode) const;
+  /// The same whose page may be elsewhere by now.
+  Translation* hint(std::uint64_t linear, Mode mode) const;
+  /// What mappings say, or only what those say that are not global.
   void forget(bool global_too);
+  /// Hints too.
+  void forget_all();
 
   /// What is known in one address space. Its translations are valid until
   /// TranslationCache::flush().
@@ -46,7 +52,7 @@ class BranchTable {
   void put_back(const Space& space, const std::array<Mode, 2>& modes);
 
   /// How many entries there are to forget.
-  std::size_t branches() const { return branches_.size(); }
+  std::size_t branches() const { return branches_.size() + hints_.size(); }
 
  private:
   /// Places of a table that were written, each once as local and once as global however often they
@@ -83,6 +89,7 @@ class BranchTable {
   const Glue& glue_;
   Written<2 * TranslatorCpu::kBranchEntries> branches_;
   Written<2 * TranslatorCpu::kHomes> homes_;
+  Written<2 * TranslatorCpu::kBranchEntries> hints_;
 };
 
 }  // namespace vireo::engine::translator

@@ -99,19 +99,35 @@ TEST(BranchTable, NobodyIsEverAtNobodysHome) {
 }
 
 TEST(BranchTable, BranchesThatFightForAPlaceAreNotedOnce) {
-  Two w(kHigh);
-  const std::uint64_t linear = kHigh + w.kFirst, rival = w.rival();
-  for (int i = 0; i < 10; ++i) {
-    w.table.enter(linear, *w.first, true);
-    w.table.enter(rival, *w.first, false);
+  for (const std::uint64_t base : {std::uint64_t{0}, kHigh}) {
+    Two w(base);
+    for (int i = 0; i < 10; ++i) {
+      w.table.enter(base + w.kFirst, *w.first, true);
+      w.table.enter(w.rival(), *w.first, false);
+    }
+    // Once as global and once as local, or as a hint.
+    EXPECT_EQ(w.table.branches(), base == 0 ? 2u : 1u);
+    w.table.forget(false);
+    EXPECT_EQ(w.table.known(w.rival(), kUser), nullptr);
+    w.table.enter(base + w.kFirst, *w.first, false);
+    EXPECT_EQ(w.table.known(base + w.kFirst, kUser), w.first);
+    w.table.forget_all();
+    EXPECT_EQ(w.table.branches(), 0u);
   }
-  EXPECT_EQ(w.table.branches(), 2u);
-  EXPECT_EQ(w.table.known(rival, kUser), w.first);
-  w.table.forget(false);
-  EXPECT_EQ(w.table.known(rival, kUser), nullptr);
-  w.table.enter(rival, *w.first, false);
-  w.table.forget(false);
-  EXPECT_EQ(w.table.known(rival, kUser), nullptr);
+}
+
+TEST(BranchTable, CodeThatMayRunAnywhereStaysAsAHint) {
+  Two w(kHigh);
+  w.table.enter(kHigh + w.kFirst, *w.first, false);
+  w.table.forget(true);
+  EXPECT_EQ(w.table.known(kHigh + w.kFirst, kUser), nullptr);
+  EXPECT_EQ(w.table.hint(kHigh + w.kFirst, kUser), w.first);
+  EXPECT_EQ(w.cpu->branch_code[w.index(kHigh + w.kFirst)], w.first->entry_indirect);
+  w.table.settle(kHigh + w.kFirst, *w.first, false);
+  EXPECT_EQ(w.table.known(kHigh + w.kFirst, kUser), w.first);
+  w.table.forget_all();
+  EXPECT_EQ(w.table.hint(kHigh + w.kFirst, kUser), nullptr);
+  EXPECT_EQ(w.cpu->branch_code[w.index(kHigh + w.kFirst)], w.cache.glue().indirect);
 }
 
 TEST(BranchTable, WhatWasTakenComesBack) {

@@ -254,7 +254,7 @@ void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
 
 void TranslationCache::flush() {
   ++statistics_.flushes;
-  branches_.forget(true);
+  branches_.forget_all();
   homes_ = 0;
   pages_.clear();
   all_.clear();

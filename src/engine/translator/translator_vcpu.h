@@ -32,6 +32,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   std::optional<Mode> mode() const;
   // Code is found by its linear address, which 64-bit code has in RIP.
   Translation* find(std::uint64_t linear, Mode mode);
+  Translation* still_there(std::uint64_t linear, Mode mode);
   Translation* find_entry(std::uint64_t linear, Mode mode);
   Translation* after_exit();
   Translation* make(std::uint64_t linear, Mode mode);

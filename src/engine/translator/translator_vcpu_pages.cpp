@@ -80,9 +80,20 @@ bool TranslatorVcpu::is_global(std::uint64_t linear, const Translation& code) {
   return page != nullptr && page->global && second != nullptr && second->global;
 }
 
+/// What branches found at the address before the mapping changed, if its page is there again.
+Translation* TranslatorVcpu::still_there(std::uint64_t linear, Mode mode) {
+  Translation* hint = cache_.branches().hint(linear, mode);
+  if (hint == nullptr || hint->second_page) return nullptr;
+  const CodePage* page = code_page(linear);
+  if (page == nullptr || page->physical + (linear & kPageMask) != hint->start) return nullptr;
+  cache_.branches().settle(linear, *hint, page->global);
+  return hint;
+}
+
 /// The same, by the table that indirect branches use: it may be that nothing need be looked up.
 Translation* TranslatorVcpu::find_entry(std::uint64_t linear, Mode mode) {
   if (Translation* known = cache_.branches().known(linear, mode)) return known;
+  if (Translation* known = still_there(linear, mode)) return known;
   Translation* found = find(linear, mode);
   if (found != nullptr) cache_.branches().enter(linear, *found, is_global(linear, *found));
   return found;
