@@ -333,14 +333,15 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   emit_heads(block);
   for (std::size_t i = 0; i < block.steps.size(); ++i) emit_step(i);
   if (block.falls_through) fall_through();
-  translation.code_bytes = getSize() - begin;
+  const std::size_t bytes = getSize() - begin;
+  translation.code_bytes = static_cast<std::size_t>(here() - translation.begin);
   setSize(from_start(memory_.writable(CodeMemory::Part::kSeldom)));
   const std::uint8_t* seldom = here();
   cold_.write();
   translation.seldom = {seldom, here()};
   translation.first = block.first;
   translation.last = block.last;
-  memory_.commit(translation.code_bytes);
+  memory_.commit(bytes);
   memory_.commit(translation.seldom.size(), CodeMemory::Part::kSeldom);
 }
 

@@ -66,12 +66,13 @@ class Emitter : Assembler {
 
   // emitter_heads.cpp
   void emit_heads(const Superblock& block);
-  void emit_poll(bool flags_live, Label& leave);
-  void emit_indirect_heads(bool flags_live);
-  void compare_home();
+  void emit_poll(bool flags_in_host, Label& leave);
+  void emit_saved_entry(Label& saved);
+  void emit_indirect_heads(Label& saved, Label& leave_saved);
+  void compare_home(const Xbyak::Reg64& result);
   void set_code_base();
   void compare_keeping_flags(Label& other);
-  void emit_stack_check();
+  void emit_stack_check(Label& saved);
 
   // emitter_x87.cpp
   /// The last x87 instruction, and the last with a memory operand, where the guest's FIP and FDP
@@ -191,7 +192,7 @@ class Emitter : Assembler {
   void call_or_jump(std::size_t index);
   void branch(std::size_t index);
   void return_near(std::size_t index);
-  void go_to(std::int64_t page_offset, std::uint16_t from);
+  void go_to(std::int64_t page_offset, std::uint16_t from, bool flags_saved);
   void go_to_other_page(std::int64_t page_offset, bool flags_saved);
   bool links_pages() const;
   void look_up_page(std::int64_t page_offset, bool flags_saved);
@@ -201,7 +202,7 @@ class Emitter : Assembler {
   void jump_by_table(bool flags_saved);
   void jump_indirect(bool flags_saved);
   void branch_indirect(std::size_t index);
-  Exit& link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub);
+  Exit& link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub, bool flags_saved = false);
   std::uint32_t add_exit(std::uint64_t tag);
 
   const std::uint8_t* here() const { return memory_.executable(getCurr()); }
@@ -218,8 +219,9 @@ class Emitter : Assembler {
 
   std::deque<Label> labels_;  ///< the first `labels_used_` are the superblock's
   std::size_t labels_used_ = 0;
-  ColdCode cold_;                          ///< that runs seldom, behind the rest
-  std::vector<std::uint32_t> step_sites_;  ///< of the step that is being written
+  std::array<std::size_t, 8> head_bytes_{};  ///< of the last head of each kind
+  ColdCode cold_;                            ///< that runs seldom, behind the rest
+  std::vector<std::uint32_t> step_sites_;    ///< of the step that is being written
   Flags flags_ = Flags::kHost;
   std::size_t producer_ = kNobody;  ///< the step that set the flags, if they can be had again
   const bool bmi2_ = __builtin_cpu_supports("bmi2") != 0;

@@ -147,8 +147,9 @@ void Emitter::branch_indirect(std::size_t index) {
 void Emitter::branch_direct(std::size_t index) {
   const Step& now = step(index);
   if (in_page(branch_target(now)) && !now.target_on_two_pages) {
-    need_flags(index, true);
-    go_to(branch_target(now), now.offset);
+    const bool saved = now.flags_used != 0 && flags_ == Flags::kSaved;
+    if (!saved) need_flags(index, true);
+    go_to(branch_target(now), now.offset, saved);
   } else {
     go_to_other_page(branch_target(now), hand_over_flags(index));
   }
@@ -211,15 +212,16 @@ std::uint32_t Emitter::add_exit(std::uint64_t tag) {
 
 /// The jump whose displacement stands at `patch` goes to the code of the tag once that is known,
 /// and to `stub` until then.
-Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub) {
+Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub, bool flags_saved) {
   const std::uint32_t number = add_exit(tag);
   Exit& exit = tables_.exits[number];
   exit.patch = patch;
-  cold_.add([this, &stub, number] {
+  exit.flags_saved = flags_saved;
+  cold_.add([this, &stub, number, flags_saved] {
     L(stub);
     tables_.exits[number].stub = here();
     mov(r11d, number);
-    jump_to(glue_.exit);
+    jump_to(flags_saved ? glue_.exit_saved : glue_.exit);
   });
   return exit;
 }
@@ -291,11 +293,11 @@ void Emitter::go_home(std::int64_t page_offset, bool flags_saved) {
   exit.home = home;
 }
 
-/// The flags are the host's.
-void Emitter::go_to(std::int64_t page_offset, std::uint16_t from) {
+/// The flags are the host's, unless they are saved.
+void Emitter::go_to(std::int64_t page_offset, std::uint16_t from, bool flags_saved) {
   Label& stub = new_label();
   jmp(stub);
-  Exit& exit = link_exit(tag_at(page_offset), current() - 4, stub);
+  Exit& exit = link_exit(tag_at(page_offset), current() - 4, stub, flags_saved);
   exit.backward = page_offset <= from;
 }
 
@@ -306,8 +308,7 @@ void Emitter::fall_through() {
     return go_to_other_page(block_->next, hand_over_flags(last + 1));
   }
   if (flags_ == Flags::kRecipe) emit_recipe(producer_, true);
-  if (flags_ == Flags::kSaved) emit_restore(true);
-  go_to(block_->next, step(last).offset);
+  go_to(block_->next, step(last).offset, flags_ == Flags::kSaved);
 }
 
 void Emitter::branch(std::size_t index) {

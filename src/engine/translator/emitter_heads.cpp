@@ -4,9 +4,9 @@
 
 namespace vireo::engine::translator {
 
-void Emitter::emit_poll(bool flags_live, Label& leave) {
+void Emitter::emit_poll(bool flags_in_host, Label& leave) {
   putSeg(gs);
-  if (!flags_live) {
+  if (!flags_in_host) {
     cmp(dword_at(at::kEvents), 0);
     jne(leave);
     return;
@@ -22,10 +22,10 @@ void Emitter::emit_poll(bool flags_live, Label& leave) {
   mov(rcx, r11);
 }
 
-/// R11 is 0 if R10 is this translation's address, for its page is where R10 says.
-void Emitter::compare_home() {
-  load(r11, at::page_home(translation_->mode.user, translation_->home));
-  lea(r11, ptr[r11 + r10 - static_cast<std::uint32_t>(translation_->tag & kPageMask)]);
+/// The register is 0 if R10 is this translation's address, for its page is where R10 says.
+void Emitter::compare_home(const Xbyak::Reg64& result) {
+  load(result, at::page_home(translation_->mode.user, translation_->home));
+  lea(result, ptr[result + r10 - static_cast<std::uint32_t>(translation_->tag & kPageMask)]);
 }
 
 /// From its address in R10.
@@ -38,16 +38,13 @@ void Emitter::set_code_base() {
 void Emitter::compare_keeping_flags(Label& other) {
   Label& same = new_label();
   const auto tag = static_cast<std::int64_t>(translation_->tag);
-  if (translation_->relative) {
-    compare_home();
-    xchg(rcx, r11);
-  } else if (narrow()) {
-    mov(r11, rcx);
+  mov(r11, rcx);
+  if (translation_->relative)
+    compare_home(rcx);
+  else if (narrow())
     lea(ecx, ptr[r10 + disp(static_cast<std::int32_t>(-tag))]);
-  } else {
-    mov(r11, rcx);
+  else
     lea(rcx, ptr[r10 + disp(-tag)]);
-  }
   jrcxz(same);
   mov(rcx, r11);
   jmp(other);
@@ -55,14 +52,14 @@ void Emitter::compare_keeping_flags(Label& other) {
   mov(rcx, r11);
 }
 
-/// Where indirect branches come in; each leads to the polling entry. What stands in this place of
-/// the table may be another address's.
-void Emitter::emit_indirect_heads(bool flags_live) {
-  Label &other = new_label(), &other_saved = new_label(), &polling = new_label();
+/// Where indirect branches come in; each leads to a polling entry. What stands in this place of the
+/// table may be another address's.
+void Emitter::emit_indirect_heads(Label& saved, Label& leave_saved) {
+  Label &other = new_label(), &other_saved = new_label();
   const std::uint64_t tag = translation_->tag;
   translation_->entry_indirect_saved = here();
   if (translation_->relative) {
-    compare_home();
+    compare_home(r11);
     test(r11, r11);
   } else if (narrow()) {
     cmp(r10d, static_cast<std::uint32_t>(tag));
@@ -71,12 +68,12 @@ void Emitter::emit_indirect_heads(bool flags_live) {
   }
   jne(other_saved);
   if (translation_->relative) set_code_base();
-  if (flags_live) emit_restore(true);
-  jump_short(polling);
+  translation_->entry_polling_saved = here();
+  emit_poll(false, leave_saved);
+  jmp(saved);
   translation_->entry_indirect = here();
   compare_keeping_flags(other);
   if (translation_->relative) set_code_base();
-  L(polling);
   cold_.add([this, &other, &other_saved] {
     L(other);
     jump_to(glue_.indirect);
@@ -86,33 +83,65 @@ void Emitter::emit_indirect_heads(bool flags_live) {
 }
 
 void Emitter::emit_heads(const Superblock& block) {
-  Label& leave = new_label();
+  Label &leave = new_label(), &saved = new_label(), &leave_saved = new_label();
   const bool live = block.flags_live_at_entry || exact_flags_;
-  translation_->begin = here();
   translation_->flags_live = live;
-  emit_indirect_heads(live);
+  std::size_t& head = head_bytes_[live + 2u * translation_->relative + 4u * narrow()];
+  // So that no padding stands in the way of who comes in by a head.
+  constexpr std::size_t kAlignment = 32;
+  const auto place = reinterpret_cast<std::uintptr_t>(current());
+  nop((kAlignment - (place + head) % kAlignment) % kAlignment);
+  translation_->begin = here();
+  const std::size_t begin = getSize();
+  emit_indirect_heads(saved, leave_saved);
   translation_->entry_polling = here();
   emit_poll(live, leave);
-  align(32);
+  head = getSize() - begin;
+  align(kAlignment);
   translation_->entry = here();
   const std::uint32_t self = add_exit(translation_->tag);
-  cold_.add([this, &leave, self] {
+  cold_.add([this, &leave, &leave_saved, self] {
     L(leave);
     mov(r11d, self);
     jump_to(glue_.exit);
+    L(leave_saved);
+    mov(r11d, self);
+    jump_to(glue_.exit_saved);
   });
-  if (block.stack_low != block.stack_high) emit_stack_check();
+  if (block.stack_low != block.stack_high)
+    emit_stack_check(saved);
+  else
+    emit_saved_entry(saved);
+}
+
+/// Where control comes in whose flags are in Cpu::flags, if the code at the entry wants the host's.
+void Emitter::emit_saved_entry(Label& saved) {
+  if (!translation_->flags_live) {
+    L(saved);
+    translation_->entry_saved = here();
+    return;
+  }
+  Label& entry = new_label();
+  L(entry);
+  cold_.add([this, &saved, &entry] {
+    L(saved);
+    translation_->entry_saved = here();
+    emit_restore(true);
+    jmp(entry);
+  });
 }
 
 /// The span that the block uses of the stack is within the window. A span on two pages is for code
 /// that does without; otherwise C++ moves the window, or names such code.
-void Emitter::emit_stack_check() {
+void Emitter::emit_stack_check(Label& saved) {
   if (translation_->flags_live)
     emit_save();
   else
     flags_ = Flags::kDead;
   Label &cold = new_label(), &again = new_label();
   const int span = block_->stack_high - block_->stack_low;
+  L(saved);
+  translation_->entry_saved = here();
   L(again);
   lea(r10, ptr[rsp + disp(block_->stack_low)]);
   putSeg(gs);

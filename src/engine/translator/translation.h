@@ -55,7 +55,7 @@ struct Exit {
   /// is, and the place of its home in the instruction that loads it. Null: there are no such.
   std::uint8_t *at_home = nullptr, *home = nullptr;
   bool noted = false;        ///< among those that TranslationCache::unlink_pages() undoes
-  bool flags_saved = false;  ///< the flags are in Cpu::flags on the way to another page
+  bool flags_saved = false;  ///< the flags are in Cpu::flags on the way
   Translation* to = nullptr;
 };
 
@@ -112,6 +112,8 @@ struct Translation {
                                                 ///< (behind it: in the second one)
   const std::uint8_t* entry = nullptr;          ///< from within the page, forward
   const std::uint8_t* entry_polling = nullptr;  ///< backward: looks for events
+  const std::uint8_t *entry_saved = nullptr,    ///< the same two with flags in Cpu::flags
+      *entry_polling_saved = nullptr;
   const std::uint8_t* entry_indirect = nullptr;        ///< R10: the target, R11: its branch entry
   const std::uint8_t* entry_indirect_saved = nullptr;  ///< the same with flags in Cpu::flags
   const std::uint8_t* begin = nullptr;                 ///< of its code

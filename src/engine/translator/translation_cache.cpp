@@ -166,7 +166,10 @@ void TranslationCache::link(std::uint32_t number, Translation& to) {
   VIREO_ASSERT(exit.patch != nullptr && exit.to == nullptr);
   exit.to = &to;
   to.incoming.push_back(number);
-  const std::uint8_t* entry = exit.backward ? to.entry_polling : to.entry;
+  const std::uint8_t* entry = exit.flags_saved
+                                  ? exit.backward ? to.entry_polling_saved : to.entry_saved
+                              : exit.backward ? to.entry_polling
+                                              : to.entry;
   if (exit.at_home != nullptr) {
     patch(exit.at_home, entry);
     patch(exit.patch, exit.detour);

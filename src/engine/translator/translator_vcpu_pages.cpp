@@ -145,8 +145,7 @@ void TranslatorVcpu::link(std::uint32_t number, Translation& to, std::uint64_t l
     return;
   }
   const bool global = is_global(linear, to);
-  const bool holds =
-      there && (global || exit.at_home != nullptr) && !(exit.flags_saved && to.flags_live);
+  const bool holds = there && (global || exit.at_home != nullptr);
   if (holds && exit.at_home != nullptr) cache_.branches().settle(linear, to, global);
   holds ? cache_.link(number, to) : cache_.detour(number);
 }
