@@ -9,7 +9,7 @@ namespace vireo::engine {
 
 struct TranslatorOptions {
   /// Code is interpreted until it has run so often; at least 1.
-  unsigned warm_after = 48;
+  unsigned warm_after = 28;
   /// Arithmetic flags that the program overwrites before it looks at them are kept even so: they
   /// can be seen in the frame of a fault or an interrupt that comes in between. Costs time.
   bool exact_flags = false;
