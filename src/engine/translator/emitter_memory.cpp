@@ -86,8 +86,12 @@ void Emitter::effective_address(const Step& step, std::int64_t further) {
       address = memory.base != kNoRegister ? address + scaled : scaled;
     }
     const bool together = fits32(static_cast<std::uint64_t>(displacement));
-    lea(r10, ptr[address + disp(together ? displacement : memory.displacement)]);
-    if (!together) lea(r10, ptr[r10 + disp(further)]);
+    if (memory.index == kNoRegister && displacement == 0) {
+      if (!displaced(memory.base)) mov(r10, host(memory.base));
+    } else {
+      lea(r10, ptr[address + disp(together ? displacement : memory.displacement)]);
+      if (!together) lea(r10, ptr[r10 + disp(further)]);
+    }
   }
   if (memory.segment >= x86::kFs) {
     putSeg(gs);
