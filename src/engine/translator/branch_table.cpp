@@ -1,43 +1,10 @@
 #include "engine/translator/branch_table.h"
 
 namespace vireo::engine::translator {
-namespace {
-
-std::uint32_t index_of(std::uint64_t linear, bool user) {
-  return static_cast<std::uint32_t>(TranslatorCpu::branch_hash(linear) +
-                                    (user ? TranslatorCpu::kBranchEntries : 0));
-}
-
-std::uint32_t home_of(const Translation& code) {
-  return static_cast<std::uint32_t>(code.home + (code.mode.user ? TranslatorCpu::kHomes : 0));
-}
-
-std::uint64_t negated_page(std::uint64_t linear) { return 0 - (linear & ~kPageMask); }
-
-}  // namespace
 
 BranchTable::BranchTable(TranslatorCpu& cpu, const Glue& glue) : cpu_(cpu), glue_(glue) {
   cpu_.branch_code.fill(glue_.indirect);
   cpu_.branch_code_saved.fill(glue_.indirect_saved);
-}
-
-void BranchTable::enter(std::uint64_t linear, Translation& to, bool global) {
-  set_branch(index_of(linear, to.mode.user), to, global);
-  settle(linear, to, global);
-}
-
-void BranchTable::settle(std::uint64_t linear, const Translation& code, bool global) {
-  if (code.home == TranslatorCpu::kNobodysHome) return;
-  const std::uint32_t home = home_of(code);
-  cpu_.page_home[home] = negated_page(linear);
-  homes_.note(home, global);
-}
-
-void BranchTable::set_branch(std::uint32_t index, Translation& to, bool global) {
-  cpu_.branch_code[index] = to.entry_indirect;
-  cpu_.branch_code_saved[index] = to.entry_indirect_saved;
-  cpu_.branch_to[index] = &to;
-  to.relative ? hints_.note(index, false) : branches_.note(index, global);
 }
 
 Translation* BranchTable::known(std::uint64_t linear, Mode mode) const {

@@ -1,7 +1,10 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -19,9 +22,17 @@ class BranchTable {
   BranchTable(TranslatorCpu& cpu, const Glue& glue);
 
   /// Branches to the address find the code, which runs there.
-  void enter(std::uint64_t linear, Translation& to, bool global);
+  [[gnu::always_inline]] void enter(std::uint64_t linear, Translation& to, bool global) {
+    set_branch(index_of(linear, to.mode.user), to, global);
+    settle(linear, to, global);
+  }
   /// The code's page is where the address says.
-  void settle(std::uint64_t linear, const Translation& code, bool global);
+  [[gnu::always_inline]] void settle(std::uint64_t linear, const Translation& code, bool global) {
+    if (code.home == TranslatorCpu::kNobodysHome) return;
+    const std::uint32_t home = home_of(code);
+    cpu_.page_home[home] = negated_page(linear);
+    homes_.note(home, global);
+  }
   /// What was entered for the address; null: nothing that still holds.
   Translation* known(std::uint64_t linear, Mode mode) const;
   /// The same whose page may be elsewhere by now.
@@ -60,29 +71,47 @@ class BranchTable {
   template <std::size_t kPlaces>
   class Written {
    public:
-    void note(std::uint32_t place, bool global) {
-      if (!std::exchange(noted_[place][global], true)) places_[global].push_back(place);
+    [[gnu::always_inline]] void note(std::uint32_t place, bool global) {
+      if (!std::exchange(noted_[place][global], true)) places_[global][count_[global]++] = place;
     }
-    const std::vector<std::uint32_t>& local() const { return places_[0]; }
+    std::span<const std::uint32_t> local() const { return {places_[0].get(), count_[0]}; }
     template <class Each>
     void forget(bool global_too, const Each& each) {
       for (const bool global : {false, true}) {
         if (global && !global_too) continue;
-        for (const std::uint32_t place : places_[global]) {
+        for (std::size_t i = 0; i < count_[global]; ++i) {
+          const std::uint32_t place = places_[global][i];
           each(place);
           noted_[place][global] = false;
         }
-        places_[global].clear();
+        count_[global] = 0;
       }
     }
-    std::size_t size() const { return places_[0].size() + places_[1].size(); }
+    std::size_t size() const { return count_[0] + count_[1]; }
 
    private:
-    std::array<std::vector<std::uint32_t>, 2> places_;
+    static std::unique_ptr<std::uint32_t[]> none() {
+      return std::make_unique_for_overwrite<std::uint32_t[]>(kPlaces);
+    }
+    std::array<std::unique_ptr<std::uint32_t[]>, 2> places_{none(), none()};
+    std::array<std::size_t, 2> count_{};
     std::array<std::array<bool, 2>, kPlaces> noted_{};
   };
 
-  void set_branch(std::uint32_t index, Translation& to, bool global);
+  static std::uint32_t index_of(std::uint64_t linear, bool user) {
+    return static_cast<std::uint32_t>(TranslatorCpu::branch_hash(linear) +
+                                      (user ? TranslatorCpu::kBranchEntries : 0));
+  }
+  static std::uint32_t home_of(const Translation& code) {
+    return static_cast<std::uint32_t>(code.home + (code.mode.user ? TranslatorCpu::kHomes : 0));
+  }
+  static std::uint64_t negated_page(std::uint64_t linear) { return 0 - (linear & ~kPageMask); }
+  [[gnu::always_inline]] void set_branch(std::uint32_t index, Translation& to, bool global) {
+    cpu_.branch_code[index] = to.entry_indirect;
+    cpu_.branch_code_saved[index] = to.entry_indirect_saved;
+    cpu_.branch_to[index] = &to;
+    to.relative ? hints_.note(index, false) : branches_.note(index, global);
+  }
   void forget_branch(std::uint32_t index);
 
   TranslatorCpu& cpu_;

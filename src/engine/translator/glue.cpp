@@ -33,9 +33,7 @@ class Writer : Assembler {
     exit(r11, false);
     for (const bool saved : {false, true}) {
       (saved ? glue.indirect_saved : glue.indirect) = here();
-      store(at::kTarget, r10);
-      mov(r11, TranslatorCpu::kIndirect);
-      exit(r11, !saved);
+      indirect(callbacks.quick_indirect, !saved);
     }
 
     glue.miss = here();
@@ -209,6 +207,9 @@ class Writer : Assembler {
 
   void exit(const Xbyak::Reg64& why, bool with_flags) {
     save_state(with_flags);
+    leave_because(why);
+  }
+  void leave_because(const Xbyak::Reg64& why) {
     store(at::kExit, why);
     save_x87_words();
     save_vectors_if_loaded();
@@ -221,6 +222,22 @@ class Writer : Assembler {
     mov(rax, std::bit_cast<std::uint64_t>(callback));
     Xbyak::CodeGenerator::call(rax);
     test(rax, rax);
+  }
+
+  /// To the target in R10, or out of translated code.
+  void indirect(SiteCallback quick, bool with_flags) {
+    Label unknown;
+    store(at::kTarget, r10);
+    save_volatile(with_flags);
+    call(quick);
+    jz(unknown);
+    store(at::kResume, rax);
+    restore_volatile();
+    jump_to_field(at::kResume);
+    L(unknown);
+    store_each(kKept);
+    mov(rax, TranslatorCpu::kIndirect);
+    leave_because(rax);
   }
 
   void call_out_quickly(SiteCallback quick, SiteCallback other, bool with_flags) {

@@ -17,6 +17,7 @@ using SiteCallback = const void* (*)(TranslatorCpu* cpu, std::uint32_t site);
 struct SiteCallbacks {
   SiteCallback quick_miss, miss;      ///< an access missed
   SiteCallback quick_window, window;  ///< the stack window is elsewhere
+  SiteCallback quick_indirect;        ///< the branch table does not know TranslatorCpu::target
   SiteCallback call;                  ///< an instruction for C++
 };
 
@@ -48,7 +49,7 @@ struct Glue {
 
   const std::uint8_t* exit = nullptr;  ///< leave; R11D: why, for TranslatorCpu::exit
   const std::uint8_t* exit_saved = nullptr;
-  const std::uint8_t* indirect = nullptr;  ///< leave; R10: the target, unknown to the branch table
+  const std::uint8_t* indirect = nullptr;  ///< R10: the target, unknown to the branch table
   const std::uint8_t* indirect_saved = nullptr;
   const std::uint8_t* load_vectors = nullptr;  ///< and go on at TranslatorCpu::resume
 

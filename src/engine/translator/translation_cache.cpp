@@ -57,16 +57,6 @@ TranslationCache::Page* TranslationCache::known_page(PhysAddr start) {
   return found != pages_.end() ? &found->second : nullptr;
 }
 
-Translation* TranslationCache::find(const Page& page, PhysAddr start, Mode mode,
-                                    std::uint64_t rip) {
-  const bool absolute = mode.narrow || fits32(rip);
-  for (Translation* each = page.first[slot(start, mode)]; each != nullptr; each = each->next) {
-    if (each->start != start || each->mode != mode) continue;
-    if (absolute ? !each->relative && each->tag == rip : each->relative) return each;
-  }
-  return nullptr;
-}
-
 Translation* TranslationCache::translate(PhysAddr start, Mode mode, std::uint64_t rip) {
   return make(start, {}, mode, rip);
 }

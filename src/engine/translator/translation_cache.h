@@ -12,6 +12,7 @@
 #include "engine/software/block_cache.h"
 #include "engine/translator/branch_table.h"
 #include "engine/translator/code_memory.h"
+#include "engine/translator/displaced.h"
 #include "engine/translator/emitter.h"
 #include "engine/translator/glue.h"
 #include "engine/translator/translation.h"
@@ -50,7 +51,15 @@ class TranslationCache final : public DerivedCode {
   std::uint64_t flushes() const { return statistics_.flushes; }
   /// The code for `rip`, whose byte is at `start` in the page; null: none was made. Here and below
   /// `rip` is the linear address of the code.
-  static Translation* find(const Page& page, PhysAddr start, Mode mode, std::uint64_t rip);
+  [[gnu::always_inline]] static Translation* find(const Page& page, PhysAddr start, Mode mode,
+                                                  std::uint64_t rip) {
+    const bool absolute = mode.narrow || fits32(rip);
+    for (Translation* each = page.first[slot(start, mode)]; each != nullptr; each = each->next) {
+      if (each->start != start || each->mode != mode) continue;
+      if (absolute ? !each->relative && each->tag == rip : each->relative) return each;
+    }
+    return nullptr;
+  }
   Translation* find(PhysAddr start, Mode mode, std::uint64_t rip) {
     return find(page(start, rip), start, mode, rip);
   }

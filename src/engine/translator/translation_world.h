@@ -23,7 +23,7 @@ struct TranslationWorld {
 
   explicit TranslationWorld(bool exact_flags = false)
       : cache(*cpu, blocks, *memory, decoder, CodeMemory::create().value(),
-              SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags) {}
+              SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags) {}
 
   void write(std::uint64_t address, std::span<const std::uint8_t> code) {
     memory->write(PhysAddr{address}, std::as_bytes(code));

@@ -50,4 +50,24 @@ const void* TranslatorVcpu::quick_window(TranslatorCpu* cpu, std::uint32_t numbe
   return site.resume;
 }
 
+/// Code that was made of a page which is known where the target is.
+const void* TranslatorVcpu::quick_indirect(TranslatorCpu* cpu, std::uint32_t) {
+  TranslatorVcpu& self = *cpu->translator;
+  const bool user = cpu->state.cpl() == 3;
+  // What branches find is for this mode and no other.
+  const Mode& mode = self.branch_mode_[user];
+  const std::uint64_t linear = cpu->target;
+  const CodePage& page = self.code_pages_[code_page_slot(linear)];
+  const bool known = mode.user == user && !mode.narrow && self.holds(page, linear, user) &&
+                     page.code != nullptr && page.flushes == self.cache_.flushes();
+  if (!known) return nullptr;
+  Translation* to =
+      TranslationCache::find(*page.code, page.physical + (linear & kPageMask), mode, linear);
+  if (to == nullptr || to->second_page) return nullptr;
+  self.cache_.branches().enter(linear, *to, page.global);
+  if (to->relative) cpu->code_base = linear - to->tag;
+  ++self.indirect_misses_;
+  return to->entry_polling;
+}
+
 }  // namespace vireo::engine::translator

@@ -201,8 +201,8 @@ void TranslatorVcpu::refuse_target() {
   cpu.raise({x86::Vector::kGP});
 }
 
-const SiteCallbacks TranslatorVcpu::kCallbacks{quick_miss, on_miss, quick_window, on_window,
-                                               on_call};
+const SiteCallbacks TranslatorVcpu::kCallbacks{quick_miss, on_miss,        quick_window,
+                                               on_window,  quick_indirect, on_call};
 
 const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   TranslatorVcpu& self = *cpu->translator;

@@ -60,6 +60,15 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
 
   void run_translated(Translation* translation);
   void interpret();
+  static constexpr std::size_t kCodePages = 1024;
+  static std::size_t code_page_slot(std::uint64_t linear) {
+    return (linear >> kPageShift) % kCodePages;
+  }
+  /// It is that of the address, for code of this privilege.
+  bool holds(const CodePage& page, std::uint64_t linear, bool user) const {
+    return page.linear == ((linear & ~kPageMask) | (user ? 1u : 0u)) &&
+           (page.global || page.space == spaces_.current());
+  }
   CodePage* code_page(std::uint64_t linear);
   std::optional<std::uint64_t> base_near(std::uint64_t linear) const;
   void forget_code_pages();
@@ -69,6 +78,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   // What translated code calls. The quick ones stand in a file of their own.
   static const void* quick_miss(TranslatorCpu* cpu, std::uint32_t site);
   static const void* quick_window(TranslatorCpu* cpu, std::uint32_t site);
+  static const void* quick_indirect(TranslatorCpu* cpu, std::uint32_t);
   static const void* on_miss(TranslatorCpu* cpu, std::uint32_t site);
   static const void* on_window(TranslatorCpu* cpu, std::uint32_t site);
   static const void* on_call(TranslatorCpu* cpu, std::uint32_t site);
@@ -128,7 +138,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) override;
   void address_space_forgotten(std::uint16_t pcid) override { spaces_.forget(pcid); }
 
-  std::array<CodePage, 1024> code_pages_;
+  std::array<CodePage, kCodePages> code_pages_;
   CodeSpaces spaces_;
   PageSet code_set_;                 ///< pages from which code was looked up
   PageFilter window_filter_;         ///< pages that windows were opened on

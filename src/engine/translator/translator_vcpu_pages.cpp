@@ -8,12 +8,17 @@ namespace vireo::engine::translator {
 TranslatorVcpu::CodePage* TranslatorVcpu::code_page(std::uint64_t linear) {
   const x86::CpuState& state = translated_.state;
   if (!x86::canonical(state, linear)) return nullptr;
-  const std::uint64_t name = (linear & ~kPageMask) | (state.cpl() == 3 ? 1u : 0u);
-  CodePage& page = code_pages_[(linear >> kPageShift) % code_pages_.size()];
-  if (page.linear == name && (page.global || page.space == spaces_.current())) return &page;
+  const bool user = state.cpl() == 3;
+  CodePage& page = code_pages_[code_page_slot(linear)];
+  if (holds(page, linear, user)) return &page;
   const auto translation = mmu_.walk_code(LinearAddr{linear});
   if (!translation) return nullptr;
-  page = {name, translation->page, translation->global, spaces_.current(), nullptr, 0};
+  page = {(linear & ~kPageMask) | (user ? 1u : 0u),
+          translation->page,
+          translation->global,
+          spaces_.current(),
+          nullptr,
+          0};
   const unsigned shift = translation->page_shift == kPageShift          ? PageFilter::kSmall
                          : translation->page_shift > PageFilter::kLarge ? PageFilter::kHuge
                                                                         : PageFilter::kLarge;
