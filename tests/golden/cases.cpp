@@ -70,6 +70,7 @@ constexpr GoldenCase kDisplaced[] = {
      .write = [](Guest& g) { g.mov(rax, ptr[r10 + r11 * 2]); }},
     {.name = "load into r11", .write = [](Guest& g) { g.mov(r11, ptr[rax]); }},
     {.name = "store of r11 with an index", .write = [](Guest& g) { g.mov(ptr[rax + rcx], r11); }},
+    {.name = "array on the stack", .write = [](Guest& g) { g.mov(rax, ptr[rsp + rcx * 8 + 16]); }},
     {.name = "rsp as data", .write = [](Guest& g) { g.mov(rbp, rsp); }},
     {.name = "rsp written", .write = [](Guest& g) { g.mov(rsp, rbp); }},
     {.name = "rsp aligned", .write = [](Guest& g) { g.and_(rsp, ~15u); }},

@@ -98,6 +98,8 @@ class Emitter : Assembler {
   static Xbyak::RegExp host_address(const HostMemory& memory);
   HostMemory native_stack(const Step& step) const;
   HostMemory access(std::size_t index, unsigned scratch_wanted);
+  bool is_near_stack(const Step& step) const;
+  HostMemory near_stack(std::size_t index, std::uint32_t site);
   HostMemory find_constant(std::size_t index, std::uint32_t site, std::int32_t address);
   void go_carefully(std::size_t index, Flags flags, std::size_t producer, TlbIndex tlb);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);

@@ -256,6 +256,50 @@ HostMemory Emitter::find_constant(std::size_t index, std::uint32_t site, std::in
   return result;
 }
 
+/// An operand that is in the stack window as a rule, though not sure to be.
+bool Emitter::is_near_stack(const Step& step) const {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  return memory.base == x86::kRsp && memory.segment < x86::kFs && step.alignment == 1 &&
+         !translation_->mode.careful;
+}
+
+/// The window is looked at first, the TLB if it is not there. The host's address is in R10.
+HostMemory Emitter::near_stack(std::size_t index, std::uint32_t site) {
+  const x86::MemoryOperand& memory = step(index).insn.memory;
+  const unsigned size = step(index).memory_size;
+  Xbyak::RegExp place = rsp + disp(memory.displacement);
+  if (memory.index != kNoRegister) {
+    if (displaced(memory.index)) load_guest(r11, memory.index);
+    place =
+        place + (displaced(memory.index) ? r11 : host(memory.index)) * (1 << memory.scale_shift);
+  }
+  Label &outside = new_label(), &there = new_label();
+  lea(r10, ptr[place]);
+  mov(r11, r10);
+  putSeg(gs);
+  sub(r11, qword_at(at::kWindow));
+  cmp(r11, static_cast<std::uint32_t>(TranslatorCpu::kWindowSize - size));
+  ja(outside);
+  L(there);
+  cold_.add([this, index, site, size, &outside, &there, flags = flags_, producer = producer_,
+             tlb = tlb_, pointers = pointers_] {
+    L(outside);
+    flags_ = flags;
+    producer_ = producer;
+    tlb_ = tlb;
+    pointers_ = pointers;
+    const bool write = step(index).memory_written;
+    putSeg(gs);
+    add(r10, qword_at(at::kNegativeDelta));
+    check(index, site, size, write, 1);
+    to_host_address(step(index), write);
+    jmp(there);
+  });
+  HostMemory result;
+  result.base = x86::kR10;
+  return result;
+}
+
 /// The memory operand, checked, with at least so many scratch registers left over as are wanted.
 HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   const Step& now = step(index);
@@ -270,6 +314,7 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   tables_.sites[site].retry = here();
   tables_.sites[site].looks_for_others = shared;
   if (const auto address = constant_address(now)) return find_constant(index, site, *address);
+  if (!shared && is_near_stack(now)) return near_stack(index, site);
   const bool write = shared ? now.look_written : now.memory_written;
   const int low = shared ? now.look_low : 0;
   effective_address(now, low);

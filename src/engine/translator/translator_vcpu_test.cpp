@@ -190,6 +190,36 @@ TEST(TranslatorVcpu, APcidThatComesBackFindsItsPages) {
   EXPECT_LT(w.counter("tlb_misses"), 50u);
 }
 
+/// The first part of an array is in the page of the stack window, the rest elsewhere in memory, or
+/// not there.
+TEST(TranslatorVcpu, AnArrayOnTheStackMayLeaveTheWindow) {
+  for (const bool there : {true, false}) {
+    World w;
+    constexpr std::uint64_t kPage = World::kStack - kPageSize, kPlace = kPage + 0xf00;
+    there ? w.tables.map(World::kStack, 0x60000) : w.tables.put(w.tables.entry(World::kStack), 0);
+    w.put<std::uint64_t>(0x60000 + 0x10, 0);
+    w.state.gpr[x86::kRsp] = kPlace;
+    w.state.gpr[x86::kRcx] = 0;
+    w.state.gpr[x86::kRbx] = 0;
+    w.code(World::kCode, {0x51, 0x58,                          // push rcx; pop rax
+                          0x48, 0x89, 0x4c, 0xcc, 0x10,        // mov [rsp + rcx * 8 + 16], rcx
+                          0x48, 0x03, 0x5c, 0xcc, 0x10,        // add rbx, [rsp + rcx * 8 + 16]
+                          0x48, 0xff, 0xc1,                    // inc rcx
+                          0x48, 0x83, 0xf9, 0x60, 0x75, 0xeb,  // cmp rcx, 96; jne
+                          0xf4});                              // hlt
+    EXPECT_EQ(w.run(), ExitReason::kHalted);
+    constexpr std::uint64_t kFirstOutside = (World::kStack - kPlace - 16) / 8;
+    EXPECT_EQ(w.state.gpr[x86::kRcx], there ? 96u : kFirstOutside);
+    if (there) {
+      EXPECT_EQ(w.state.gpr[x86::kRbx], 95u * 96 / 2);
+      EXPECT_EQ(w.get<std::uint64_t>(0x60010), kFirstOutside + 2);
+    } else {
+      EXPECT_EQ(w.vector(), 14u);
+      EXPECT_EQ(w.state.cr2, World::kStack);
+    }
+  }
+}
+
 /// A loop whose stack is now in one page, now in another.
 struct TwoStacks : World {
   static constexpr std::uint64_t kRounds = 1000;
