@@ -26,7 +26,7 @@ std::string values_of(const std::string& option) {
 
 bool takes_file(const std::string& option) {
   return option == "--kernel" || option == "--initrd" || option == "--disk" ||
-         option == "--cdrom" || option == "--stats";
+         option == "--cdrom" || option == "--share" || option == "--stats";
 }
 
 std::string join(const std::vector<std::string>& words) {

@@ -9,6 +9,7 @@
 #include "machine/machine_builder.h"
 #include "parse.h"
 #include "parse_disk.h"
+#include "parse_share.h"
 #include "signals.h"
 #include "stats.h"
 #include "verbs.h"
@@ -20,7 +21,7 @@ namespace {
 struct RunOptions {
   machine::MachineConfig config;
   std::string image;
-  std::vector<std::string> disks;
+  std::vector<std::string> disks, shares;
   std::string memory = "512M", cpus = "1", timeout, stats;
   bool no_reboot = false;
 };
@@ -29,6 +30,7 @@ Result<machine::MachineConfig> checked(const RunOptions& options) {
   machine::MachineConfig config = options.config;
   if (!options.image.empty()) config.disks.push_back(TRY(parse_disk(options.image)));
   for (const std::string& disk : options.disks) config.disks.push_back(TRY(parse_disk(disk)));
+  for (const std::string& share : options.shares) config.shares.push_back(TRY(parse_share(share)));
   if (config.kernel.empty() && config.firmware.empty()) {
     if (config.disks.empty() && config.cdroms.empty())
       return usage_error("there is nothing to run: give a disk image, --cdrom or --kernel FILE");
@@ -117,6 +119,10 @@ void add_run(CLI::App& program, Action& action) {
                    "[,mac=ADDRESS][,rate=NMbit][,pcap=FILE]; may be "
                    "given several times (default: user for a guest that boots from a disk, else "
                    "none)")
+      ->allow_extra_args(false);
+  verb->add_option("--share", options->shares,
+                   "Folder of the host for the guest, HOSTDIR=TAG[,readonly]; Linux mounts it with "
+                   "mount -t 9p -o trans=virtio TAG /mnt; may be given several times")
       ->allow_extra_args(false);
   verb->add_option("--memory", options->memory, "Memory, such as 256M or 2G")
       ->capture_default_str();

@@ -15,6 +15,13 @@ struct DiskConfig {
   bool discard_changes = false;  ///< what the guest writes is gone at the end
 };
 
+/// A folder of the host that the guest can mount.
+struct ShareConfig {
+  std::string path;
+  std::string tag;  ///< by which the guest mounts it
+  bool read_only = false;
+};
+
 /// What a machine is made of, as its user asked for it. Plain data; nothing here has been checked.
 struct MachineConfig {
   std::string kernel;        ///< file name
@@ -23,7 +30,8 @@ struct MachineConfig {
   std::string firmware;      ///< file name, or one of those that firmware_path() knows; or a kernel
   std::vector<DiskConfig> disks;
   std::vector<std::string> networks;  ///< cards, each as backends::parse_network() takes it
-  std::vector<std::string> cdroms;    ///< file names of images
+  std::vector<ShareConfig> shares;
+  std::vector<std::string> cdroms;  ///< file names of images
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
   unsigned cpus = 1;
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has

@@ -1,6 +1,9 @@
 #include <sys/random.h>
 
+#include <algorithm>
+
 #include "backends/block/open_block.h"
+#include "devices/virtio/virtio_9p.h"
 #include "engine/engines.h"
 #include "engine/perf_map.h"
 #include "machine/machine_builder.h"
@@ -12,6 +15,17 @@ Result<> check_interface(const DiskConfig& disk) {
   if (disk.interface == "virtio" || disk.interface == "ide") return {};
   return usage_error("a disk has interface=virtio or interface=ide, not interface={}",
                      disk.interface);
+}
+
+/// A guest that looks for a tag finds one folder.
+Result<> check_tag(const ShareConfig& share, const std::vector<ShareConfig>& all) {
+  constexpr std::size_t kMost = devices::virtio::Virtio9p::kMostTagBytes;
+  if (share.tag.empty() || share.tag.size() > kMost)
+    return usage_error("the tag of a shared folder has 1 to {} characters", kMost);
+  const auto same = [&](const ShareConfig& other) { return other.tag == share.tag; };
+  if (std::ranges::count_if(all, same) > 1)
+    return usage_error("two shared folders have the tag '{}'; give each its own", share.tag);
+  return {};
 }
 
 /// The kernel's generator, which is seeded long before anybody runs this.
@@ -47,6 +61,10 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
     if (!wanted) continue;
     const auto index = static_cast<unsigned>(parts.networks.size());
     parts.networks.push_back(TRY(backends::open_network(*wanted, index)));
+  }
+  for (const ShareConfig& share : config.shares) {
+    TRY(check_tag(share, config.shares));
+    parts.shares.push_back(TRY(backends::SharedFolder::open(share.path, share.read_only)));
   }
   for (const std::string& path : config.cdroms)
     parts.cdroms.push_back(TRY(backends::open_block_backend({path, "raw", true, false})));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "devices/virtio/virtio_9p.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "devices/virtio/virtio_net.h"
 #include "machine/disk_places.h"
@@ -35,6 +36,7 @@ class MachineBuilder {
     TRY(make_board());
     TRY(make_disks());
     TRY(make_networks());
+    TRY(make_shares());
     TRY(make_entropy());
     TRY(tell_firmware());
     TRY(make_cpus());
@@ -135,7 +137,8 @@ class MachineBuilder {
   }
 
   unsigned virtio_devices() const {
-    auto count = static_cast<unsigned>(parts_.networks.size() + (parts_.random ? 1 : 0));
+    auto count = static_cast<unsigned>(parts_.networks.size() + parts_.shares.size() +
+                                       (parts_.random ? 1 : 0));
     for (std::size_t i = 0; i < parts_.disks.size(); ++i) count += is_ide(i) ? 0 : 1;
     return count;
   }
@@ -176,6 +179,15 @@ class MachineBuilder {
       auto& backend = *m.networks_.emplace_back(std::move(part.backend));
       TRY(m.board_->virtio().add(
           std::make_unique<devices::virtio::VirtioNet>(backend, *m.memory_, part.mac)));
+    }
+    return {};
+  }
+
+  Result<> make_shares() {
+    Machine& m = *machine_;
+    for (std::size_t i = 0; i < parts_.shares.size(); ++i) {
+      TRY(m.board_->virtio().add(std::make_unique<devices::virtio::Virtio9p>(
+          std::move(parts_.shares[i]), m.config_.shares.at(i).tag, *m.memory_)));
     }
     return {};
   }

@@ -8,6 +8,7 @@
 #include "backends/block/block_backend.h"
 #include "backends/character/char_backend.h"
 #include "backends/network/open_network.h"
+#include "backends/share/shared_folder.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "machine/config.h"
@@ -23,8 +24,9 @@ struct HostParts {
   EngineFactory create_engine;
   std::unique_ptr<backends::CharBackend> serial;
   std::vector<backends::NetworkPart> networks;
-  std::unique_ptr<backends::CharBackend> debug_console;        ///< null: none
-  std::vector<std::unique_ptr<backends::BlockBackend>> disks;  ///< as the configuration has them
+  std::vector<std::unique_ptr<backends::SharedFolder>> shares;  ///< as the configuration has them
+  std::unique_ptr<backends::CharBackend> debug_console;         ///< null: none
+  std::vector<std::unique_ptr<backends::BlockBackend>> disks;   ///< as the configuration has them
   std::vector<std::unique_ptr<backends::BlockBackend>> cdroms;
   std::function<void(std::span<std::byte>)> random;  ///< fills it with random bytes, at once
 };

@@ -2,6 +2,7 @@
 
 #include "parse.h"
 #include "parse_disk.h"
+#include "parse_share.h"
 #include "suggest.h"
 
 namespace vireo::app {
@@ -51,6 +52,19 @@ TEST(ParseDisk, TakesAFileAndWhatFollowsIt) {
   EXPECT_EQ(all.format, "qcow2");
   EXPECT_EQ(all.interface, "ide");
   EXPECT_TRUE(all.read_only && all.discard_changes);
+}
+
+TEST(ParseShare, TakesAFolderATagAndReadonly) {
+  const auto plain = parse_share("/srv/data=files").value();
+  EXPECT_EQ(plain.path, "/srv/data");
+  EXPECT_EQ(plain.tag, "files");
+  EXPECT_FALSE(plain.read_only);
+  const auto odd = parse_share("/a=b,c=tag,readonly").value();
+  EXPECT_EQ(odd.path, "/a=b,c");
+  EXPECT_EQ(odd.tag, "tag");
+  EXPECT_TRUE(odd.read_only);
+  for (const char* text : {"", "/srv", "=tag", "/srv=", "/srv=,readonly", "/srv=tag,read-only"})
+    EXPECT_FALSE(parse_share(text)) << text;
 }
 
 TEST(ParseDisk, RefusesWhatItDoesNotKnow) {
