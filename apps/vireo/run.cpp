@@ -10,6 +10,7 @@
 #include "parse.h"
 #include "parse_disk.h"
 #include "parse_share.h"
+#include "parse_vsock.h"
 #include "signals.h"
 #include "stats.h"
 #include "verbs.h"
@@ -22,7 +23,7 @@ struct RunOptions {
   machine::MachineConfig config;
   std::string image;
   std::vector<std::string> disks, shares;
-  std::string memory = "512M", cpus = "1", timeout, stats;
+  std::string vsock, memory = "512M", cpus = "1", timeout, stats;
   bool no_reboot = false;
 };
 
@@ -31,6 +32,7 @@ Result<machine::MachineConfig> checked(const RunOptions& options) {
   if (!options.image.empty()) config.disks.push_back(TRY(parse_disk(options.image)));
   for (const std::string& disk : options.disks) config.disks.push_back(TRY(parse_disk(disk)));
   for (const std::string& share : options.shares) config.shares.push_back(TRY(parse_share(share)));
+  if (!options.vsock.empty()) config.vsock = TRY(parse_vsock(options.vsock));
   if (config.kernel.empty() && config.firmware.empty()) {
     if (config.disks.empty() && config.cdroms.empty())
       return usage_error("there is nothing to run: give a disk image, --cdrom or --kernel FILE");
@@ -124,6 +126,10 @@ void add_run(CLI::App& program, Action& action) {
                    "Folder of the host for the guest, HOSTDIR=TAG[,readonly]; Linux mounts it with "
                    "mount -t 9p -o trans=virtio TAG /mnt; may be given several times")
       ->allow_extra_args(false);
+  verb->add_option("--vsock", options->vsock,
+                   "Sockets between host and guest (AF_VSOCK), [cid=N,]dir=PATH: who listens at "
+                   "PATH/PORT is reached by the guest, who says \"CONNECT PORT\" at PATH/connect "
+                   "reaches it");
   verb->add_option("--memory", options->memory, "Memory, such as 256M or 2G")
       ->capture_default_str();
   verb->add_option("--cpus", options->cpus, "Number of virtual CPUs")->capture_default_str();

@@ -22,6 +22,12 @@ struct ShareConfig {
   bool read_only = false;
 };
 
+/// Sockets between host and guest without a network.
+struct VsockConfig {
+  std::uint32_t cid = 3;  ///< the guest's address, from 3 on
+  std::string folder;     ///< of Unix sockets
+};
+
 /// What a machine is made of, as its user asked for it. Plain data; nothing here has been checked.
 struct MachineConfig {
   std::string kernel;        ///< file name
@@ -31,6 +37,7 @@ struct MachineConfig {
   std::vector<DiskConfig> disks;
   std::vector<std::string> networks;  ///< cards, each as backends::parse_network() takes it
   std::vector<ShareConfig> shares;
+  std::optional<VsockConfig> vsock;
   std::vector<std::string> cdroms;  ///< file names of images
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
   unsigned cpus = 1;

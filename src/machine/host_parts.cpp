@@ -66,6 +66,7 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
     TRY(check_tag(share, config.shares));
     parts.shares.push_back(TRY(backends::SharedFolder::open(share.path, share.read_only)));
   }
+  if (config.vsock) parts.vsock = TRY(backends::SocketFolder::open(config.vsock->folder));
   for (const std::string& path : config.cdroms)
     parts.cdroms.push_back(TRY(backends::open_block_backend({path, "raw", true, false})));
   parts.random = fill_with_random;

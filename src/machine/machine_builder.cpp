@@ -6,6 +6,7 @@
 #include "devices/virtio/virtio_9p.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "devices/virtio/virtio_net.h"
+#include "devices/virtio/virtio_vsock.h"
 #include "machine/disk_places.h"
 #include "machine/firmware_files.h"
 #include "machine/memory_layout.h"
@@ -37,6 +38,7 @@ class MachineBuilder {
     TRY(make_disks());
     TRY(make_networks());
     TRY(make_shares());
+    TRY(make_vsock());
     TRY(make_entropy());
     TRY(tell_firmware());
     TRY(make_cpus());
@@ -138,7 +140,7 @@ class MachineBuilder {
 
   unsigned virtio_devices() const {
     auto count = static_cast<unsigned>(parts_.networks.size() + parts_.shares.size() +
-                                       (parts_.random ? 1 : 0));
+                                       (parts_.vsock ? 1 : 0) + (parts_.random ? 1 : 0));
     for (std::size_t i = 0; i < parts_.disks.size(); ++i) count += is_ide(i) ? 0 : 1;
     return count;
   }
@@ -190,6 +192,14 @@ class MachineBuilder {
           std::move(parts_.shares[i]), m.config_.shares.at(i).tag, *m.memory_)));
     }
     return {};
+  }
+
+  Result<> make_vsock() {
+    Machine& m = *machine_;
+    if (!parts_.vsock) return {};
+    return m.board_->virtio().add(std::make_unique<devices::virtio::VirtioVsock>(
+        std::move(parts_.vsock), m.config_.vsock.value_or(VsockConfig{}).cid, *m.memory_,
+        *m.io_loop_));
   }
 
   Result<> make_entropy() {

@@ -9,6 +9,7 @@
 #include "backends/character/char_backend.h"
 #include "backends/network/open_network.h"
 #include "backends/share/shared_folder.h"
+#include "backends/vsock/socket_folder.h"
 #include "base/result.h"
 #include "engine/engine.h"
 #include "machine/config.h"
@@ -25,6 +26,7 @@ struct HostParts {
   std::unique_ptr<backends::CharBackend> serial;
   std::vector<backends::NetworkPart> networks;
   std::vector<std::unique_ptr<backends::SharedFolder>> shares;  ///< as the configuration has them
+  std::unique_ptr<backends::SocketFolder> vsock;                ///< null: none
   std::unique_ptr<backends::CharBackend> debug_console;         ///< null: none
   std::vector<std::unique_ptr<backends::BlockBackend>> disks;   ///< as the configuration has them
   std::vector<std::unique_ptr<backends::BlockBackend>> cdroms;

@@ -3,6 +3,7 @@
 #include "parse.h"
 #include "parse_disk.h"
 #include "parse_share.h"
+#include "parse_vsock.h"
 #include "suggest.h"
 
 namespace vireo::app {
@@ -65,6 +66,19 @@ TEST(ParseShare, TakesAFolderATagAndReadonly) {
   EXPECT_TRUE(odd.read_only);
   for (const char* text : {"", "/srv", "=tag", "/srv=", "/srv=,readonly", "/srv=tag,read-only"})
     EXPECT_FALSE(parse_share(text)) << text;
+}
+
+TEST(ParseVsock, TakesAFolderAndAnAddress) {
+  const auto plain = parse_vsock("dir=/run/vm").value();
+  EXPECT_EQ(plain.folder, "/run/vm");
+  EXPECT_EQ(plain.cid, 3u);
+  const auto both = parse_vsock("cid=4294967294,dir=sockets").value();
+  EXPECT_EQ(both.folder, "sockets");
+  EXPECT_EQ(both.cid, 4294967294u);
+  EXPECT_EQ(parse_vsock("dir=a,b,cid=7").value().folder, "a,b");
+  for (const char* text : {"", "cid=5", "dir=", "dir=x,cid=2", "dir=x,cid=4294967295",
+                           "dir=x,cid=x", "cid=3 dir=x", "cid=-1,dir=x", "cid=99999999999,dir=x"})
+    EXPECT_FALSE(parse_vsock(text)) << text;
 }
 
 TEST(ParseDisk, RefusesWhatItDoesNotKnow) {
