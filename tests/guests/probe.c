@@ -1,11 +1,16 @@
 // What busybox lacks, for tests inside guests: `probe lock FILE SECONDS` holds a lock of the whole
-// file so long, `probe map FILE` prints the sum of its bytes as a mapping shows them. Linked
-// statically. Status 1: it could not, with the reason.
+// file so long, `probe map FILE` prints the sum of its bytes as a mapping shows them; `probe connect
+// PORT` and `probe listen PORT` pass standard input to a vsock stream to the host, or from whoever
+// comes, and what arrives to standard output, until both have ended. Linked statically. Status 1: it
+// could not, with the reason.
 #include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,8 +41,58 @@ static int map(const char* path) {
   return 0;
 }
 
+static int pass(int from, int to) {
+  static char buffer[65536];
+  const ssize_t size = read(from, buffer, sizeof(buffer));
+  for (ssize_t done = 0; done < size;) {
+    const ssize_t put = write(to, buffer + done, (size_t)(size - done));
+    if (put <= 0) return -1;
+    done += put;
+  }
+  return (int)size;
+}
+
+static int stream(int fd) {
+  struct pollfd both[2] = {{.fd = 0, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+  while (both[0].fd >= 0 || both[1].fd >= 0) {
+    poll(both, 2, -1);
+    if (both[0].revents != 0) {
+      const int size = pass(0, fd);
+      if (size < 0) return failed("send");
+      if (size == 0) {
+        shutdown(fd, SHUT_WR);
+        both[0].fd = -1;
+      }
+    }
+    if (both[1].revents != 0) {
+      const int size = pass(fd, 1);
+      if (size < 0) return failed("receive");
+      if (size == 0) both[1].fd = -1;
+    }
+  }
+  return 0;
+}
+
+static int vsock(int listens, unsigned port) {
+  struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
+  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  if (fd < 0) return failed("socket");
+  if (listens) {
+    address.svm_cid = VMADDR_CID_ANY;
+    if (bind(fd, (struct sockaddr*)&address, sizeof(address)) != 0 || listen(fd, 1) != 0)
+      return failed("listen");
+    fd = accept(fd, NULL, NULL);
+    if (fd < 0) return failed("accept");
+  } else if (connect(fd, (struct sockaddr*)&address, sizeof(address)) != 0) {
+    return failed("connect");
+  }
+  return stream(fd);
+}
+
 int main(int argc, char** argv) {
   if (argc == 4 && strcmp(argv[1], "lock") == 0) return lock(argv[2], (unsigned)atoi(argv[3]));
   if (argc == 3 && strcmp(argv[1], "map") == 0) return map(argv[2]);
+  if (argc == 3 && strcmp(argv[1], "connect") == 0) return vsock(0, (unsigned)atoi(argv[2]));
+  if (argc == 3 && strcmp(argv[1], "listen") == 0) return vsock(1, (unsigned)atoi(argv[2]));
   return 2;
 }
