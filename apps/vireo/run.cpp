@@ -8,6 +8,7 @@
 
 #include "machine/machine_builder.h"
 #include "parse.h"
+#include "parse_channel.h"
 #include "parse_disk.h"
 #include "parse_share.h"
 #include "parse_vsock.h"
@@ -22,7 +23,7 @@ namespace {
 struct RunOptions {
   machine::MachineConfig config;
   std::string image;
-  std::vector<std::string> disks, shares;
+  std::vector<std::string> disks, shares, channels;
   std::string vsock, memory = "512M", cpus = "1", timeout, stats;
   bool no_reboot = false;
 };
@@ -32,6 +33,9 @@ Result<machine::MachineConfig> checked(const RunOptions& options) {
   if (!options.image.empty()) config.disks.push_back(TRY(parse_disk(options.image)));
   for (const std::string& disk : options.disks) config.disks.push_back(TRY(parse_disk(disk)));
   for (const std::string& share : options.shares) config.shares.push_back(TRY(parse_share(share)));
+  for (const std::string& channel : options.channels)
+    config.channels.push_back(TRY(parse_channel(channel)));
+  if (config.serial.empty()) config.serial = config.console == "stdio" ? "none" : "stdio";
   if (!options.vsock.empty()) config.vsock = TRY(parse_vsock(options.vsock));
   if (config.kernel.empty() && config.firmware.empty()) {
     if (config.disks.empty() && config.cdroms.empty())
@@ -99,6 +103,7 @@ void add_run(CLI::App& program, Action& action) {
   auto* verb = program.add_subcommand("run", "Run one machine until it ends");
   auto options = std::make_shared<RunOptions>();
   auto& config = options->config;
+  config.serial.clear();  // what it is by default depends on --console
   verb->add_option("IMAGE", options->image,
                    "A disk image: the first disk, given as --disk takes it");
   verb->add_option("--kernel", config.kernel,
@@ -141,7 +146,16 @@ void add_run(CLI::App& program, Action& action) {
   verb->add_option("--serial", config.serial,
                    "First serial port: stdio, none, file:PATH, unix:PATH or pty; on a terminal "
                    "Ctrl-A X ends the machine, Ctrl-A H helps")
+      ->default_str("stdio");
+  verb->add_option(
+          "--console", config.console,
+          "Virtio console (hvc0), plugged in as --serial is; with stdio the serial port is "
+          "plugged into nothing, unless it is told")
       ->capture_default_str();
+  verb->add_option("--channel", options->channels,
+                   "Stream of bytes by name, NAME=unix:PATH, NAME=pty or NAME=file:PATH; in the "
+                   "guest /dev/virtio-ports/NAME; may be given several times")
+      ->allow_extra_args(false);
   verb->add_option("--display", config.display,
                    "The screen: none, vnc=[HOST:]PORT for VNC clients, or png:PATH or text:PATH, "
                    "which is written at the end and when SIGUSR1 asks for it")

@@ -28,6 +28,12 @@ struct VsockConfig {
   std::string folder;     ///< of Unix sockets
 };
 
+/// A stream of bytes that the guest finds by its name.
+struct ChannelConfig {
+  std::string name;
+  std::string backend;  ///< as backends::open_char_backend() takes it
+};
+
 /// What a machine is made of, as its user asked for it. Plain data; nothing here has been checked.
 struct MachineConfig {
   std::string kernel;        ///< file name
@@ -44,6 +50,8 @@ struct MachineConfig {
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has
   std::string engine = "auto";
   std::string serial = "stdio";  ///< as backends::open_char_backend() takes it
+  std::string console = "none";  ///< the virtio console, as the serial port
+  std::vector<ChannelConfig> channels;
   std::string debug_console;     ///< as backends::open_char_output() takes it; empty: none
   std::string display = "none";  ///< none, vnc=ADDRESS, or a ScreenFile
   bool debug_exit = false;       ///< the exit port at 0xf4

@@ -4,6 +4,7 @@
 
 #include "backends/block/open_block.h"
 #include "devices/virtio/virtio_9p.h"
+#include "devices/virtio/virtio_console.h"
 #include "engine/engines.h"
 #include "engine/perf_map.h"
 #include "machine/machine_builder.h"
@@ -28,6 +29,21 @@ Result<> check_tag(const ShareConfig& share, const std::vector<ShareConfig>& all
   return {};
 }
 
+Result<> check_channels(const std::vector<ChannelConfig>& channels) {
+  constexpr std::size_t kMost = devices::virtio::VirtioConsole::kMostChannels;
+  if (channels.size() > kMost)
+    return usage_error("a machine has room for {} channels, not {}", kMost, channels.size());
+  for (const ChannelConfig& channel : channels) {
+    const auto same = [&](const ChannelConfig& other) { return other.name == channel.name; };
+    if (std::ranges::count_if(channels, same) > 1)
+      return usage_error("two channels have the name '{}'; give each its own", channel.name);
+    if (channel.backend == "stdio")
+      return usage_error("a channel is no terminal; use file:PATH, unix:PATH or pty for '{}'",
+                         channel.name);
+  }
+  return {};
+}
+
 /// The kernel's generator, which is seeded long before anybody runs this.
 void fill_with_random(std::span<std::byte> bytes) {
   while (!bytes.empty()) {
@@ -47,6 +63,14 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
   parts.create_engine = [options](std::string_view name, memory::GuestMemory& memory) {
     return engine::create_engine(name, memory, options);
   };
+  TRY(check_channels(config.channels));
+  if (config.console != "none") {
+    if (config.console == "stdio" && config.serial == "stdio")
+      return usage_error("the terminal is for --console or for --serial, not for both");
+    parts.console = TRY(backends::open_char_backend(config.console, {quit}));
+  }
+  for (const ChannelConfig& channel : config.channels)
+    parts.channels.push_back(TRY(backends::open_char_backend(channel.backend)));
   parts.serial = TRY(backends::open_char_backend(config.serial, {std::move(quit)}));
   if (!config.debug_console.empty()) {
     parts.debug_console = TRY(backends::open_char_output(config.debug_console));

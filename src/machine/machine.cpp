@@ -129,6 +129,8 @@ Ending Machine::shut_down() {
   park_all();
   stop_threads();
   serial_->flush();
+  if (virtio_console_) virtio_console_->flush();
+  for (const auto& channel : channels_) channel->flush();
   if (debug_console_) debug_console_->flush();
 
   const std::lock_guard lock(request_mutex_);

@@ -112,7 +112,8 @@ class Machine final : private VcpuOwner {
   std::unique_ptr<memory::GuestMemory> memory_;
   std::optional<x86::CpuidModel> cpuid_;
   std::unique_ptr<ConsoleWatch> console_;
-  std::unique_ptr<backends::CharBackend> serial_, debug_console_;
+  std::unique_ptr<backends::CharBackend> serial_, virtio_console_, debug_console_;
+  std::vector<std::unique_ptr<backends::CharBackend>> channels_;
   std::vector<std::unique_ptr<backends::NetworkBackend>> networks_;
   std::vector<std::unique_ptr<backends::BlockBackend>> disks_, cdroms_;
   std::optional<ScreenFile> display_;

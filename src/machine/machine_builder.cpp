@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "devices/virtio/virtio_9p.h"
+#include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_vsock.h"
@@ -39,6 +40,7 @@ class MachineBuilder {
     TRY(make_networks());
     TRY(make_shares());
     TRY(make_vsock());
+    TRY(make_virtio_console());
     TRY(make_entropy());
     TRY(tell_firmware());
     TRY(make_cpus());
@@ -108,12 +110,21 @@ class MachineBuilder {
     Machine& m = *machine_;
     m.console_ = std::make_unique<ConsoleWatch>([&m] { m.on_kernel_gave_up(); });
     m.serial_ = std::make_unique<WatchedBackend>(std::move(parts_.serial), *m.console_);
+    if (parts_.console)
+      m.virtio_console_ = std::make_unique<WatchedBackend>(std::move(parts_.console), *m.console_);
+    m.channels_ = std::move(parts_.channels);
     m.debug_console_ = std::move(parts_.debug_console);
-    if (const int fd = m.serial_->poll_fd(); fd >= 0) {
-      TRY(m.loop_->watch(fd, {.readable = true},
-                         [&m](EventLoop::Ready) { m.serial_->on_readable(); }));
-    }
+    TRY(watch(*m.serial_));
+    if (m.virtio_console_) TRY(watch(*m.virtio_console_));
+    for (const auto& channel : m.channels_) TRY(watch(*channel));
     return {};
+  }
+
+  Result<> watch(backends::CharBackend& backend) {
+    const int fd = backend.poll_fd();
+    if (fd < 0) return {};
+    return machine_->loop_->watch(fd, {.readable = true},
+                                  [&backend](EventLoop::Ready) { backend.on_readable(); });
   }
 
   Result<> make_board() {
@@ -140,7 +151,8 @@ class MachineBuilder {
 
   unsigned virtio_devices() const {
     auto count = static_cast<unsigned>(parts_.networks.size() + parts_.shares.size() +
-                                       (parts_.vsock ? 1 : 0) + (parts_.random ? 1 : 0));
+                                       (parts_.vsock ? 1 : 0) + (has_virtio_console() ? 1 : 0) +
+                                       (parts_.random ? 1 : 0));
     for (std::size_t i = 0; i < parts_.disks.size(); ++i) count += is_ide(i) ? 0 : 1;
     return count;
   }
@@ -200,6 +212,18 @@ class MachineBuilder {
     return m.board_->virtio().add(std::make_unique<devices::virtio::VirtioVsock>(
         std::move(parts_.vsock), m.config_.vsock.value_or(VsockConfig{}).cid, *m.memory_,
         *m.io_loop_));
+  }
+
+  bool has_virtio_console() const { return parts_.console || !parts_.channels.empty(); }
+
+  Result<> make_virtio_console() {
+    Machine& m = *machine_;
+    std::vector<devices::virtio::VirtioConsole::Channel> channels;
+    for (std::size_t i = 0; i < m.channels_.size(); ++i)
+      channels.push_back({m.channels_[i].get(), m.config_.channels.at(i).name});
+    if (!m.virtio_console_ && channels.empty()) return {};
+    return m.board_->virtio().add(std::make_unique<devices::virtio::VirtioConsole>(
+        m.virtio_console_.get(), channels, *m.memory_));
   }
 
   Result<> make_entropy() {

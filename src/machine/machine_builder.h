@@ -24,6 +24,8 @@ using EngineFactory = std::function<Result<std::unique_ptr<engine::Engine>>(
 struct HostParts {
   EngineFactory create_engine;
   std::unique_ptr<backends::CharBackend> serial;
+  std::unique_ptr<backends::CharBackend> console;                ///< null: none
+  std::vector<std::unique_ptr<backends::CharBackend>> channels;  ///< as the configuration has them
   std::vector<backends::NetworkPart> networks;
   std::vector<std::unique_ptr<backends::SharedFolder>> shares;  ///< as the configuration has them
   std::unique_ptr<backends::SocketFolder> vsock;                ///< null: none

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "parse.h"
+#include "parse_channel.h"
 #include "parse_disk.h"
 #include "parse_share.h"
 #include "parse_vsock.h"
@@ -79,6 +80,14 @@ TEST(ParseVsock, TakesAFolderAndAnAddress) {
   for (const char* text : {"", "cid=5", "dir=", "dir=x,cid=2", "dir=x,cid=4294967295",
                            "dir=x,cid=x", "cid=3 dir=x", "cid=-1,dir=x", "cid=99999999999,dir=x"})
     EXPECT_FALSE(parse_vsock(text)) << text;
+}
+
+TEST(ParseChannel, TakesANameAndAPlace) {
+  const auto channel = parse_channel("org.agent.0=unix:/run/a=b").value();
+  EXPECT_EQ(channel.name, "org.agent.0");
+  EXPECT_EQ(channel.backend, "unix:/run/a=b");
+  for (const char* text : {"", "name", "=unix:x", "name=", "a/b=unix:x"})
+    EXPECT_FALSE(parse_channel(text)) << text;
 }
 
 TEST(ParseDisk, RefusesWhatItDoesNotKnow) {
