@@ -1,6 +1,8 @@
 #include "memory/guest_memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -157,6 +159,41 @@ void GuestMemory::set_rom(PhysAddr base, std::uint64_t size, bool rom) {
       for (PageListener* listener : *receivers) listener->on_watch(PhysAddr{page});
     }
   }
+}
+
+std::uint64_t GuestMemory::discard(PhysAddr base, std::uint64_t size) {
+  const std::uint64_t first = (value(base) + kPageMask) & ~kPageMask;
+  const std::uint64_t end = (value(base) + size) & ~kPageMask;
+  if (value(base) + size < value(base) || first >= end) return 0;
+  std::uint64_t discarded = 0;
+  for (const Region& region : regions_) {
+    const std::uint64_t begin = std::max(first, value(region.base));
+    const std::uint64_t stop = std::min(end, value(region.base) + region.size);
+    for (std::uint64_t at = begin; at < stop;) {
+      // As much as is RAM at a stretch; a region is one in the host's memory, too.
+      std::uint64_t next = at;
+      while (next < stop && host_page_for_write(PhysAddr{next}) != nullptr) next += kPageSize;
+      if (next == at) {
+        at += kPageSize;
+        continue;
+      }
+      const auto offset = host_page(PhysAddr{at}) - base_;
+      if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset,
+                      static_cast<off_t>(next - at)) == 0) {
+        discarded += next - at;
+        note_write(PhysAddr{at}, next - at);
+      }
+      at = next;
+    }
+  }
+  return discarded;
+}
+
+std::uint64_t GuestMemory::resident_bytes() const {
+  constexpr std::uint64_t kBlock = 512;
+  struct stat info = {};
+  if (!fd_ || ::fstat(fd_.get(), &info) != 0) return 0;
+  return static_cast<std::uint64_t>(info.st_blocks) * kBlock;
 }
 
 void GuestMemory::watch(PhysAddr page) {

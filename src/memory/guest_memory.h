@@ -100,6 +100,13 @@ class GuestMemory {
   /// A write that went around write(): tells the listeners if the page is watched.
   void note_write(PhysAddr address, std::size_t size);
 
+  /// Gives the host back what lies behind whole pages of RAM, which read as zero from then on;
+  /// those of other kinds, or where nothing is, stay as they are. Returns how many bytes were pages
+  /// of RAM.
+  std::uint64_t discard(PhysAddr base, std::uint64_t size);
+  /// Bytes that the host keeps for it by now.
+  std::uint64_t resident_bytes() const;
+
   void add_listener(PageListener& listener);
   /// A call that another thread has begun may still arrive: remove when the engine is at rest.
   void remove_listener(PageListener& listener);

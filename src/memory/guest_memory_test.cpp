@@ -148,6 +148,40 @@ TEST_F(GuestMemoryTest, AListenerMayUnwatchTheWrittenPage) {
   EXPECT_FALSE(memory->watched(at(0x1000)));
 }
 
+TEST_F(GuestMemoryTest, WhatIsDiscardedIsGivenBackAndReadsAsZero) {
+  std::vector<std::byte> ones(0x3000, std::byte{1});
+  ASSERT_TRUE(memory->write(at(0x1000), ones));
+  const std::uint64_t before = memory->resident_bytes();
+  EXPECT_EQ(memory->discard(at(0x1800), 0x2000), 0x1000u) << "whole pages only";
+  EXPECT_EQ(memory->resident_bytes(), before - 0x1000);
+  std::uint32_t word = 0;
+  memory->read_value(at(0x1ffc), word);
+  EXPECT_EQ(word, 0x01010101u);
+  memory->read_value(at(0x2000), word);
+  EXPECT_EQ(word, 0u);
+  memory->read_value(at(0x3000), word);
+  EXPECT_EQ(word, 0x01010101u);
+  memory->watch(at(0x3000));
+  EXPECT_EQ(memory->discard(at(0x3000), 0x1000), 0x1000u);
+  EXPECT_EQ(recorder.writes,
+            (std::vector<std::pair<std::uint64_t, std::size_t>>{{0x3000, 0x1000}}));
+  memory->write_value(at(0x3000), 5u);
+  memory->read_value(at(0x3000), word);
+  EXPECT_EQ(word, 5u) << "it is memory as before";
+}
+
+TEST_F(GuestMemoryTest, OnlyMemoryIsDiscarded) {
+  EXPECT_EQ(memory->discard(at(1ull << 60), 0x1000), 0u);
+  EXPECT_EQ(memory->discard(at(~0xfffull), 0x2000), 0u);
+  EXPECT_EQ(memory->discard(at(0x1001), 0xffe), 0u);
+  memory->write_value(at(0x1000), 7u);
+  memory->set_rom(at(0x1000), 0x1000, true);
+  memory->discard(at(0), ~0ull);
+  std::uint32_t word = 0;
+  memory->read_value(at(0x1000), word);
+  EXPECT_EQ(word, 7u) << "ROM stays";
+}
+
 TEST(GuestMemory, RefusesRegionsThatMakeNoSense) {
   const auto blame = [](std::vector<Region> regions) {
     const auto made = GuestMemory::create(std::move(regions));
