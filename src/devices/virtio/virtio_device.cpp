@@ -14,9 +14,13 @@ VirtioDevice::VirtioDevice(VirtioModel& model, memory::GuestMemory& memory,
   VIREO_ASSERT(count >= 1 && count <= VirtioState::kMostQueues);
   QueueOwner& owner = *this;
   for (unsigned i = 0; i < count; ++i) queues_.emplace_back(memory, owner, i, model.queue_size());
+  model_.connect([this] { on_config_changed(); });
 }
 
-VirtioDevice::~VirtioDevice() { reset(); }
+VirtioDevice::~VirtioDevice() {
+  model_.connect({});
+  reset();
+}
 
 std::uint64_t VirtioDevice::offered_features() const {
   return model_.features() | feature::kVersion1 | feature::kIndirect | feature::kEventIndex |
@@ -148,6 +152,10 @@ void VirtioDevice::on_driver_error(const DriverError& error) {
   }
   stop_queues();
   if (running) interrupts_.config_interrupt();
+}
+
+void VirtioDevice::on_config_changed() {
+  if ((status() & status::kDriverOk) != 0) interrupts_.config_interrupt();
 }
 
 VirtioState VirtioDevice::state() const {

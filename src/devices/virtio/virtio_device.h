@@ -83,6 +83,7 @@ class VirtioDevice final : private QueueOwner {
  private:
   void on_interrupt(unsigned queue) override { interrupts_.queue_interrupt(queue); }
   void on_driver_error(const DriverError& error) override;
+  void on_config_changed();
   void on_unfinished(unsigned queue) override { notify(queue); }
   bool acceptable(std::uint64_t features) const;
   Result<> check(const VirtioState& state) const;

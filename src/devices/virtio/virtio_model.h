@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "devices/virtio/virtqueue.h"
@@ -25,6 +26,10 @@ class VirtioModel {
   virtual std::uint16_t queue_size() const = 0;  ///< the largest; a power of two up to 32768
   /// The feature bits of its own that it offers.
   virtual std::uint64_t features() const = 0;
+
+  /// Tells it, while its device is made, whom to call when its configuration has changed: from any
+  /// thread, with no lock held that configuration is read with. Nobody from the device's end on.
+  virtual void connect(std::function<void()> /*config_changed*/) {}
 
   /// The device configuration, 0 to 4096 bytes. Reads are of any size and place; what lies behind
   /// its end reads as zero. Thread safe.
