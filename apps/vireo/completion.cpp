@@ -18,6 +18,7 @@ std::string values_of(const std::string& option) {
   if (option == "--cpu") return "baseline v2 v3 host";
   if (option == "--serial") return "stdio none file: unix: pty";
   if (option == "--console") return "none stdio file: unix: pty";
+  if (option == "--balloon") return "none";
   if (option == "--net") return "none user switch= tap=";
   if (option == "--firmware") return "seabios ovmf";
   if (option == "--display") return "none vnc= png: text:";

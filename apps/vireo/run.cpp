@@ -24,7 +24,7 @@ struct RunOptions {
   machine::MachineConfig config;
   std::string image;
   std::vector<std::string> disks, shares, channels;
-  std::string vsock, memory = "512M", cpus = "1", timeout, stats;
+  std::string vsock, memory = "512M", balloon, cpus = "1", timeout, stats;
   bool no_reboot = false;
 };
 
@@ -43,6 +43,9 @@ Result<machine::MachineConfig> checked(const RunOptions& options) {
     config.firmware = "seabios";
   }
   config.memory_bytes = TRY(parse_size("--memory", options.memory));
+  if (options.balloon != "none")
+    config.balloon_bytes =
+        options.balloon.empty() ? 0 : TRY(parse_size("--balloon", options.balloon));
   config.cpus = TRY(parse_count("--cpus", options.cpus));
   if (!options.timeout.empty()) {
     config.timeout_seconds = TRY(parse_seconds("--timeout", options.timeout));
@@ -137,6 +140,10 @@ void add_run(CLI::App& program, Action& action) {
                    "reaches it");
   verb->add_option("--memory", options->memory, "Memory, such as 256M or 2G")
       ->capture_default_str();
+  verb->add_option("--balloon", options->balloon,
+                   "How much of it the guest gives back at its start, such as 128M; or none, for a "
+                   "guest that cannot give back memory that is free, either (default: nothing at "
+                   "its start)");
   verb->add_option("--cpus", options->cpus, "Number of virtual CPUs")->capture_default_str();
   verb->add_option("--cpu", config.cpu,
                    "CPU model: baseline, v2, v3, host; MODEL,+feature,-feature,vendor=intel|amd "

@@ -27,6 +27,7 @@ Json to_json(const machine::MachineStatistics& statistics, const machine::Ending
           {"cpu_model", statistics.cpu_model},
           {"cpus", statistics.cpus},
           {"memory_bytes", statistics.memory_bytes},
+          {"resident_bytes", statistics.resident_bytes},
           {"end_reason", machine::end_reason_name(ending.reason)},
           {"exit_status", machine::exit_status(ending)},
           {"wall_seconds", statistics.wall_seconds},

@@ -6,13 +6,14 @@
 namespace vireo::control {
 
 Result<Command> parse_command(std::string_view name) {
-  const std::array<std::pair<std::string_view, Command>, 6> commands{
+  const std::array<std::pair<std::string_view, Command>, 7> commands{
       {{"power-button", PressPowerButton{}},
        {"reset", Reset{}},
        {"pause", Pause{}},
        {"resume", Resume{}},
        {"stop", Stop{}},
-       {"stats", GetStatistics{}}}};
+       {"stats", GetStatistics{}},
+       {"balloon", GetBalloon{}}}};
   for (const auto& [known, command] : commands) {
     if (name == known) return command;
   }
@@ -52,5 +53,12 @@ Result<Reply> Controller::run(Stop) {
 }
 
 Result<Reply> Controller::run(GetStatistics) { return machine_.statistics(); }
+
+Result<Reply> Controller::run(SetBalloon command) {
+  TRY(machine_.set_balloon(command.bytes));
+  return Unit{};
+}
+
+Result<Reply> Controller::run(GetBalloon) { return TRY(machine_.balloon()); }
 
 }  // namespace vireo::control

@@ -18,12 +18,18 @@ struct Pause {};
 struct Resume {};
 struct Stop {};  ///< the power goes off
 struct GetStatistics {};
+struct SetBalloon {
+  std::uint64_t bytes = 0;  ///< that the guest shall do without
+};
+struct GetBalloon {};
 
-using Command = std::variant<PressPowerButton, Reset, Pause, Resume, Stop, GetStatistics>;
+using Command = std::variant<PressPowerButton, Reset, Pause, Resume, Stop, GetStatistics,
+                             SetBalloon, GetBalloon>;
 /// Nothing, or what was asked for.
-using Reply = std::variant<Unit, machine::MachineStatistics>;
+using Reply = std::variant<Unit, machine::MachineStatistics, machine::BalloonReport>;
 
-/// `power-button`, `reset`, `pause`, `resume`, `stop`, `stats`; a usage error for others.
+/// Those that need no more than their name: `power-button`, `reset`, `pause`, `resume`, `stop`,
+/// `stats`, `balloon`; a usage error for others.
 Result<Command> parse_command(std::string_view name);
 
 /// The only door into a machine. Thread safe, but not for the machine's own threads.
@@ -42,6 +48,8 @@ class Controller {
   Result<Reply> run(Resume);
   Result<Reply> run(Stop);
   Result<Reply> run(GetStatistics);
+  Result<Reply> run(SetBalloon command);
+  Result<Reply> run(GetBalloon);
 
   machine::Machine& machine_;
   std::mutex mutex_;

@@ -30,6 +30,7 @@ struct ControllerTest : ::testing::Test {
     config.memory_bytes = 16 << 20;
     config.cpu = "baseline";
     config.timeout_seconds = 20;
+    config.balloon_bytes = 1 << 20;
     machine::HostParts parts;
     parts.serial = std::make_unique<backends::MemoryBackend>();
     parts.create_engine = [this](std::string_view, memory::GuestMemory&) {
@@ -86,6 +87,18 @@ TEST_F(ControllerTest, TellsStatistics) {
   const auto* statistics = std::get_if<machine::MachineStatistics>(&*reply);
   ASSERT_NE(statistics, nullptr);
   EXPECT_EQ(statistics->engine, "fake");
+}
+
+TEST_F(ControllerTest, TheBalloonIsMadeLarger) {
+  Controller controller(*machine);
+  EXPECT_TRUE(controller.execute(SetBalloon{4 << 20}));
+  EXPECT_FALSE(controller.execute(SetBalloon{16 << 20})) << "nothing would be left";
+  const auto reply = controller.execute(*parse_command("balloon"));
+  ASSERT_TRUE(reply);
+  const auto* report = std::get_if<machine::BalloonReport>(&*reply);
+  ASSERT_NE(report, nullptr);
+  EXPECT_EQ(report->wanted_bytes, 4u << 20);
+  EXPECT_EQ(report->actual_bytes, 0u) << "there is no driver";
 }
 
 TEST(Command, UnknownNamesAreRefused) {

@@ -46,6 +46,8 @@ struct MachineConfig {
   std::optional<VsockConfig> vsock;
   std::vector<std::string> cdroms;  ///< file names of images
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;
+  /// What the guest gives back at its start, by a balloon; without one it cannot give back any.
+  std::optional<std::uint64_t> balloon_bytes;
   unsigned cpus = 1;
   std::string cpu;  ///< CPU model; empty: the highest of v1..v3 that the host has
   std::string engine = "auto";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "machine/boot/loader.h"
 #include "machine/boot/memory_types.h"
 #include "machine/firmware_tables.h"
@@ -233,6 +234,21 @@ std::uint64_t Machine::halts() const {
   return sum;
 }
 
+Result<> Machine::set_balloon(std::uint64_t bytes) {
+  if (balloon_ == nullptr) return usage_error("the machine has no balloon");
+  TRY(check_balloon(bytes, config_.memory_bytes));
+  balloon_->set_wanted(bytes);
+  return {};
+}
+
+Result<BalloonReport> Machine::balloon() {
+  if (balloon_ == nullptr) return usage_error("the machine has no balloon");
+  const BalloonReport report{balloon_->wanted_bytes(), balloon_->actual_bytes(),
+                             balloon_->discarded_bytes(), balloon_->statistics()};
+  balloon_->request_statistics();
+  return report;
+}
+
 Result<> Machine::save_screen() const {
   if (!display_ || board_->vga() == nullptr) return {};
   return display_->save(*board_->vga());
@@ -244,6 +260,7 @@ MachineStatistics Machine::statistics() const {
   result.cpu_model = cpuid_->name();
   result.cpus = static_cast<unsigned>(vcpus_.size());
   result.memory_bytes = config_.memory_bytes;
+  result.resident_bytes = memory_->resident_bytes();
   result.halts = halts();
   result.console_bytes = console_->bytes();
   {

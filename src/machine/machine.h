@@ -32,6 +32,10 @@
 #include "memory/guest_memory.h"
 #include "x86/cpuid/cpuid_model.h"
 
+namespace vireo::devices::virtio {
+class VirtioBalloon;
+}
+
 namespace vireo::machine {
 
 /// A whole computer. Made by build_machine(); run() plays its life from power-on to the end.
@@ -51,6 +55,12 @@ class Machine final : private VcpuOwner {
   void request_stop(EndReason reason);
   void request_reset();
   void press_power_button() { board_->press_power_button(); }
+
+  // From any thread, while the machine runs. Usage errors without a balloon, or if the guest would
+  // have no memory left.
+  Result<> set_balloon(std::uint64_t bytes);
+  /// Also asks the guest for new numbers, for whoever asks next.
+  Result<BalloonReport> balloon();
 
   // From any thread but those of the machine itself. They nest.
   /// Returns when no virtual CPU executes and time stands still.
@@ -118,6 +128,7 @@ class Machine final : private VcpuOwner {
   std::vector<std::unique_ptr<backends::BlockBackend>> disks_, cdroms_;
   std::optional<ScreenFile> display_;
   std::unique_ptr<Board> board_;
+  devices::virtio::VirtioBalloon* balloon_ = nullptr;  ///< the board's; null without one
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;
   std::unique_ptr<VncDisplay> vnc_;

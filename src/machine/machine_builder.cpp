@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "devices/virtio/virtio_9p.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_entropy.h"
 #include "devices/virtio/virtio_net.h"
@@ -42,6 +43,7 @@ class MachineBuilder {
     TRY(make_vsock());
     TRY(make_virtio_console());
     TRY(make_entropy());
+    TRY(make_balloon());
     TRY(tell_firmware());
     TRY(make_cpus());
     if (const auto address = vnc_address())
@@ -64,7 +66,8 @@ class MachineBuilder {
       return usage_error("a machine has at most {} CPUs, not {}; give fewer with --cpus", kMaxCpus,
                          config.cpus);
     }
-    return check_memory_size(config.memory_bytes);
+    TRY(check_memory_size(config.memory_bytes));
+    return check_balloon(config.balloon_bytes.value_or(0), config.memory_bytes);
   }
 
   /// Where the screen is served, if it is.
@@ -150,9 +153,10 @@ class MachineBuilder {
   }
 
   unsigned virtio_devices() const {
-    auto count = static_cast<unsigned>(parts_.networks.size() + parts_.shares.size() +
-                                       (parts_.vsock ? 1 : 0) + (has_virtio_console() ? 1 : 0) +
-                                       (parts_.random ? 1 : 0));
+    auto count =
+        static_cast<unsigned>(parts_.networks.size() + parts_.shares.size() +
+                              (parts_.vsock ? 1 : 0) + (has_virtio_console() ? 1 : 0) +
+                              (parts_.random ? 1 : 0) + (machine_->config_.balloon_bytes ? 1 : 0));
     for (std::size_t i = 0; i < parts_.disks.size(); ++i) count += is_ide(i) ? 0 : 1;
     return count;
   }
@@ -231,6 +235,16 @@ class MachineBuilder {
     if (!parts_.random) return {};
     return m.board_->virtio().add(
         std::make_unique<devices::virtio::VirtioEntropy>(*m.memory_, std::move(parts_.random)));
+  }
+
+  /// The last: one that was not asked for yields to everything else.
+  Result<> make_balloon() {
+    Machine& m = *machine_;
+    const auto bytes = m.config_.balloon_bytes;
+    if (!bytes || (*bytes == 0 && m.board_->virtio().full())) return {};
+    auto balloon = std::make_unique<devices::virtio::VirtioBalloon>(*m.memory_, *bytes);
+    m.balloon_ = balloon.get();
+    return m.board_->virtio().add(std::move(balloon));
   }
 
   Result<> tell_firmware() {

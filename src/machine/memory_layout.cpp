@@ -17,6 +17,12 @@ Result<> check_memory_size(std::uint64_t bytes) {
   return {};
 }
 
+Result<> check_balloon(std::uint64_t bytes, std::uint64_t memory_bytes) {
+  if (bytes < memory_bytes) return {};
+  return usage_error("a balloon of {} MiB leaves nothing of {} MiB of memory; make it smaller",
+                     bytes / kMiB, memory_bytes / kMiB);
+}
+
 std::vector<memory::Region> ram_regions(std::uint64_t bytes) {
   using memory::RegionKind;
   const std::uint64_t below = std::min(bytes, kDeviceHoleBase);

@@ -32,6 +32,9 @@ struct MemoryRange {
 /// MiB.
 Result<> check_memory_size(std::uint64_t bytes);
 
+/// A usage error if a balloon of this size would leave the guest no memory.
+Result<> check_balloon(std::uint64_t bytes, std::uint64_t memory_bytes);
+
 /// Where a PC with so much memory has RAM: below 640 KiB, from 768 KiB to 3 GiB, and what is left
 /// above 4 GiB. The 128 KiB that display memory hides are lost, as on a PC.
 std::vector<memory::Region> ram_regions(std::uint64_t bytes);

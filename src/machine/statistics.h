@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,9 @@ struct MachineStatistics {
   std::string cpu_model;
   unsigned cpus = 0;
   std::uint64_t memory_bytes = 0;
-  double wall_seconds = 0;  ///< host time since the machine began to run
-  double cpu_seconds = 0;   ///< host CPU time of all virtual CPUs
+  std::uint64_t resident_bytes = 0;  ///< of them, what the host keeps
+  double wall_seconds = 0;           ///< host time since the machine began to run
+  double cpu_seconds = 0;            ///< host CPU time of all virtual CPUs
   std::uint64_t resets = 0;
   std::uint64_t halts = 0;
   std::uint64_t interrupts = 0;
@@ -23,6 +25,13 @@ struct MachineStatistics {
   std::vector<engine::Counter> device_accesses;
   /// The engine's own counters, summed over the virtual CPUs.
   std::vector<engine::Counter> engine_counters;
+};
+
+/// A balloon: how large it shall be and is, and what has gone back to the host by it.
+struct BalloonReport {
+  std::uint64_t wanted_bytes = 0, actual_bytes = 0, discarded_bytes = 0;
+  /// What the guest has said last of its memory, by tag. Virtual I/O Device 1.2, 5.5.6.4.
+  std::map<std::uint16_t, std::uint64_t> guest;
 };
 
 /// Adds to the counter of that name, which is made if there is none.

@@ -6,11 +6,10 @@ namespace vireo::machine {
 
 Result<> VirtioSlots::add(std::unique_ptr<devices::virtio::VirtioModel> model) {
   const auto index = static_cast<unsigned>(slots_.size());
-  const unsigned count = memory_mapped_ ? kVirtioWindows.size() : kCount;
-  if (index == count) {
+  if (full()) {
     return usage_error("{} has room for {} disks, network cards and other devices; give fewer",
                        memory_mapped_ ? "a machine whose guest runs with pci=off" : "a machine",
-                       count);
+                       capacity());
   }
   Slot slot;
   slot.model = std::move(model);

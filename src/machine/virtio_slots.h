@@ -40,6 +40,7 @@ class VirtioSlots {
 
   /// The PCI device number of the one that is added next.
   unsigned next_pci_device() const { return kFirst + static_cast<unsigned>(slots_.size()); }
+  bool full() const { return slots_.size() == capacity(); }
   /// A usage error if there is no slot left.
   Result<> add(std::unique_ptr<devices::virtio::VirtioModel> model);
   /// Waits until nothing is under way in any of them. The I/O loop does not run.
@@ -53,6 +54,7 @@ class VirtioSlots {
     std::unique_ptr<devices::virtio::VirtioPci> function;
     std::unique_ptr<devices::virtio::VirtioMmio> window;
   };
+  std::size_t capacity() const { return memory_mapped_ ? kVirtioWindows.size() : kCount; }
   Result<> place_in_pci(Slot& slot, unsigned index);
   Result<> place_in_memory(Slot& slot, unsigned index);
 
