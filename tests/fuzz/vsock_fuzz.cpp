@@ -16,28 +16,18 @@
 
 #include "base/assert.h"
 #include "base/host_clock.h"
-#include "bus/access_split.h"
-#include "bus/irq_line.h"
-#include "devices/virtio/virtio_bits.h"
-#include "devices/virtio/virtio_mmio.h"
 #include "devices/virtio/virtio_vsock.h"
 #include "fuzz/fuzz_input.h"
+#include "fuzz/mmio_driver.h"
 
 namespace vireo::test {
 namespace {
 
-using devices::virtio::VirtioMmio;
 using devices::virtio::VirtioVsock;
 namespace vsock = devices::virtio::vsock;
-namespace descriptor = devices::virtio::descriptor;
 
-constexpr std::uint64_t kMemory = 0x40000, kRings = 0x1000, kRingBytes = 0x3000, kData = 0x10000;
-constexpr std::uint16_t kSize = 64;
+constexpr std::uint64_t kData = MmioDriver::kData;
 constexpr std::uint32_t kPort = 1000;
-
-struct Line final : bus::IrqLine {
-  void set_level(bool) override {}
-};
 
 /// One for all inputs: what is left in it a reset has to end.
 class Host {
@@ -81,18 +71,17 @@ class World {
   World(FuzzInput input, const Host& host)
       : input_(input),
         host_(host),
-        memory_(std::move(*memory::GuestMemory::create(
-            {{PhysAddr{0}, kMemory, memory::RegionKind::kRam, "ram"}}))),
+        memory_(MmioDriver::make_memory()),
         loop_(std::move(*EventLoop::create(host.clock))),
         model_(std::move(*backends::SocketFolder::open(host.path())), 3, *memory_, *loop_),
-        card_(model_, *memory_, line_,
-              [this](std::function<void()> task) { loop_->post(std::move(task)); }) {}
+        driver_(model_, *memory_,
+                [this](std::function<void()> task) { loop_->post(std::move(task)); }) {}
 
   void run() {
     start();
     while (!input_.rest().empty()) step();
     settle();
-    card_.reset();
+    driver_.reset();
     VIREO_ASSERT(model_.streams() == 0);
     settle();
     while (host_.accept()) {
@@ -104,35 +93,8 @@ class World {
   T take() {
     return input_.take<T>();
   }
-  void poke(std::uint64_t offset, std::uint32_t value) {
-    std::array<std::byte, 4> data{};
-    bus::from_number(data, value);
-    card_.write(offset, data);
-  }
-  template <class T>
-  void put(std::uint64_t address, T value) {
-    memory_->write_value(PhysAddr{address}, value);
-  }
-
   void start() {
-    poke(0x70, 0);
-    for (std::uint64_t at = kRings; at < kRings + 2 * kRingBytes; at += 8)
-      put(at, std::uint64_t{0});
-    heads_ = {};
-    poke(0x70, 3);
-    poke(0x24, 1);
-    poke(0x20, 1);
-    poke(0x70, 0xb);
-    for (std::uint32_t queue = 0; queue < 2; ++queue) {
-      const std::uint64_t base = kRings + queue * kRingBytes;
-      poke(0x30, queue);
-      poke(0x38, kSize);
-      poke(0x80, static_cast<std::uint32_t>(base));
-      poke(0x90, static_cast<std::uint32_t>(base + 0x1000));
-      poke(0xa0, static_cast<std::uint32_t>(base + 0x2000));
-      poke(0x44, 1);
-    }
-    poke(0x70, 0xf);
+    driver_.start();
     settle();
   }
   void settle() {
@@ -140,16 +102,6 @@ class World {
       loop_->post([this] { loop_->stop(); });
       loop_->run();
     }
-  }
-  void offer(std::uint32_t queue, std::uint64_t address, std::uint32_t length) {
-    const std::uint64_t base = kRings + queue * kRingBytes;
-    const std::uint16_t head = heads_.at(queue) % kSize;
-    put(base + 16u * head, address);
-    put(base + 16u * head + 8, length);
-    put(base + 16u * head + 12, queue == 0 ? descriptor::kWrite : std::uint16_t{0});
-    put(base + 0x1004 + 2u * head, head);
-    put(base + 0x1002, ++heads_.at(queue));
-    poke(0x50, queue);
   }
   void packet() {
     const auto choice = take<std::uint8_t>();
@@ -167,16 +119,14 @@ class World {
     if (choice == 77) header.type = take<std::uint16_t>();
     const std::uint32_t length = choice == 78 ? take<std::uint16_t>() : header.length + 44;
     memory_->write(PhysAddr{kData}, std::as_bytes(std::span(&header, 1)));
-    offer(1, choice == 79 ? take<std::uint32_t>() : kData, length);
+    driver_.offer(1, choice == 79 ? take<std::uint32_t>() : kData, length, false);
   }
   void step() {
-    constexpr std::uint32_t kStatus = 0x70, kNeedsReset = 0x40;
-    std::array<std::byte, 4> status{};
-    card_.read(kStatus, status);
-    if ((bus::to_number(status) & kNeedsReset) != 0) start();
+    driver_.start_again_if_needed();
     switch (take<std::uint8_t>() % 8) {
       case 0:
-        offer(0, kData + 0x8000 + take<std::uint16_t>() % 0x4000, 1 + take<std::uint16_t>() % 5000);
+        driver_.offer(0, kData + 0x8000 + take<std::uint16_t>() % 0x4000,
+                      1 + take<std::uint16_t>() % 5000, true);
         break;
       case 1:
         if (UniqueFd fd = host_.accept()) programs_.push_back(std::move(fd));
@@ -225,10 +175,8 @@ class World {
   const Host& host_;
   std::unique_ptr<memory::GuestMemory> memory_;
   std::unique_ptr<EventLoop> loop_;
-  Line line_;
   VirtioVsock model_;
-  VirtioMmio card_;
-  std::array<std::uint16_t, 2> heads_{};
+  MmioDriver driver_;
   std::vector<UniqueFd> programs_;
 };
 

@@ -108,6 +108,7 @@ class TerminalTest(unittest.TestCase):
         while not (folder / "serial").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         serial = Line(folder / "serial")
+        self.addCleanup(serial.socket.close)
         serial.socket.settimeout(guest.BOOT_SECONDS)
         serial.expect("vireo# ")
         serial.send(f"{LOAD}; setsid sh -c 'exec cttyhack sh </dev/hvc0 >/dev/hvc0 2>&1'\r")
