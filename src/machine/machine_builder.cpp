@@ -192,11 +192,12 @@ class MachineBuilder {
   }
 
   Result<> make_networks() {
+    using devices::virtio::VirtioNet;
     Machine& m = *machine_;
     for (backends::NetworkPart& part : parts_.networks) {
       auto& backend = *m.networks_.emplace_back(std::move(part.backend));
-      TRY(m.board_->virtio().add(
-          std::make_unique<devices::virtio::VirtioNet>(backend, *m.memory_, part.mac)));
+      TRY(m.board_->virtio().add(std::make_unique<VirtioNet>(
+          backend, *m.memory_, part.mac, std::min(m.config_.cpus, VirtioNet::kMostPairs))));
     }
     return {};
   }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/network/offload.h"
+#include "base/assert.h"
 #include "devices/virtio/virtio_bits.h"
 #include "devices/virtio/virtio_net_layout.h"
 
@@ -22,8 +23,15 @@ constexpr std::size_t kMostCommandBytes = 4096;
 }  // namespace
 
 VirtioNet::VirtioNet(backends::NetworkBackend& backend, memory::GuestMemory& memory,
-                     const backends::MacAddress& mac)
-    : backend_(backend), memory_(memory), first_mac_(mac), mac_(mac) {
+                     const backends::MacAddress& mac, unsigned pairs)
+    : backend_(backend),
+      memory_(memory),
+      first_mac_(mac),
+      pairs_(pairs),
+      mac_(mac),
+      transmit_(pairs),
+      receive_(pairs) {
+  VIREO_ASSERT(pairs >= 1 && pairs <= kMostPairs);
   backends::NetworkReader& self = *this;
   backend_.start(self);
 }
@@ -34,7 +42,7 @@ std::uint64_t VirtioNet::features() const {
   return net::kChecksum | net::kGuestChecksum | net::kMac | net::kGuestTso4 | net::kGuestTso6 |
          net::kGuestEcn | net::kHostTso4 | net::kHostTso6 | net::kHostEcn | net::kMergeBuffers |
          net::kStatus | net::kControlQueue | net::kControlReceive | net::kControlReceiveExtra |
-         net::kControlMac;
+         net::kControlMac | (pairs_ > 1 ? net::kMultiQueue : 0);
 }
 
 void VirtioNet::read_config(std::uint64_t offset, std::span<std::byte> data) const {
@@ -44,7 +52,7 @@ void VirtioNet::read_config(std::uint64_t offset, std::span<std::byte> data) con
     space.mac = mac_;
   }
   space.status = net::kLinkUp;
-  space.queue_pairs = 1;
+  space.queue_pairs = static_cast<std::uint16_t>(pairs_);
   std::ranges::fill(data, std::byte{0});
   if (offset >= sizeof(space)) return;
   const auto bytes = std::as_bytes(std::span(&space, 1)).subspan(offset);
@@ -59,7 +67,7 @@ void VirtioNet::drain() { const std::lock_guard lock(receive_mutex_); }
 void VirtioNet::reset() {
   {
     const std::lock_guard lock(transmit_mutex_);
-    transmit_ = nullptr;
+    std::ranges::fill(transmit_, nullptr);
   }
   outgoing_.clear();
   sent_ = 0;
@@ -70,7 +78,9 @@ void VirtioNet::reset() {
   bool resume = false;
   {
     const std::lock_guard lock(receive_mutex_);
-    receive_ = nullptr;
+    std::ranges::fill(receive_, nullptr);
+    active_pairs_ = 1;
+    flows_.forget();
     filter_ = {};
     delivered_ = 0;
     resume = std::exchange(waits_for_buffers_, false);
@@ -79,14 +89,10 @@ void VirtioNet::reset() {
 }
 
 void VirtioNet::serve(Virtqueue& queue) {
-  switch (queue.index()) {
-    case kReceive:
-      return serve_receive(queue);
-    case kTransmit:
-      return serve_transmit(queue);
-    default:
-      return serve_control(queue);
-  }
+  const unsigned pairs = usable_pairs();
+  if (queue.index() == 2 * pairs) return serve_control(queue);
+  if (queue.index() > 2 * pairs) return;  // of a driver that does not know of more pairs
+  return queue.index() % 2 == kReceive ? serve_receive(queue) : serve_transmit(queue);
 }
 
 std::size_t VirtioNet::header_bytes() const {
@@ -99,7 +105,7 @@ void VirtioNet::serve_receive(Virtqueue& queue) {
   bool resume = false;
   {
     const std::lock_guard lock(receive_mutex_);
-    receive_ = &queue;
+    receive_.at(queue.index() / 2) = &queue;
     resume = std::exchange(waits_for_buffers_, false);
   }
   if (resume) backend_.resume();
@@ -117,36 +123,45 @@ bool VirtioNet::can_receive(std::uint8_t segmentation) const {
   }
 }
 
+/// Null if the driver is not there.
+Virtqueue* VirtioNet::receiver_of(std::span<const std::byte> frame) const {
+  Virtqueue* const queue = receive_[active_pairs_ > 1 ? flows_.pair_of(frame) % active_pairs_ : 0];
+  return queue != nullptr ? queue : receive_[0];
+}
+
 bool VirtioNet::receive(const FrameHeader& header, std::span<const std::byte> frame) {
   const std::lock_guard lock(receive_mutex_);
-  if (receive_ == nullptr || !backends::sound(header, frame)) return true;
+  if (!backends::sound(header, frame)) return true;
+  Virtqueue* const queue = receiver_of(frame);
+  if (queue == nullptr) return true;
   {
     const std::lock_guard mac_lock(mac_mutex_);
     if (!filter_.wants(frame, mac_)) return true;
   }
   bool taken = false;
   if (!can_receive(header.segmentation) || !has(net::kGuestChecksum)) {
-    taken = deliver_segments(header, frame);
+    taken = deliver_segments(*queue, header, frame);
   } else {
-    taken = deliver(header, frame);
+    taken = deliver(*queue, header, frame);
   }
   waits_for_buffers_ = !taken;
   return taken;
 }
 
 /// What the driver does not do itself. A frame that has to be offered again goes on where it was.
-bool VirtioNet::deliver_segments(const FrameHeader& header, std::span<const std::byte> frame) {
+bool VirtioNet::deliver_segments(Virtqueue& queue, const FrameHeader& header,
+                                 std::span<const std::byte> frame) {
   const FrameHeader finished{.flags = FrameHeader::kChecksumValid};
   if (header.segmentation == FrameHeader::kWhole) {
-    if ((header.flags & FrameHeader::kNeedsChecksum) == 0) return deliver(header, frame);
+    if ((header.flags & FrameHeader::kNeedsChecksum) == 0) return deliver(queue, header, frame);
     finished_.assign(frame.begin(), frame.end());
     FrameHeader now = header;
     backends::finish_checksum(now, finished_);
-    return deliver(now, finished_);
+    return deliver(queue, now, finished_);
   }
   bool taken = true;
   backends::segment(header, frame, delivered_, finished_, [&](std::span<const std::byte> segment) {
-    taken = deliver(finished, segment);
+    taken = deliver(queue, finished, segment);
     if (taken) ++delivered_;
     return taken;
   });
@@ -155,13 +170,13 @@ bool VirtioNet::deliver_segments(const FrameHeader& header, std::span<const std:
 }
 
 /// A frame that does not fit into any buffers is lost.
-bool VirtioNet::deliver(FrameHeader header, std::span<const std::byte> frame) {
+bool VirtioNet::deliver(Virtqueue& queue, FrameHeader header, std::span<const std::byte> frame) {
   header.flags &= has(net::kGuestChecksum)
                       ? FrameHeader::kNeedsChecksum | FrameHeader::kChecksumValid
                       : std::uint8_t{0};
   std::size_t count = 0;
   const std::size_t most = has(net::kMergeBuffers) ? std::size_t{kQueueSize} : 1;
-  switch (receive_->gather(header_bytes() + frame.size(), most, chains_, count)) {
+  switch (queue.gather(header_bytes() + frame.size(), most, chains_, count)) {
     case Virtqueue::Gathered::kWait:
       return false;
     case Virtqueue::Gathered::kNever:
@@ -171,10 +186,10 @@ bool VirtioNet::deliver(FrameHeader header, std::span<const std::byte> frame) {
   }
   header.buffers = static_cast<std::uint16_t>(count);
   if (!fill(header, frame, count)) {
-    receive_->refuse({"a buffer for frames outside memory"});
+    queue.refuse({"a buffer for frames outside memory"});
     return true;
   }
-  receive_->give_back(done_);
+  queue.give_back(done_);
   return true;
 }
 
@@ -201,13 +216,15 @@ bool VirtioNet::fill(FrameHeader header, std::span<const std::byte> frame, std::
 
 void VirtioNet::on_writable() {
   const std::lock_guard lock(transmit_mutex_);
-  if (transmit_ != nullptr) transmit_->serve_later();
+  for (Virtqueue* const queue : transmit_) {
+    if (queue != nullptr) queue->serve_later();
+  }
 }
 
 void VirtioNet::serve_transmit(Virtqueue& queue) {
   {
     const std::lock_guard lock(transmit_mutex_);
-    transmit_ = &queue;
+    transmit_.at(queue.index() / 2) = &queue;
   }
   if (!send_outgoing()) return;
   queue.serve_while([&](Chain& chain) {
@@ -242,6 +259,7 @@ void VirtioNet::take_frame(Virtqueue& queue, const Chain& chain) {
       !copy_from(memory_, chain.readable(), head, frame_))
     return queue.refuse({"a frame to send outside memory"});
   queue.give_back(chain, 0);
+  if (usable_pairs() > 1) flows_.learn(frame_, queue.index() / 2);
   header.flags &= has(net::kChecksum) ? FrameHeader::kNeedsChecksum : std::uint8_t{0};
   header.buffers = 0;
   if (can_send(header.segmentation) && backends::sound(header, frame_)) queue_outgoing(header);
@@ -305,6 +323,7 @@ bool VirtioNet::carry_out(std::uint8_t kind, std::uint8_t command,
   if (!has(net::kControlQueue)) return false;
   if (kind == net::kReceiveClass)
     return data.size() == 1 && set_receive_mode(command, data[0] != std::byte{0});
+  if (kind == net::kQueuesClass) return command == net::kSetPairs && set_pairs(data);
   if (kind != net::kMacClass) return false;
   if (command == net::kSetTables) return set_tables(data);
   if (command != net::kSetAddress || data.size() != sizeof(mac_)) return false;
@@ -337,6 +356,17 @@ bool VirtioNet::set_receive_mode(std::uint8_t command, bool on) {
     default:
       return false;
   }
+}
+
+/// How many pairs frames for the guest may go to. 5.1.6.5.5.
+bool VirtioNet::set_pairs(std::span<const std::byte> data) {
+  std::uint16_t pairs = 0;
+  if (data.size() != sizeof(pairs)) return false;
+  std::memcpy(&pairs, data.data(), sizeof(pairs));
+  if (!has(net::kMultiQueue) || pairs == 0 || pairs > pairs_) return false;
+  const std::lock_guard lock(receive_mutex_);
+  active_pairs_ = pairs;
+  return true;
 }
 
 /// Two tables, each behind the number of its addresses. 5.1.6.5.2.

@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "backends/network/network_backend.h"
+#include "devices/virtio/flow_table.h"
 #include "devices/virtio/receive_filter.h"
 #include "devices/virtio/virtio_model.h"
+#include "devices/virtio/virtio_net_layout.h"
 
 namespace vireo::devices::virtio {
 
@@ -16,18 +18,23 @@ namespace vireo::devices::virtio {
 /// Frames for the guest go into its buffers on the backend's thread. Frames of the guest are taken
 /// on the I/O thread, copied once and then judged; a frame that cannot be one is lost. While the
 /// backend has no room one frame waits here, and the others with the driver.
+///
+/// With several pairs of queues, frames for the guest go into the pair through which it sends those
+/// of the same flow.
 class VirtioNet final : public VirtioModel, private backends::NetworkReader {
  public:
   static constexpr std::uint16_t kQueueSize = 256;
-  static constexpr unsigned kReceive = 0, kTransmit = 1, kControl = 2;
+  static constexpr unsigned kReceive = 0, kTransmit = 1;  ///< in each pair
+  static constexpr unsigned kMostPairs = 8;
 
-  /// Both outlive it; it starts the backend, and stops it at its end.
+  /// 1 to kMostPairs. Backend and memory outlive it; it starts the backend, and stops it at its
+  /// end.
   VirtioNet(backends::NetworkBackend& backend, memory::GuestMemory& memory,
-            const backends::MacAddress& mac);
+            const backends::MacAddress& mac, unsigned pairs = 1);
   ~VirtioNet() override;
 
   VirtioKind kind() const override { return {1, 0x1000, 0x020000, "virtio-net"}; }
-  unsigned queue_count() const override { return 3; }
+  unsigned queue_count() const override { return 2 * pairs_ + 1; }
   std::uint16_t queue_size() const override { return kQueueSize; }
   std::uint64_t features() const override;
   void read_config(std::uint64_t offset, std::span<std::byte> data) const override;
@@ -45,8 +52,10 @@ class VirtioNet final : public VirtioModel, private backends::NetworkReader {
 
   // For the guest.
   bool receive(const backends::FrameHeader& header, std::span<const std::byte> frame) override;
-  bool deliver_segments(const backends::FrameHeader& header, std::span<const std::byte> frame);
-  bool deliver(backends::FrameHeader header, std::span<const std::byte> frame);
+  Virtqueue* receiver_of(std::span<const std::byte> frame) const;
+  bool deliver_segments(Virtqueue& queue, const backends::FrameHeader& header,
+                        std::span<const std::byte> frame);
+  bool deliver(Virtqueue& queue, backends::FrameHeader header, std::span<const std::byte> frame);
   bool fill(backends::FrameHeader header, std::span<const std::byte> frame, std::size_t chains);
   bool can_receive(std::uint8_t segmentation) const;
   void serve_receive(Virtqueue& queue);
@@ -64,29 +73,35 @@ class VirtioNet final : public VirtioModel, private backends::NetworkReader {
   bool carry_out(std::uint8_t kind, std::uint8_t command, std::span<const std::byte> data);
   bool set_receive_mode(std::uint8_t command, bool on);
   bool set_tables(std::span<const std::byte> data);
+  bool set_pairs(std::span<const std::byte> data);
 
   std::size_t header_bytes() const;
+  /// How many pairs the driver may use; the queue behind them is for control.
+  unsigned usable_pairs() const { return has(net::kMultiQueue) ? pairs_ : 1; }
   bool has(std::uint64_t feature) const { return (features_ & feature) != 0; }
 
   backends::NetworkBackend& backend_;
   memory::GuestMemory& memory_;
   const backends::MacAddress first_mac_;
+  const unsigned pairs_;
   std::uint64_t features_ = 0;  ///< changes while no queue is known to receive() and serve()
 
   // The I/O thread's: what a frame became on its way to the backend.
   std::vector<std::byte> frame_, outgoing_bytes_, segment_;
   std::vector<Outgoing> outgoing_;
   std::size_t sent_ = 0;  ///< of outgoing_
+  FlowTable flows_;
 
   mutable std::mutex mac_mutex_;  // a leaf
   backends::MacAddress mac_;
 
-  std::mutex transmit_mutex_;  // guards the pointer; the queue is told with it held
-  Virtqueue* transmit_ = nullptr;
+  std::mutex transmit_mutex_;  // guards the pointers; the queues are told with it held
+  std::vector<Virtqueue*> transmit_;
 
   /// Guards what follows. Taken before locks of queues, and held while the guest is interrupted.
   std::mutex receive_mutex_;
-  Virtqueue* receive_ = nullptr;
+  std::vector<Virtqueue*> receive_;
+  unsigned active_pairs_ = 1;       ///< as the driver wants it
   bool waits_for_buffers_ = false;  ///< the backend keeps a frame
   std::size_t delivered_ = 0;       ///< segments of that frame
   ReceiveFilter filter_;

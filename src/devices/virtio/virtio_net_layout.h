@@ -20,6 +20,7 @@ inline constexpr std::uint64_t kStatus = 1 << 16;
 inline constexpr std::uint64_t kControlQueue = 1 << 17;
 inline constexpr std::uint64_t kControlReceive = 1 << 18;
 inline constexpr std::uint64_t kControlReceiveExtra = 1 << 20;
+inline constexpr std::uint64_t kMultiQueue = 1 << 22;
 inline constexpr std::uint64_t kControlMac = 1 << 23;
 
 /// The device configuration. 5.1.4.
@@ -33,10 +34,11 @@ static_assert(sizeof(ConfigSpace) == 12);
 inline constexpr std::uint16_t kLinkUp = 1;
 
 // Requests in the control queue, and their answers. 5.1.6.5.
-inline constexpr std::uint8_t kReceiveClass = 0, kMacClass = 1;
+inline constexpr std::uint8_t kReceiveClass = 0, kMacClass = 1, kQueuesClass = 4;
 inline constexpr std::uint8_t kPromiscuous = 0, kAllGroups = 1, kAllSingle = 2;
 inline constexpr std::uint8_t kNoGroups = 3, kNoSingle = 4, kNoBroadcast = 5;
 inline constexpr std::uint8_t kSetTables = 0, kSetAddress = 1;
+inline constexpr std::uint8_t kSetPairs = 0;
 inline constexpr std::uint8_t kOk = 0, kError = 1;
 
 }  // namespace vireo::devices::virtio::net
