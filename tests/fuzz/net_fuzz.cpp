@@ -26,7 +26,7 @@ namespace descriptor = devices::virtio::descriptor;
 constexpr std::uint64_t kMemory = 0x80000, kRings = 0x1000, kRingBytes = 0x3000, kData = 0x10000;
 constexpr std::uint32_t kModern = 0xe0000000, kMsix = 0xe1000000;
 constexpr std::uint16_t kLegacy = 0xc000;
-constexpr unsigned kQueues = 3;
+constexpr unsigned kQueues = 5;
 
 struct Sink final : bus::MsiSink {
   void send_msi(std::uint64_t, std::uint32_t) override {}
@@ -117,6 +117,7 @@ class World {
     poke<std::uint8_t>(kModern + 20, 3);
     poke<std::uint32_t>(kModern + 8, 0);
     poke<std::uint32_t>(kModern + 12, offered & ~unwanted);
+    control_ = (offered & ~unwanted & devices::virtio::net::kMultiQueue) != 0 ? 4 : 2;
     poke<std::uint32_t>(kModern + 8, 1);
     poke<std::uint32_t>(kModern + 12, packed_ ? 5 : 1);
     poke<std::uint8_t>(kModern + 20, 0xb);
@@ -227,22 +228,25 @@ class World {
     const std::uint64_t at = kData + take<std::uint16_t>();
     put(at, header);
     memory_->write(PhysAddr{at + sizeof(header)}, frame);
-    offer(1, at, static_cast<std::uint32_t>(sizeof(header) + frame.size()), false);
+    offer(header.buffers % 5 == 0 ? 3 : 1, at,
+          static_cast<std::uint32_t>(sizeof(header) + frame.size()), false);
   }
   void offer_buffers() {
     const auto more = take<std::uint8_t>();
     for (unsigned i = 0; i <= more % 8; ++i)
-      offer(0, 0x40000 + take<std::uint16_t>(), 1u << (take<std::uint8_t>() % 17), true);
+      offer(more < 64 ? 2 : 0, 0x40000 + take<std::uint16_t>(), 1u << (take<std::uint8_t>() % 17),
+            true);
   }
   void offer_command() {
     const auto kind = take<std::uint8_t>();
     std::array<std::uint8_t, 24> bytes{static_cast<std::uint8_t>(kind & 1),
                                        static_cast<std::uint8_t>(kind >> 1 & 7)};
     for (std::size_t i = 2; i < bytes.size(); ++i) bytes[i] = take<std::uint8_t>();
+    if (kind >= 192) bytes[0] = devices::virtio::net::kQueuesClass, bytes[1] = 0, bytes[3] = 0;
     put(kData, bytes);
-    describe(2, kData, 2 + take<std::uint8_t>() % 23, false, true, 0);
-    describe(2, kData + 0x100, 1, true, false, 0);
-    make_available(2);
+    describe(control_, kData, 2 + take<std::uint8_t>() % 23, false, true, 0);
+    describe(control_, kData + 0x100, 1, true, false, 0);
+    make_available(control_);
   }
 
   /// A request in up to four parts, one of which may be anything.
@@ -303,7 +307,7 @@ class World {
   Pirqs pirqs_;
   bus::PciBus pci_{mmio_, pio_, pirqs_};
   Network network_;
-  devices::virtio::VirtioNet model_{network_, *memory_, {2, 0, 0, 0, 0, 1}};
+  devices::virtio::VirtioNet model_{network_, *memory_, {2, 0, 0, 0, 0, 1}, 2};
   std::vector<std::function<void()>> tasks_;
   VirtioPci card_{model_, *memory_, sink_,
                   [this](std::function<void()> task) { tasks_.push_back(std::move(task)); }};
@@ -311,6 +315,7 @@ class World {
   bool packed_ = false;
   std::uint16_t size_ = 16;
   std::array<Queue, kQueues> queues_{};
+  unsigned control_ = 2;
 };
 
 }  // namespace

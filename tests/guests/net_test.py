@@ -135,6 +135,20 @@ class UserNetworkTest(UserNetworkCase):
             self.assertEqual(connection.recv(1), b"")
         self.assertIn(DIGEST, self.output("wait; cat /tmp/sum"))
 
+    def test_d_each_cpu_has_queues_of_its_own(self):
+        """What CPU 1 sends and gets goes through the second pair."""
+        def interrupts():
+            line = next(line for line in self.output("cat /proc/interrupts").splitlines()
+                        if "input.1" in line)
+            return sum(map(int, line.split()[1:3]))
+
+        self.assertEqual(self.output("ls /sys/class/net/eth0/queues").split(),
+                         ["rx-0", "rx-1", "tx-0", "tx-1"])
+        before = interrupts()
+        got = self.output(f"echo get | taskset 2 nc 10.0.2.2 {self.server.port} | md5sum")
+        self.assertEqual(got.split()[0], DIGEST)
+        self.assertGreater(interrupts(), before)
+
     def test_e_an_address_where_nobody_listens_refuses(self):
         self.assertNotEqual(self.machine.run(f"nc -w 5 10.0.2.2 {free_port()} </dev/null")[0], 0)
 
