@@ -65,7 +65,6 @@ void VirtioConsole::read_config(std::uint64_t offset, std::span<std::byte> data)
 
 void VirtioConsole::start(std::uint64_t features) {
   const std::lock_guard lock(mutex_);
-  running_ = true;
   multiple_ = (features & console::kMultiplePorts) != 0;
 }
 
@@ -80,7 +79,7 @@ void VirtioConsole::drain() {
 
 void VirtioConsole::reset() {
   const std::lock_guard lock(mutex_);
-  running_ = multiple_ = false;
+  multiple_ = false;
   control_receive_ = control_transmit_ = nullptr;
   messages_.clear();
   for (Port& port : ports_) {
@@ -109,9 +108,8 @@ void VirtioConsole::serve(Virtqueue& queue) {
 
 /// Whether its input waits for the guest; otherwise it is lost.
 bool VirtioConsole::takes_input(std::size_t number) const {
-  if (!running_) return number != 0;
-  if (number == 0) return ports_[0].receive != nullptr && (!multiple_ || ports_[0].open);
-  return true;
+  if (number != 0) return true;
+  return ports_[0].receive != nullptr && (!multiple_ || ports_[0].open);
 }
 
 std::size_t VirtioConsole::receive(std::size_t number, std::span<const std::uint8_t> bytes) {

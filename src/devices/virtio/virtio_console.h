@@ -79,7 +79,7 @@ class VirtioConsole final : public VirtioModel {
   /// Guards what follows. Taken before locks of queues, and held while the guest is interrupted.
   mutable std::mutex mutex_;
   std::vector<Port> ports_;
-  bool running_ = false, multiple_ = false;
+  bool multiple_ = false;  ///< the driver knows of further ports
   Virtqueue *control_receive_ = nullptr, *control_transmit_ = nullptr;
   std::deque<console::Control> messages_;  ///< for the guest
   std::vector<Chain> chains_;

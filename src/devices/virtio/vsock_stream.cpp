@@ -88,13 +88,11 @@ EventLoop::Ready VsockStream::interest() const {
   return {takes, unsent() != 0};
 }
 
-bool VsockStream::ended_now() {
-  return host_ended_ && staged_.empty() && !std::exchange(guest_told_end_, true);
-}
+bool VsockStream::ended_now() { return host_ended_ && !std::exchange(guest_told_end_, true); }
 
 bool VsockStream::over() const {
   if (!guest_sends_no_more_ || unsent() != 0) return false;
-  return guest_takes_no_more_ || (host_ended_ && staged_.empty());
+  return guest_takes_no_more_ || host_ended_;
 }
 
 bool VsockStream::credit_is_news() {

@@ -77,7 +77,8 @@ class VsockStream {
   std::vector<std::byte> staged_;
   std::size_t staged_start_ = 0;
   std::uint32_t peer_bytes_ = 0, peer_forwarded_ = 0, sent_ = 0;
-  bool guest_takes_no_more_ = false, host_ended_ = false, guest_told_end_ = false;
+  bool guest_takes_no_more_ = false, guest_told_end_ = false;
+  bool host_ended_ = false;  ///< seen only when nothing is staged
 };
 
 }  // namespace vireo::devices::virtio
