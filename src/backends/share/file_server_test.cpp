@@ -65,6 +65,7 @@ TEST_F(FileServerTest, NoNameLeadsOutOfTheFolder) {
     EXPECT_NE(client.call(ClientMessage(Kind::kMakeNode)(2u)(name)(0100644u)(0u)(0u)(0u)).error, 0);
     EXPECT_EQ(client.clunk(2), 0);
   }
+  EXPECT_EQ(client.walk(0, 1, {".."}).error, EINVAL);
   const auto first = client.walk(0, 1, {"d", ".."});
   EXPECT_EQ(first.reader().take<std::uint16_t>(), 1) << "no way up, not even inside";
   EXPECT_EQ(folder.read("../secret"), "secret");
@@ -104,6 +105,13 @@ TEST_F(FileServerTest, OnlyFilesAndFoldersAreOpened) {
         client.call(ClientMessage(Kind::kMakeNode)(0u)("null")(device | 0666)(1u)(3u)(0u)).error,
         EPERM);
   }
+}
+
+TEST_F(FileServerTest, FlagsThatAreNotTheGuestsToChooseAreIgnored) {
+  ASSERT_EQ(client.walk(0, 1, {}).error, 0);
+  EXPECT_EQ(client.open(1, O_TMPFILE | O_RDWR).error, EISDIR);
+  EXPECT_EQ(client.open(1, O_PATH).error, 0);
+  EXPECT_EQ(client.call(ClientMessage(Kind::kReadFolder)(1u)(std::uint64_t{0})(500u)).error, 0);
 }
 
 TEST_F(FileServerTest, NoFileRunsAsItsOwner) {
@@ -174,6 +182,21 @@ TEST_F(FileServerTest, AttributesAreReadAndSet) {
   EXPECT_EQ(in.take<std::uint64_t>(), 1000u);
   EXPECT_EQ(in.take<std::uint64_t>(), 5u);
   EXPECT_EQ(answer.body.size(), 153u);
+}
+
+TEST_F(FileServerTest, TimesAreWhatTheGuestSaysAndNothingElse) {
+  folder.write("file", "");
+  ASSERT_EQ(client.walk(0, 1, {"file"}).error, 0);
+  for (const std::uint64_t special : {(1ull << 30) - 1, (1ull << 30) - 2, ~0ull}) {
+    ClientMessage set(Kind::kSetAttributes);
+    set(1u)(ninep::kSetWriteTime | ninep::kWriteTimeGiven)(0u)(0u)(0u);
+    set(std::uint64_t{0})(std::uint64_t{0})(std::uint64_t{0})(std::uint64_t{1000})(special);
+    ASSERT_EQ(client.call(set).error, 0);
+    struct stat info = {};
+    ASSERT_EQ(::stat(folder.shared("file").c_str(), &info), 0);
+    EXPECT_EQ(info.st_mtim.tv_sec, 1000);
+    EXPECT_EQ(info.st_mtim.tv_nsec, 999'999'999);
+  }
 }
 
 TEST_F(FileServerTest, FilesAreRenamedLinkedAndRemoved) {
@@ -276,9 +299,13 @@ TEST_F(FileServerTest, FidsAreTheClientsNumbersAndHaveAnEnd) {
 
 TEST_F(FileServerTest, ManyFilesNeedNoSmallDescriptors) {
   folder.write("file", "");
-  for (std::uint32_t fid = 1; fid < 40; ++fid) ASSERT_EQ(client.walk(0, fid, {"file"}).error, 0);
-  const UniqueFd own(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  EXPECT_LT(own.get(), 40);
+  std::vector<UniqueFd> descriptors;
+  for (std::uint32_t fid = 1; fid < 60; ++fid) ASSERT_EQ(client.walk(0, fid, {"file"}).error, 0);
+  for (int i = 0; i < 3; ++i) {  // what was taken for a moment is free again
+    const int own = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    EXPECT_LT(own, 40);
+    descriptors.emplace_back(own);
+  }
 }
 
 TEST_F(FileServerTest, AnOpenFidStandsForItsFileOnly) {
@@ -299,6 +326,18 @@ TEST_F(FileServerTest, ANewVersionForgetsTheSession) {
   EXPECT_EQ(in.take<std::uint32_t>(), FileServer::kMostMessageBytes);
   EXPECT_EQ(in.text(), "unknown");
   EXPECT_EQ(client.server.fids(), 0u);
+}
+
+TEST_F(FileServerTest, MessagesAreAsLongAsWasAgreedOn) {
+  ASSERT_EQ(client.call(ClientMessage(Kind::kVersion)(4096u)("9P2000.L")).error, 0);
+  ASSERT_EQ(client.attach(0).error, 0);
+  ASSERT_EQ(client.walk(0, 1, {}).error, 0);
+  ASSERT_EQ(client.create(1, "file", O_RDWR).error, 0);
+  EXPECT_EQ(client.write(1, 0, std::string(4097 - 23, 'x')).error, EMSGSIZE);
+  EXPECT_EQ(client.write(1, 0, std::string(4096 - 23, 'x')).error, 0);
+  EXPECT_EQ(client.read(1, 0, 5000).size(), 4096u - 23) << "and so are answers";
+  EXPECT_EQ(client.write(1, 4096 - 23, std::string(4000, 'x')).error, 0);
+  EXPECT_EQ(client.read(1, 0, 5000).size(), 4096u - 11);
 }
 
 TEST_F(FileServerTest, MessagesThatEndEarlyAreRefused) {
@@ -345,6 +384,15 @@ TEST_F(FileServerTest, ThePermissionsAreThoseThatTheGuestAsksFor) {
   struct stat info = {};
   ASSERT_EQ(::stat(folder.shared("file").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777u, 0666u);
+}
+
+TEST(SharedFolderTest, NamesThatNobodyCheckedLeadNowhereEither) {
+  const ShareFolder folder;
+  std::filesystem::create_directory_symlink("..", folder.shared("up"));
+  std::filesystem::create_directory(folder.shared("d"));
+  const auto shared = folder.open();
+  for (const char* name : {"..", "../secret", "/etc/passwd", "up/secret", "d/../../secret"})
+    EXPECT_FALSE(shared->look_up(*shared->root(), name)) << name;
 }
 
 TEST(SharedFolderTest, WhatIsNoFolderIsRefused) {

@@ -117,8 +117,25 @@ TEST_F(VirtioNetQueuesTest, OnlyThePairsThatTheDriverWantsAreUsed) {
     EXPECT_EQ(set_pairs(6, value), net::kError);
   ASSERT_EQ(set_pairs(6, {kPairs, 0}), net::kOk);
   EXPECT_EQ(arrives_at(datagram(80, 1000, true)), 2u);
-  driver.set_common<std::uint8_t>(20, 0);
-  EXPECT_TRUE(network.reader->receive({}, datagram(80, 1000, true))) << "nobody is there";
+}
+
+TEST_F(VirtioNetQueuesTest, AResetForgetsWhatTheDriverWanted) {
+  start(kPlain | net::kMultiQueue);
+  ASSERT_EQ(set_pairs(6, {kPairs, 0}), net::kOk);
+  send(2, datagram(1000, 80, false));
+  const auto restart = [&] {
+    driver.set_common<std::uint8_t>(20, 0);
+    EXPECT_TRUE(network.reader->receive({}, datagram(80, 1000, true))) << "nobody is there";
+    rings.clear();
+    for (std::uint64_t at = 0x4000; at < 0x19000; at += 8) world.put(at, std::uint64_t{0});
+    start(kPlain | net::kMultiQueue);
+  };
+  restart();
+  ASSERT_EQ(set_pairs(6, {kPairs, 0}), net::kOk);
+  EXPECT_EQ(arrives_at(datagram(80, 1000, true)), 0u) << "where it was sent from";
+  restart();
+  send(2, datagram(1000, 80, false));
+  EXPECT_EQ(arrives_at(datagram(80, 1000, true)), 0u) << "how many pairs there were";
 }
 
 TEST_F(VirtioNetQueuesTest, ADriverThatKnowsOfOnePairHasItsControlQueueBehindIt) {

@@ -229,6 +229,45 @@ TEST_F(VirtioVsockTest, TheGuestHearsThatItMaySendMore) {
   EXPECT_GT(got, 0u);
 }
 
+TEST_F(VirtioVsockTest, AGuestThatClosesHasWhatItSentDelivered) {
+  start();
+  const UniqueFd host = open_stream();
+  const std::string piece(0x8000, 'x');
+  std::size_t sent = 0, told = 0, got = 0;
+  while (sent - told + piece.size() <= VsockStream::kBufferBytes) {
+    send(header(Operation::kData, kHost, kGuest), piece);
+    sent += piece.size();
+    while (const auto packet = take()) told = packet->header.forwarded_bytes;
+  }
+  auto end = header(Operation::kShutdown, kHost, kGuest);
+  end.flags = vsock::kSendsNoMore | vsock::kReceivesNoMore;
+  send(end);
+  EXPECT_EQ(take_operation(), 0u) << "not all is delivered";
+  for (std::string part; part != "end"; part = receive_from(host)) {
+    ASSERT_NE(part, "none");
+    got += part.size();
+    settle();
+  }
+  EXPECT_EQ(got, sent);
+  unsigned last = 0;
+  while (const unsigned operation = take_operation()) last = operation;
+  EXPECT_EQ(last, kReset);
+}
+
+TEST_F(VirtioVsockTest, AStreamThatEndsWhileItWaitsForABufferIsForgotten) {
+  start(1);
+  listener = listen(std::to_string(kHost));
+  send(header(Operation::kRequest, kHost, kGuest));
+  EXPECT_EQ(take(false)->header.operation, Operation::kResponse);
+  const UniqueFd host = accept(listener);
+  say(host, "too late");
+  settle();
+  send(header(Operation::kReset, kHost, kGuest));
+  offer_buffer();
+  settle();
+  EXPECT_EQ(take_operation(), 0u);
+}
+
 TEST_F(VirtioVsockTest, AskedForCreditTheDeviceTells) {
   start();
   const UniqueFd host = open_stream();
