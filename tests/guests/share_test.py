@@ -16,8 +16,8 @@ INITRD = guest.GUESTS / "share.cpio.gz"
 LOAD = "for module in /lib/modules/*; do insmod $module; done"
 MOUNT = "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000"
 SLOW = guest.ENGINE == "interpreter"
-SIZE = (4 if SLOW else 32) * MIB
-ENTRIES = 300 if SLOW else 2000
+SIZE = (2 if SLOW else 32) * MIB
+ENTRIES = 200 if SLOW else 2000
 DATA = random.Random(1).randbytes(SIZE)
 DIGEST = hashlib.md5(DATA).hexdigest()
 

@@ -143,6 +143,22 @@ class UsageTest(unittest.TestCase):
             with self.subTest(display):
                 self.assert_run_refused([display.removeprefix("vnc=")], f"--display={display}")
 
+    def test_shares_sockets_and_consoles_that_make_no_sense(self):
+        self.assert_run_refused(["--share", "HOSTDIR=TAG"], "--share", ".")
+        self.assert_run_refused(["./missing"], "--share", "./missing=files")
+        self.assert_run_refused(["tag"], "--share", f".={'x' * 300}")
+        self.assert_run_refused(["'a'"], "--share", ".=a", "--share", "/=a")
+        self.assert_run_refused(["missing"], "--vsock", "dir=missing")
+        self.assert_run_refused(["cid"], "--vsock", "cid=1,dir=.")
+        self.assert_run_refused(["too long"], "--vsock", "dir=./" + "./" * 60)
+        self.assert_run_refused(["terminal", "--console"], "--console", "stdio", "--serial", "stdio")
+        self.assert_run_refused(["'nothing'"], "--console", "nothing")
+        self.assert_run_refused(["--channel"], "--channel", "name")
+        self.assert_run_refused(["no terminal"], "--channel", "name=stdio")
+        self.assert_run_refused(["'a'"], "--channel", "a=pty", "--channel", "a=pty")
+        self.assert_run_refused(["--balloon"], "--balloon", "12")
+        self.assert_run_refused(["balloon"], "--memory", "64M", "--balloon", "64M")
+
     def test_a_kernel_command_line_that_is_too_long(self):
         self.assert_run_refused([], "--append", "x" * 100000, image=guest.KERNEL)
 
