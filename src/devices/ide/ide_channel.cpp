@@ -57,10 +57,13 @@ void IdeChannel::write_command(std::uint64_t offset, std::span<const std::byte> 
   });
 }
 
-/// A drive that is not there reads as zeroes if there is another, and as ones if there is none:
-/// then nobody drives the cable.
+/// A drive that is not there reads as zeroes if there is another, which answers for it. If there is
+/// none, nobody drives the cable; but the host pulls DD7 down (ATA/ATAPI-7 volume 2), so that
+/// nobody seems to be busy.
+std::uint8_t IdeChannel::read_missing() const { return drives_[0] || drives_[1] ? 0x00 : 0x7f; }
+
 std::uint8_t IdeChannel::read_register(unsigned offset) {
-  if (drive() == nullptr) return drives_[0] || drives_[1] ? 0x00 : 0xff;
+  if (drive() == nullptr) return read_missing();
   const IdeRegisters& registers = drive()->registers;
   const unsigned which = (state_.control & ata::control::kHighOrder) != 0 ? 1 : 0;
   switch (offset) {
@@ -304,7 +307,7 @@ void IdeChannel::update_irq() {
 
 std::uint8_t IdeChannel::read_control(unsigned) {
   const std::lock_guard lock(mutex_);
-  if (drive() == nullptr) return drives_[0] || drives_[1] ? 0x00 : 0xff;
+  if (drive() == nullptr) return read_missing();
   return drive()->registers.status;  // does not acknowledge the interrupt
 }
 

@@ -93,6 +93,7 @@ class IdeChannel {
   template <class Body>
   void act(Body body);
   IdeDrive* drive() const { return drives_[state_.selected].get(); }
+  std::uint8_t read_missing() const;
   std::uint8_t read_register(unsigned offset);
   void write_register(unsigned offset, std::uint8_t value);
   void read_data(std::span<std::byte> data);

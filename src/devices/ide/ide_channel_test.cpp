@@ -19,7 +19,9 @@ TEST_F(IdeChannelTest, ADriveThatIsNotThereAnswersNothing) {
   IdeChannel empty(line, *memory);
   std::byte value{};
   empty.command_ports().read(7, {&value, 1});
-  EXPECT_EQ(value, std::byte{0xff});
+  EXPECT_EQ(value, std::byte{0x7f});
+  empty.control_ports().read(0, {&value, 1});
+  EXPECT_EQ(value, std::byte{0x7f});
   virtio::FakeDisk one(512);
   IdeChannel lonely(line, *memory);
   lonely.add(0, std::make_unique<AtaDisk>(one, ""));
