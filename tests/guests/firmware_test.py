@@ -1,16 +1,14 @@
 #!/usr/bin/python3
 """SeaBIOS from the reset vector, and GRUB and Debian's kernel from disks and a CD-ROM behind it."""
 import hashlib
-import pathlib
 import random
-import signal
 import socket
-import tempfile
 import time
 import unittest
 
 import boot_images
 import guest
+from firmware_case import FirmwareCase
 from known_messages import unexpected_messages
 from vnc_client import VncClient
 
@@ -25,39 +23,6 @@ menuentry "Linux" {
 }
 """
 LOAD = "for module in /lib/modules/*; do insmod $module; done"
-
-
-class FirmwareCase(unittest.TestCase):
-    def setUp(self):
-        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.screen_file = self.folder / "screen"
-
-    def start(self, *options, memory="64M"):
-        if "--display" not in options:
-            options = ("--display", f"text:{self.screen_file}", *options)
-        self.machine = self.enterContext(guest.Guest(*options, firmware=True, memory=memory))
-        return self.machine
-
-    def screen(self):
-        """What is on the screen now, as lines of text."""
-        self.screen_file.unlink(missing_ok=True)
-        self.machine.process.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + guest.COMMAND_SECONDS
-        while not self.screen_file.exists():
-            self.machine.poll()
-            self.assertLess(time.monotonic(), deadline, "no screen after SIGUSR1")
-        return self.screen_file.read_text()
-
-    def expect_screen(self, *texts):
-        """Waits until all of them are on the screen at once; the screen."""
-        deadline = time.monotonic() + guest.COMMAND_SECONDS
-        while True:
-            time.sleep(0.3)
-            screen = self.screen()
-            if all(text in screen for text in texts):
-                return screen
-            self.assertIsNone(self.machine.process.poll(), self.machine.errors())
-            self.assertLess(time.monotonic(), deadline, screen)
 
 
 class FirmwareTest(FirmwareCase):

@@ -30,7 +30,7 @@ COMMAND_SECONDS = 90
 READY = "vireo-initrd: ready"
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[78=>]|\r")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]|\x1b[78=>c]|\r")
 
 
 def plain(text):
@@ -150,7 +150,7 @@ class Guest:
             return False
         data = self._undecoded + os.read(self.terminal, 65536)
         # An escape sequence or a character may be cut in two: keep an incomplete end back.
-        cut = re.search(rb"(\x1b[^A-Za-z78=>]*|[\xc0-\xff][\x80-\xbf]{0,2})$", data)
+        cut = re.search(rb"(\x1b(\[[0-9;?=]*)?|[\xc0-\xff][\x80-\xbf]{0,2})$", data)
         self._undecoded = data[cut.start():] if cut else b""
         self.console += plain((data[: cut.start()] if cut else data).decode(errors="replace"))
         return True

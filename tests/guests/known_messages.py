@@ -10,6 +10,8 @@ KNOWN = [
     (r"tsc: Unable to calibrate against PIT$",
      "on AMD's processors, where CPUID does not tell the frequency, if the host gave the CPU to "
      "others meanwhile; on a PC it is system management mode that takes it away"),
+    (r"device-mapper: core: CONFIG_IMA_DISABLE_HTABLE is disabled\.",
+     "a wish about how Debian configures its kernel, on any machine"),
     (r"hrtimer: interrupt took \d+ ns$",
      "the host gave the CPU to others in the midst of a timer interrupt, and time went on"),
 ]
