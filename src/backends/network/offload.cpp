@@ -149,8 +149,8 @@ bool sound(const FrameHeader& header, Bytes frame) {
   if (needs_checksum &&
       std::size_t{header.checksum_start} + header.checksum_offset + 2 > frame.size())
     return false;
+  if (header.segmentation == FrameHeader::kWhole) return true;
   const unsigned kind = header.segmentation & ~FrameHeader::kEcn;
-  if (kind == FrameHeader::kWhole) return true;
   if (kind != FrameHeader::kTcp4 && kind != FrameHeader::kTcp6) return false;
   const auto at = parse_tcp(frame);
   return at && at->ipv6 == (kind == FrameHeader::kTcp6) && needs_checksum &&

@@ -162,6 +162,8 @@ TEST_P(OffloadTest, HeadersThatLieAreNotSound) {
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segment_bytes = 0; }));
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segment_bytes = kLeastSegmentBytes - 1; }));
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segmentation = 3; }));
+  EXPECT_TRUE(refuses([](auto& h, auto&) { h.segmentation = FrameHeader::kEcn; }))
+      << "ECN of what is no segment";
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.segmentation ^= 5; })) << "the other IP";
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.flags = 0; }));
   EXPECT_TRUE(refuses([](auto& h, auto&) { h.checksum_offset = 14; }));
