@@ -145,7 +145,7 @@ TEST_F(FirmwareMachineTest, IdeControllerAndDisplayAreThere) {
     };
     EXPECT_EQ(id(1, 1), 0x70108086u);
     EXPECT_EQ(id(2, 0), 0x11111234u);
-    EXPECT_EQ(cpu.in(0x1f7), 0xffu);
+    EXPECT_EQ(cpu.in(0x1f7), 0x7fu);
     EXPECT_EQ(cpu.in(0x3cc), 0u);
     cpu.out(0xf4, 0);
     return cpu.spin();
