@@ -56,8 +56,6 @@ std::uint64_t Emitter::tag_at(std::int64_t page_offset) const {
   return narrow() ? static_cast<std::uint32_t>(tag) : tag;
 }
 
-void Emitter::bytes(const std::uint8_t* code, std::size_t size) { append(code, size); }
-
 std::uint32_t Emitter::add_site(const Step& step) {
   const auto number = static_cast<std::uint32_t>(tables_.sites.size());
   Site& site = tables_.sites.add();
@@ -123,7 +121,7 @@ void Emitter::copy(std::size_t index) {
   const bool scratch_kept = now.has_memory || before_flags == getCurr();
   for (unsigned i = 0; i < operands.count; ++i)
     load_guest(Xbyak::Reg64(scratch[i]), operands.gpr[i]);
-  bytes(code.data(), reencode(insn, placement, code.data()));
+  append(code.data(), reencode(insn, placement, code.data()));
   still_held(held && scratch_kept);
   for (unsigned i = 0; i < operands.count; ++i)
     if (insn.effects.gpr_written >> operands.gpr[i] & 1)
@@ -140,7 +138,7 @@ void Emitter::address_to_register(const Step& now) {
   if (memory.base != x86::kRipBase && in_place(memory.base) && in_place(memory.index) &&
       !displaced(to)) {
     const bool held = holds();
-    bytes(insn.bytes.data(), insn.length);
+    append(insn.bytes.data(), insn.length);
     return still_held(held);
   }
   Step address = now;

@@ -59,7 +59,6 @@ class Emitter : Assembler {
   void divide(std::size_t index);
   void cold_call(std::size_t index, std::uint32_t site, Label& from);
   void address_to_register(const Step& step);
-  void bytes(const std::uint8_t* code, std::size_t size);
   std::uint32_t add_site(const Step& step);
   std::uint64_t tag_of(const Step& step) const { return tag_at(step.offset); }
   std::uint64_t tag_at(std::int64_t page_offset) const;

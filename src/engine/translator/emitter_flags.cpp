@@ -165,7 +165,7 @@ void Emitter::emit_recipe(std::size_t producer, bool r11_free) {
   const auto mnemonic = insn.mnemonic;
   if (mnemonic == ZYDIS_MNEMONIC_CMP || mnemonic == ZYDIS_MNEMONIC_TEST) {
     const x86::Insn& encoding = step(producer).encoding();
-    bytes(encoding.bytes.data(), encoding.length);
+    append(encoding.bytes.data(), encoding.length);
   } else if (recipe_wants_register(step(producer))) {
     const bool rax_needed = insn.operands[1].number == x86::kRax;
     const Xbyak::Reg64 place = r11_free ? r11 : rax_needed ? rcx : rax;

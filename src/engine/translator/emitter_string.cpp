@@ -70,7 +70,7 @@ void Emitter::string(std::size_t index) {
   if (narrow())
     narrow_string_instruction(insn);
   else
-    bytes(insn.bytes.data(), insn.length);
+    append(insn.bytes.data(), insn.length);
   sub(rdi, r11);
   if (!store_only) sub(rsi, r10);
   L(done);
