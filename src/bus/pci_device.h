@@ -83,6 +83,8 @@ class PciDevice {
   std::uint8_t config8(unsigned offset) const;
   void store_config8(unsigned offset, std::uint8_t value);
   void store_config32(unsigned offset, std::uint32_t value);
+  /// Where the guest has put a window, if it has enabled it: see decoded_address().
+  std::optional<std::uint64_t> window_address(unsigned bar) const { return decoded_address(bar); }
   bool bus_master() const { return (config8(0x04) & 0x04) != 0; }
   /// What the function wants of its interrupt pin; the command register may hold it back.
   void set_intx(bool high);

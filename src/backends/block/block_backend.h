@@ -26,6 +26,15 @@ struct BlockRequest {
   Done done;
 };
 
+/// What a disk was asked for since it was opened.
+struct BlockCounters {
+  std::uint64_t requests = 0;  ///< of all kinds
+  std::uint64_t read_bytes = 0, written_bytes = 0;
+  std::uint64_t flushes = 0;
+  std::uint64_t errors = 0;  ///< requests that failed
+  bool operator==(const BlockCounters&) const = default;
+};
+
 /// What a disk is plugged into on the host: an image in a file.
 ///
 /// A write whose `done` came without an error is seen by every read submitted after it; it is on
@@ -44,6 +53,8 @@ class BlockBackend {
   virtual std::uint32_t preferred_block() const { return 4096; }
   /// The format and path, for messages.
   virtual std::string name() const = 0;
+  /// From any thread; nothing from a backend that does not count.
+  virtual BlockCounters counters() const { return {}; }
 
   /// From any thread, never waits for the disk. `done` is called exactly once, without a lock of
   /// the backend, on a thread of the backend or inside submit().

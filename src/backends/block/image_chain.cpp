@@ -38,7 +38,7 @@ Result<std::shared_ptr<ImageFile>> ImageChain::open(const std::string& path, boo
     return usage_error("the image {} stands on itself", path);
   if (files_.size() > kMostImages)
     return usage_error("the image {} stands on more than {} others", path, kMostImages);
-  return ImageFile::open(path, read_only);
+  return ImageFile::open(path, read_only, bypass_cache_);
 }
 
 Result<std::shared_ptr<Layer>> ImageChain::open_below(const std::string& path,

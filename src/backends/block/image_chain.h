@@ -18,6 +18,8 @@ namespace vireo::backends {
 /// on itself is refused, and so is a chain that is longer than anybody needs.
 class ImageChain {
  public:
+  /// All of them past the host's page cache, or all through it.
+  explicit ImageChain(bool bypass_cache = false) : bypass_cache_(bypass_cache) {}
   /// Opens the next image.
   [[nodiscard]] Result<std::shared_ptr<ImageFile>> open(const std::string& path, bool read_only);
   /// What is below the image at `path`; null if nothing is.
@@ -28,6 +30,7 @@ class ImageChain {
                                                           ImageFormat format);
 
  private:
+  const bool bypass_cache_;
   std::set<std::pair<dev_t, ino_t>> files_;
 };
 

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <memory>
+#include <new>
 #include <vector>
 
 #include "backends/block/image_lock.h"
@@ -28,9 +30,41 @@ bool is_unsupported(int error) {
   return error == EOPNOTSUPP || error == ENOSYS || error == ENODEV || error == EINVAL;
 }
 
+constexpr std::uint64_t kSector = 512;         ///< as little as moves past the page cache
+constexpr std::uint64_t kMostBytes = 1 << 20;  ///< by way of a buffer at a time
+
+/// Memory that the host can move whole sectors to.
+class SectorBuffer {
+ public:
+  explicit SectorBuffer(std::uint64_t size)
+      : bytes_(static_cast<std::uint8_t*>(
+            std::aligned_alloc(kPage, (size + kPage - 1) & ~(kPage - 1)))),
+        size_(size) {
+    if (!bytes_) throw std::bad_alloc();
+  }
+  std::span<std::uint8_t> bytes() const { return {bytes_.get(), size_}; }
+
+ private:
+  static constexpr std::uint64_t kPage = 4096;
+  struct Free {
+    void operator()(std::uint8_t* bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<std::uint8_t[], Free> bytes_;
+  std::uint64_t size_;
+};
+
+/// The sectors that a range touches.
+struct Sectors {
+  Sectors(std::uint64_t offset, std::uint64_t length)
+      : begin(offset / kSector * kSector),
+        end((offset + length + kSector - 1) / kSector * kSector) {}
+  std::uint64_t begin, end;
+};
+
 }  // namespace
 
-Result<std::shared_ptr<ImageFile>> ImageFile::open(const std::string& path, bool read_only) {
+Result<std::shared_ptr<ImageFile>> ImageFile::open(const std::string& path, bool read_only,
+                                                   bool bypass_cache) {
   UniqueFd fd(::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
     const int error = errno;
@@ -49,7 +83,32 @@ Result<std::shared_ptr<ImageFile>> ImageFile::open(const std::string& path, bool
   TRY(lock_image(fd.get(), path, read_only ? ImageUse::kRead : ImageUse::kWrite));
   std::shared_ptr<ImageFile> file(new ImageFile(std::move(fd), path, read_only));
   file->is_device_ = S_ISBLK(info.st_mode);
+  if (bypass_cache) TRY(file->bypass_cache());
   return file;
+}
+
+/// Disks of guests have sectors of 512 bytes: where the host has larger ones, each write to a part
+/// of one would be a read as well, and a power failure would lose the neighbours.
+Result<> ImageFile::bypass_cache() {
+  const SectorBuffer probe(kSector);
+  const bool able = ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_DIRECT) == 0 &&
+                    ::pread(fd_.get(), probe.bytes().data(), kSector, 0) >= 0;
+  if (!able)
+    return host_error(
+        "the page cache cannot be bypassed for the image {}: {}; leave cache=none out", path_,
+        errno == EINVAL ? "its file system cannot do that, or its sectors are too large"
+                        : last_error().message());
+  bypasses_cache_ = never_reads_at_once_ = never_writes_at_once_ = true;
+  return {};
+}
+
+bool ImageFile::can_move(std::uint64_t offset, std::span<const iovec> buffers) const {
+  if (!bypasses_cache_) return true;
+  return offset % kSector == 0 && std::ranges::all_of(buffers, [](const iovec& buffer) {
+           // SAFETY: an address as a number, to look at its lowest bits.
+           return (reinterpret_cast<std::uintptr_t>(buffer.iov_base) | buffer.iov_len) % kSector ==
+                  0;
+         });
 }
 
 Result<std::shared_ptr<ImageFile>> ImageFile::open_temporary(const std::string& folder) {
@@ -82,24 +141,67 @@ Result<std::uint64_t, std::error_code> ImageFile::size() const {
   return static_cast<std::uint64_t>(info.st_size);
 }
 
+std::uint64_t ImageFile::read_at_once(std::uint64_t offset, std::span<const iovec> buffers) const {
+  if (never_reads_at_once_) return 0;
+  const ssize_t count = ::preadv2(fd_.get(), buffers.data(), first_count(buffers),
+                                  static_cast<off_t>(offset), RWF_NOWAIT);
+  if (count < 0 && is_unsupported(errno)) never_reads_at_once_ = true;
+  return count > 0 ? static_cast<std::uint64_t>(count) : 0;
+}
+
+std::uint64_t ImageFile::write_at_once(std::uint64_t offset, std::span<const iovec> buffers) {
+  if (never_writes_at_once_) return 0;
+  const ssize_t count = ::pwritev2(fd_.get(), buffers.data(), first_count(buffers),
+                                   static_cast<off_t>(offset), RWF_NOWAIT);
+  if (count < 0 && is_unsupported(errno)) never_writes_at_once_ = true;
+  return count > 0 ? static_cast<std::uint64_t>(count) : 0;
+}
+
+void ImageFile::begin_read(std::uint64_t offset, std::uint64_t length) {
+  if (bypasses_cache_) return;
+  [[maybe_unused]] const int ignored = ::posix_fadvise(
+      fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_WILLNEED);
+}
+
+void ImageFile::begin_write_back(std::uint64_t offset, std::uint64_t length) {
+  if (bypasses_cache_) return;
+  // A hint: whether all reached the disk, a sync tells.
+  [[maybe_unused]] const int ignored = ::sync_file_range(
+      fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(length), SYNC_FILE_RANGE_WRITE);
+}
+
 std::error_code ImageFile::read(std::uint64_t offset, std::span<std::uint8_t> bytes) const {
   return read(offset, Iovecs{{bytes.data(), bytes.size()}});
 }
 
 std::error_code ImageFile::read(std::uint64_t offset, Iovecs buffers) const {
-  std::span<iovec> rest = buffers;
+  if (can_move(offset, buffers)) return move_in(offset, buffers);
+  const std::uint64_t length = total_length(buffers);
+  for (std::uint64_t done = 0; done < length;) {
+    const std::uint64_t part = std::min(length - done, kMostBytes);
+    const Sectors sectors(offset + done, part);
+    const SectorBuffer room(sectors.end - sectors.begin);
+    iovec whole{room.bytes().data(), room.bytes().size()};
+    if (const auto error = move_in(sectors.begin, {&whole, 1})) return error;
+    copy_to(slice(buffers, done, part), room.bytes().subspan(offset + done - sectors.begin, part));
+    done += part;
+  }
+  return {};
+}
+
+std::error_code ImageFile::move_in(std::uint64_t offset, std::span<iovec> rest) const {
   drop_front(rest, 0);
   while (!rest.empty()) {
     const ssize_t count =
         ::preadv(fd_.get(), rest.data(), first_count(rest), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return last_error();
+    offset += static_cast<std::uint64_t>(count);
+    drop_front(rest, static_cast<std::uint64_t>(count));
     if (count == 0) {
       fill_zeroes(rest);
       break;
     }
-    offset += static_cast<std::uint64_t>(count);
-    drop_front(rest, static_cast<std::uint64_t>(count));
   }
   return {};
 }
@@ -109,7 +211,28 @@ std::error_code ImageFile::write(std::uint64_t offset, std::span<const std::uint
 }
 
 std::error_code ImageFile::write(std::uint64_t offset, Iovecs buffers) {
-  std::span<iovec> rest = buffers;
+  if (can_move(offset, buffers)) return move_out(offset, buffers);
+  const std::uint64_t length = total_length(buffers);
+  for (std::uint64_t done = 0; done < length;) {
+    const std::uint64_t part = std::min(length - done, kMostBytes);
+    const Sectors sectors(offset + done, part);
+    const SectorBuffer room(sectors.end - sectors.begin);
+    iovec whole{room.bytes().data(), room.bytes().size()};
+    std::unique_lock lock(parts_mutex_, std::defer_lock);
+    if (room.bytes().size() != part) {
+      lock.lock();
+      iovec before = whole;
+      if (const auto error = move_in(sectors.begin, {&before, 1})) return error;
+    }
+    copy_from(room.bytes().subspan(offset + done - sectors.begin, part),
+              slice(buffers, done, part));
+    if (const auto error = move_out(sectors.begin, {&whole, 1})) return error;
+    done += part;
+  }
+  return {};
+}
+
+std::error_code ImageFile::move_out(std::uint64_t offset, std::span<iovec> rest) {
   drop_front(rest, 0);
   while (!rest.empty()) {
     const ssize_t count =

@@ -40,7 +40,7 @@ Result<std::unique_ptr<BlockBackend>> open_discarding(std::shared_ptr<Layer> bel
 
 Result<std::unique_ptr<BlockBackend>> open_block_backend(const BlockOptions& options) {
   ignore_file_size_signal();
-  ImageChain chain;
+  ImageChain chain(options.bypass_cache);
   auto file = TRY(chain.open(options.path, options.read_only || options.discard_changes));
   const ImageFormat format = TRY(choose_format(*file, options.format));
   const bool raw = format == ImageFormat::kRaw;

@@ -14,6 +14,8 @@ struct BlockOptions {
   bool read_only = false;
   bool discard_changes =
       false;  ///< what the guest writes is gone at the end; the image stays as it is
+  bool bypass_cache =
+      false;  ///< the host's page cache keeps nothing of the image, nor of those below
 };
 
 /// Opens and locks an image. While it is open no other process that keeps the locks of images (see

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "backends/block/block_account.h"
+#include "backends/block/failure_report.h"
 #include "backends/block/file_io.h"
 #include "backends/block/image_format.h"
 #include "backends/block/in_flight.h"
@@ -19,7 +21,11 @@ constexpr unsigned kThreads = 8;
 class RawBackend final : public BlockBackend {
  public:
   RawBackend(std::shared_ptr<ImageFile> file, std::uint64_t size, bool guard_head)
-      : file_(std::move(file)), size_(size), guard_head_(guard_head), pool_(kThreads) {
+      : file_(std::move(file)),
+        size_(size),
+        guard_head_(guard_head),
+        failures_(RawBackend::name()),
+        pool_(kThreads) {
     io_ = open_file_io(pool_);
   }
   ~RawBackend() override { drain(); }
@@ -27,12 +33,19 @@ class RawBackend final : public BlockBackend {
   std::uint64_t size() const override { return size_; }
   bool read_only() const override { return file_->read_only(); }
   std::string name() const override { return "raw image " + file_->path(); }
+  BlockCounters counters() const override { return account_.counters(); }
   void drain() override { in_flight_.drain(); }
 
   void submit(BlockRequest request) override {
-    if (const auto error = check_request(request, size_, read_only())) return request.done(error);
-    auto finish = [this, era = in_flight_.begin(),
-                   done = std::move(request.done)](std::error_code error) {
+    account_.begin(request);
+    if (const auto error = check_request(request, size_, read_only())) {
+      account_.end(request.operation, request.length, error);
+      return request.done(error);
+    }
+    auto finish = [this, era = in_flight_.begin(), operation = request.operation,
+                   length = request.length, done = std::move(request.done)](std::error_code error) {
+      account_.end(operation, length, error);
+      failures_.note(operation, error);
       done(error);
       in_flight_.end(era);
     };
@@ -81,6 +94,8 @@ class RawBackend final : public BlockBackend {
   std::shared_ptr<ImageFile> file_;
   const std::uint64_t size_;
   const bool guard_head_;
+  BlockAccount account_;
+  FailureReport failures_;
   InFlight in_flight_;
   WorkerPool pool_;
   std::unique_ptr<FileIo> io_;

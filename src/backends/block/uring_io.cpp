@@ -17,6 +17,7 @@
 namespace vireo::backends {
 namespace {
 
+constexpr std::uint64_t kStreamBytes = 256 << 10;  ///< a transfer that is large
 constexpr unsigned kEntries = 256;  ///< transfers the kernel has at a time; more wait here
 
 struct Job {
@@ -24,7 +25,8 @@ struct Job {
     drop_front(rest, 0);
   }
   FileTransfer transfer;
-  std::span<iovec> rest;  ///< of transfer.buffers: what is still to do
+  const std::uint64_t first = transfer.offset;  ///< in the file
+  std::span<iovec> rest;                        ///< of transfer.buffers: what is still to do
   InFlight::Era era = 0;
   /// What the language knows of the way through the kernel: written before, read after.
   std::atomic<bool> handed_over = false;
@@ -32,6 +34,7 @@ struct Job {
 
 class UringIo final : public FileIo {
  public:
+  explicit UringIo(WorkerPool& pool) : pool_(pool) {}
   ~UringIo() override {
     if (!thread_.joinable()) return;
     in_flight_.drain();
@@ -71,7 +74,17 @@ class UringIo final : public FileIo {
     if (sync && !transfer.file->needs_sync()) return transfer.done({});
     Job* job = new Job(std::move(transfer));
     job->era = in_flight_.begin();
-    if (!sync && job->rest.empty()) return finish(job, {});
+    if (!sync) {
+      do_at_once(*job);
+      if (job->rest.empty()) return finish(job, {});
+    }
+    if (!sync && job->transfer.file->bypasses_cache()) {
+      if (!job->transfer.file->can_move(job->transfer.offset, job->rest)) return move_later(job);
+    } else if (job->transfer.kind == FileTransfer::Kind::kWrite) {
+      return write_later(job);
+    } else if (!sync && total_length(job->rest) >= kStreamBytes) {
+      return read_later(job);
+    }
     const std::lock_guard lock(mutex_);
     if (in_kernel_ == kEntries) {
       waiting_.push_back(job);
@@ -84,6 +97,72 @@ class UringIo final : public FileIo {
  private:
   static tl::unexpected<Error> refused(int error) {
     return host_error("this host refuses io_uring: {}", std::generic_category().message(error));
+  }
+
+  static void do_at_once(Job& job) {
+    FileTransfer& transfer = job.transfer;
+    const bool write = transfer.kind == FileTransfer::Kind::kWrite;
+    if (job.rest.empty() || (write && total_length(job.rest) >= kStreamBytes)) return;
+    const std::uint64_t bytes = write ? transfer.file->write_at_once(transfer.offset, job.rest)
+                                      : transfer.file->read_at_once(transfer.offset, job.rest);
+    drop_front(job.rest, bytes);
+    transfer.offset += bytes;
+  }
+
+  /// Much that is not in the page cache: the disk is asked for all of it at once, and for as much
+  /// behind it if the guest seems to read on. The ring would look at each page when it comes.
+  void read_later(Job* job) {
+    const std::uint64_t bytes = total_length(job->rest), offset = job->transfer.offset;
+    const bool reads_on = stream_end_.exchange(offset + bytes) == job->first;
+    pool_.post([this, job, offset, bytes, reads_on] {
+      ImageFile& file = *job->transfer.file;
+      file.begin_read(offset, reads_on ? 2 * bytes : bytes);
+      finish(job, file.read(offset, Iovecs(job->rest.begin(), job->rest.end())));
+    });
+  }
+
+  /// Past the page cache, what the host cannot move as it stands.
+  void move_later(Job* job) {
+    pool_.post([this, job] {
+      const FileTransfer& transfer = job->transfer;
+      Iovecs rest(job->rest.begin(), job->rest.end());
+      finish(job, transfer.kind == FileTransfer::Kind::kRead
+                      ? transfer.file->read(transfer.offset, std::move(rest))
+                      : transfer.file->write(transfer.offset, std::move(rest)));
+    });
+  }
+
+  void write_later(Job* job) {
+    {
+      const std::lock_guard lock(writes_mutex_);
+      writes_.push_back(job);
+      if (std::exchange(writing_, true)) return;
+    }
+    pool_.post([this, era = in_flight_.begin()] {
+      write_all();
+      in_flight_.end(era);
+    });
+  }
+
+  /// Until nobody wants to write.
+  void write_all() {
+    std::deque<Job*> taken;
+    while (true) {
+      {
+        const std::lock_guard lock(writes_mutex_);
+        taken.swap(writes_);
+        writing_ = !taken.empty();
+      }
+      if (taken.empty()) return;
+      for (; !taken.empty(); taken.pop_front()) {
+        Job* const job = taken.front();
+        FileTransfer& transfer = job->transfer;
+        const std::uint64_t offset = transfer.offset, bytes = total_length(job->rest);
+        ImageFile* const file = transfer.file;
+        finish(job, file->write(offset, Iovecs(job->rest.begin(), job->rest.end())));
+        if (bytes >= kStreamBytes) file->begin_write_back(offset, bytes);
+      }
+    }
   }
 
   /// With the mutex. One entry for each of in_kernel_, so there is always a free one.
@@ -174,7 +253,16 @@ class UringIo final : public FileIo {
     in_flight_.end(era);
   }
 
+  WorkerPool& pool_;
   InFlight in_flight_;
+
+  std::mutex writes_mutex_;  ///< guards the two below
+  std::deque<Job*> writes_;
+  bool writing_ = false;  ///< a thread of the pool does or will
+
+  /// Where the latest large read ended, of whatever file: a guess.
+  std::atomic<std::uint64_t> stream_end_ = 0;
+
   std::mutex mutex_;  ///< guards the submission side of the ring and the two below
   io_uring ring_ = {};
   std::deque<Job*> waiting_;
@@ -184,14 +272,14 @@ class UringIo final : public FileIo {
 
 }  // namespace
 
-Result<std::unique_ptr<FileIo>> open_uring_io() {
-  auto io = std::make_unique<UringIo>();
+Result<std::unique_ptr<FileIo>> open_uring_io(WorkerPool& pool) {
+  auto io = std::make_unique<UringIo>(pool);
   TRY(io->open());
   return io;
 }
 
 std::unique_ptr<FileIo> open_file_io(WorkerPool& pool) {
-  auto io = open_uring_io();
+  auto io = open_uring_io(pool);
   return io ? std::move(*io) : make_pool_io(pool);
 }
 

@@ -13,8 +13,8 @@ class NetworkReader {
  public:
   virtual ~NetworkReader() = default;
 
-  // On threads of the backend, without a lock of it that its methods take: receive() one at a time,
-  // on_writable() at any time.
+  // On threads of the backend, without a lock of it that its methods wait for: receive() one at a
+  // time, on_writable() at any time. receive() also from inside send(), by whoever sends.
   /// A frame for the guest; header and frame may be anything. False if there is no room now: the
   /// backend keeps this frame and offers it again, before all others, after resume().
   virtual bool receive(const FrameHeader& header, std::span<const std::byte> frame) = 0;

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -21,6 +22,7 @@ class RecordingReader final : public NetworkReader {
   bool receive(const FrameHeader& header, std::span<const std::byte> frame) override {
     const std::lock_guard lock(mutex_);
     ++offers_;
+    last_thread_ = std::this_thread::get_id();
     changed_.notify_all();
     if (full_) return false;
     frames_.emplace_back(header, FrameBytes(frame.begin(), frame.end()));
@@ -52,6 +54,11 @@ class RecordingReader final : public NetworkReader {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kPatience, [this] { return writable_ != 0; });
   }
+  /// Which brought the last frame.
+  std::thread::id last_thread() {
+    const std::lock_guard lock(mutex_);
+    return last_thread_;
+  }
   unsigned offers() {
     const std::lock_guard lock(mutex_);
     return offers_;
@@ -64,6 +71,7 @@ class RecordingReader final : public NetworkReader {
   std::deque<std::pair<FrameHeader, FrameBytes>> frames_;
   bool full_ = false;
   unsigned offers_ = 0, writable_ = 0;
+  std::thread::id last_thread_;
 };
 
 /// An Ethernet frame with a type that nobody has, and the text as its payload.

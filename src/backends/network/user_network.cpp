@@ -8,7 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -33,6 +33,8 @@ constexpr std::size_t kMostQueuedBytes = 1 << 20;
 /// What the guest has no buffers for. Streams stop long before; this bounds the rest.
 constexpr std::size_t kMostHeldBytes = 8 << 20;
 constexpr std::uint32_t kLongestSleepMs = 60'000;
+/// With more sockets than this, whoever sends does not look at all of them for each frame.
+constexpr std::size_t kMostLookedAt = 64;
 
 /// The library keeps a few things, such as the host's name servers, once for all its instances.
 std::mutex& library_mutex() {
@@ -44,6 +46,14 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
+}
+std::int64_t now_ms() { return now_ns() / 1'000'000; }
+
+/// A connection that its other end gave up shall fail a call, on whatever thread a frame comes in.
+void ignore_broken_pipes() {
+  struct sigaction now = {};
+  if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL)
+    std::signal(SIGPIPE, SIG_IGN);
 }
 
 /// Frames in order, with the bytes that they hold.
@@ -66,6 +76,21 @@ class FrameQueue {
   std::deque<std::pair<FrameHeader, Bytes>> frames_;
   std::size_t bytes_ = 0;
 };
+
+/// What the library waits for, and until when.
+struct Wishes {
+  std::vector<pollfd> polled;
+  std::int64_t until_ms = 0;
+};
+
+/// Whether who sleeps for one of them wakes up in time for the other.
+bool serves(const Wishes& sleeper, const Wishes& wanted) {
+  const auto same = [](const pollfd& one, const pollfd& other) {
+    return one.fd == other.fd && one.events == other.events;
+  };
+  return sleeper.until_ms <= wanted.until_ms &&
+         std::ranges::equal(sleeper.polled, wanted.polled, same);
+}
 
 class UserNetwork final : public NetworkBackend {
  public:
@@ -94,6 +119,7 @@ class UserNetwork final : public NetworkBackend {
     reader_ = nullptr;
   }
   bool send(const FrameHeader& header, std::span<const std::byte> frame) override {
+    if (input_at_once(frame)) return true;
     const std::lock_guard lock(mutex_);
     if (sent_.bytes() > kMostQueuedBytes) {
       refused_ = true;
@@ -121,6 +147,12 @@ class UserNetwork final : public NetworkBackend {
   void run();
   void sleep();
   void take_sent();
+  bool input_at_once(std::span<const std::byte> frame);
+
+  // With the library's lock held.
+  void input(std::span<const std::byte> frame);
+  void ask_library(Wishes& wishes);
+  void serve_sockets(bool failed);
   void ring_alarms();
   void on_packet(std::span<const std::byte> frame);
   void give(const FrameHeader& header, std::span<const std::byte> frame);
@@ -132,13 +164,16 @@ class UserNetwork final : public NetworkBackend {
   std::thread thread_;
   std::atomic<bool> stopping_ = false, resumed_ = false;
 
-  // The thread's.
+  // Guarded by library_mutex(), as is all that the library remembers.
   FrameQueue held_;  ///< the reader had no room for these
   Bytes large_, fragment_;
-  std::vector<pollfd> polled_;
+  /// The thread changes it, and sleeps for it without the lock.
+  Wishes wishes_;
+  Wishes newer_;        ///< what whoever sent has found
+  bool stale_ = false;  ///< the library waits for something else; the thread is awake, or will be
   std::vector<std::unique_ptr<Alarm>> alarms_;
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards what follows; taken behind the library's
   FrameQueue sent_;
   bool refused_ = false;
 };
@@ -213,42 +248,40 @@ Result<> UserNetwork::forward(const PortForward& port) {
 void UserNetwork::run() {
   while (!stopping_) {
     sleep();
-    if (resumed_.exchange(false)) offer_held();
     take_sent();
-    ring_alarms();
   }
 }
 
-/// Until there is something to do, and does what the library has to do for the host's sockets.
-void UserNetwork::sleep() {
+/// What to sleep for; the library asks for its sockets in this order when it is served.
+void UserNetwork::ask_library(Wishes& wishes) {
   std::uint32_t timeout_ms = kLongestSleepMs;
-  polled_.assign(1, {wake_.fd(), POLLIN, 0});
+  wishes.polled.assign(1, {wake_.fd(), POLLIN, 0});
+  struct Asked {
+    bool held;
+    std::vector<pollfd>& polled;
+  } asked{!held_.empty(), wishes.polled};
   const auto add = [](int fd, int events, void* opaque) {
     short wanted = 0;
     if ((events & SLIRP_POLL_IN) != 0) wanted |= POLLIN;
     if ((events & SLIRP_POLL_OUT) != 0) wanted |= POLLOUT;
     if ((events & SLIRP_POLL_PRI) != 0) wanted |= POLLPRI;
-    auto& network = self(opaque);
+    const auto& [held, polled] = *static_cast<Asked*>(opaque);
     // What the guest has no room for stays in the host's sockets.
-    if (!network.held_.empty()) wanted &= POLLOUT;
-    network.polled_.push_back({wanted != 0 ? fd : -1, wanted, 0});
-    return static_cast<int>(network.polled_.size()) - 1;
+    if (held) wanted &= POLLOUT;
+    polled.push_back({wanted != 0 ? fd : -1, wanted, 0});
+    return static_cast<int>(polled.size()) - 1;
   };
-  {
-    const std::lock_guard library(library_mutex());
-    ::slirp_pollfds_fill(slirp_, &timeout_ms, add, this);
-  }
-  const std::int64_t now_ms = now_ns() / 1'000'000;
+  ::slirp_pollfds_fill(slirp_, &timeout_ms, add, &asked);
+  wishes.until_ms = now_ms() + timeout_ms;
   for (const auto& alarm : alarms_) {
-    if (alarm->due_ms < 0) continue;
-    const auto left = std::clamp<std::int64_t>(alarm->due_ms - now_ms, 0, timeout_ms);
-    timeout_ms = static_cast<std::uint32_t>(left);
+    if (alarm->due_ms >= 0) wishes.until_ms = std::min(wishes.until_ms, alarm->due_ms);
   }
-  const int ready = ::poll(polled_.data(), polled_.size(), static_cast<int>(timeout_ms));
-  if (polled_[0].revents != 0) wake_.take();
-  if (stopping_) return;
+}
+
+/// What the library has to do for the host's sockets, as far as wishes_ says they are ready.
+void UserNetwork::serve_sockets(bool failed) {
   const auto events_of = [](int index, void* opaque) {
-    const short revents = self(opaque).polled_[static_cast<std::size_t>(index)].revents;
+    const short revents = self(opaque).wishes_.polled[static_cast<std::size_t>(index)].revents;
     int result = 0;
     if ((revents & POLLIN) != 0) result |= SLIRP_POLL_IN;
     if ((revents & POLLOUT) != 0) result |= SLIRP_POLL_OUT;
@@ -257,33 +290,72 @@ void UserNetwork::sleep() {
     if ((revents & POLLHUP) != 0) result |= SLIRP_POLL_HUP;
     return result;
   };
+  ::slirp_pollfds_poll(slirp_, failed ? 1 : 0, events_of, this);
+}
+
+/// Until there is something to do, and does what comes from the host.
+void UserNetwork::sleep() {
+  {
+    const std::lock_guard library(library_mutex());
+    ask_library(wishes_);
+    stale_ = false;
+  }
+  const auto left_ms = std::clamp<std::int64_t>(wishes_.until_ms - now_ms(), 0, kLongestSleepMs);
+  int ready = ::poll(wishes_.polled.data(), wishes_.polled.size(), static_cast<int>(left_ms));
+  if (wishes_.polled[0].revents != 0) wake_.take();
+  if (stopping_) return;
   const std::lock_guard library(library_mutex());
-  ::slirp_pollfds_poll(slirp_, ready < 0 ? 1 : 0, events_of, this);
+  if (std::exchange(stale_, false)) {
+    ask_library(wishes_);
+    ready = ::poll(wishes_.polled.data(), wishes_.polled.size(), 0);
+  }
+  serve_sockets(ready < 0);
+  if (resumed_.exchange(false)) offer_held();
+  ring_alarms();
+}
+
+void UserNetwork::input(std::span<const std::byte> frame) {
+  // SAFETY: bytes by another name.
+  ::slirp_input(slirp_, reinterpret_cast<const std::uint8_t*>(frame.data()),
+                static_cast<int>(frame.size()));
+}
+
+/// Saves the way by the thread, which may sleep on: a frame, and what the library answers, in one
+/// go. False if somebody else is in the library, or frames before this one still wait.
+bool UserNetwork::input_at_once(std::span<const std::byte> frame) {
+  const std::unique_lock library(library_mutex(), std::try_to_lock);
+  if (!library || wishes_.polled.size() > kMostLookedAt) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!sent_.empty()) return false;
+  }
+  input(frame);
+  if (stale_) return true;
+  ask_library(newer_);
+  stale_ = !serves(wishes_, newer_);
+  if (stale_) wake_.wake();
+  return true;
 }
 
 void UserNetwork::take_sent() {
   FrameQueue frames;
   bool refused = false;
   {
-    const std::lock_guard lock(mutex_);
-    std::swap(frames, sent_);
-    refused = std::exchange(refused_, false);
+    const std::lock_guard library(library_mutex());
+    {
+      const std::lock_guard lock(mutex_);
+      std::swap(frames, sent_);
+      refused = std::exchange(refused_, false);
+    }
+    for (; !frames.empty(); frames.pop()) input(frames.front());
   }
   if (refused) reader_->on_writable();
-  const std::lock_guard library(library_mutex());
-  for (; !frames.empty(); frames.pop()) {
-    const Bytes& frame = frames.front();
-    // SAFETY: bytes by another name.
-    ::slirp_input(slirp_, reinterpret_cast<const std::uint8_t*>(frame.data()),
-                  static_cast<int>(frame.size()));
-  }
 }
 
 void UserNetwork::ring_alarms() {
-  const std::int64_t now_ms = now_ns() / 1'000'000;
-  const std::lock_guard library(library_mutex());
+  const std::int64_t now = now_ms();
   for (const auto& alarm : alarms_) {
-    if (alarm->due_ms < 0 || alarm->due_ms > now_ms) continue;
+    if (alarm->due_ms < 0 || alarm->due_ms > now) continue;
     alarm->due_ms = -1;
     alarm->callback(alarm->argument);
   }
@@ -311,6 +383,7 @@ void UserNetwork::offer_held() {
 }  // namespace
 
 Result<std::unique_ptr<NetworkBackend>> open_user_network(std::vector<PortForward> forwards) {
+  ignore_broken_pipes();
   auto network = std::make_unique<UserNetwork>(TRY(WakeEvent::create()));
   TRY(network->open(forwards));
   return network;

@@ -22,9 +22,12 @@ struct PortForward {
 /// process: it answers DHCP (10.0.2.15), is the router and the host (10.0.2.2), passes DNS on
 /// (10.0.2.3), and opens sockets of the host for what the guest connects to. Needs no privileges.
 ///
-/// All of it happens on a thread of its own. Frames of the guest wait for it in a queue with an
-/// end. While the guest has no buffers no socket of the host is read, so that what is under way
-/// waits where it comes from.
+/// A frame of the guest is worked off by who sends it, and what it is answered comes to the reader
+/// before send() returns; if the network's own thread is just at work, it waits for that in a queue
+/// with an end. What comes from the host is that thread's. While the guest has no buffers no socket
+/// of the host is read, so that what is under way waits where it comes from.
+///
+/// Ignores SIGPIPE for the process, unless somebody handles it.
 Result<std::unique_ptr<NetworkBackend>> open_user_network(std::vector<PortForward> forwards);
 
 }  // namespace vireo::backends

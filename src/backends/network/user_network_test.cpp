@@ -3,7 +3,10 @@
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
+
+#include <csignal>
 
 #include "backends/network/recording_reader_fake.h"
 #include "base/unique_fd.h"
@@ -31,6 +34,19 @@ FrameBytes arp_request(int last) {
   return frame;
 }
 
+/// "question" from a port of 10.0.2.15 to one of 10.0.2.2, without checksum over UDP.
+FrameBytes datagram(std::uint16_t from, std::uint16_t to) {
+  const std::string text = "question";
+  FrameBytes frame = text_frame({0x52, 0x55, 10, 0, 2, 2}, kGuest, "");
+  frame[12] = std::byte{8}, frame[13] = std::byte{0};
+  const auto headers = bytes_of({0x45,      0,           0,       36,        0, 0,  0,  0, 64, 17,
+                                 0x62,      0xb9,        10,      0,         2, 15, 10, 0, 2,  2,
+                                 from >> 8, from & 0xff, to >> 8, to & 0xff, 0, 16, 0,  0});
+  frame.insert(frame.end(), headers.begin(), headers.end());
+  for (const char letter : text) frame.push_back(std::byte(letter));
+  return frame;
+}
+
 /// A UDP socket of the host at a port that was free.
 struct HostSocket {
   HostSocket() : fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
@@ -41,6 +57,18 @@ struct HostSocket {
     EXPECT_EQ(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
   }
   std::uint16_t port() const { return ntohs(address.sin_port); }
+  /// From which port, and what.
+  std::pair<std::uint16_t, std::string> receive() {
+    std::string text(100, '\0');
+    sockaddr_in from{};
+    socklen_t size = sizeof(from);
+    pollfd polled{fd.get(), POLLIN, 0};
+    if (::poll(&polled, 1, 10'000) != 1) return {};
+    const ssize_t bytes = ::recvfrom(fd.get(), text.data(), text.size(), 0,
+                                     reinterpret_cast<sockaddr*>(&from), &size);
+    text.resize(bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
+    return {ntohs(from.sin_port), text};
+  }
   void send_to(std::uint16_t port, const std::string& text) {
     sockaddr_in to = address;
     to.sin_port = htons(port);
@@ -167,13 +195,97 @@ TEST_F(UserNetworkTest, FramesThatAreNoneAreDropped) {
   answer_arp();
 }
 
-TEST_F(UserNetworkTest, AGuestThatSendsWithoutEndIsHeldUp) {
+TEST_F(UserNetworkTest, AFrameIsAnsweredByWhoSendsIt) {
   open();
+  // Unless the network's own thread has something to do just then.
+  bool by_sender = false;
+  for (unsigned i = 0; i < 100 && !by_sender; ++i) {
+    answer_arp();
+    by_sender = reader.last_thread() == std::this_thread::get_id();
+  }
+  EXPECT_TRUE(by_sender);
+}
+
+TEST_F(UserNetworkTest, AConnectionThatTheHostGivesUpEndsNobodyWhoSends) {
+  const auto before = std::signal(SIGPIPE, SIG_DFL);
+  open();
+  struct sigaction now = {};
+  EXPECT_EQ(::sigaction(SIGPIPE, nullptr, &now), 0);
+  EXPECT_EQ(now.sa_handler, SIG_IGN);
+  std::signal(SIGPIPE, before);
+}
+
+TEST_F(UserNetworkTest, SocketsThatASentFrameHasOpenedAreLookedAtAtOnce) {
+  open();
+  answer_arp();
+  HostSocket host;
+  for (int i = 0; i < 5; ++i) {
+    // The thread sleeps by now, and knows of no socket from which an answer could come.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ASSERT_TRUE(network->send({}, datagram(static_cast<std::uint16_t>(1000 + i), host.port())));
+    const auto [from, text] = host.receive();
+    EXPECT_EQ(text, "question");
+    host.send_to(from, "answer");
+    const auto before = std::chrono::steady_clock::now();
+    EXPECT_FALSE(find("answer").empty());
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(400));
+  }
+}
+
+/// A card in which whoever brings a frame stays until it may go on.
+struct GateReader final : NetworkReader {
+  bool receive(const FrameHeader&, std::span<const std::byte>) override {
+    std::unique_lock lock(mutex);
+    ++inside;
+    changed.notify_all();
+    changed.wait_for(lock, std::chrono::seconds(10), [this] { return open; });
+    return true;
+  }
+  void on_writable() override {
+    const std::lock_guard lock(mutex);
+    writable = true;
+    changed.notify_all();
+  }
+  template <class Condition>
+  bool wait(Condition condition) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(10), condition);
+  }
+  void let_go() {
+    const std::lock_guard lock(mutex);
+    open = true;
+    changed.notify_all();
+  }
+  std::mutex mutex;
+  std::condition_variable changed;
+  unsigned inside = 0;
+  bool open = true, writable = false;
+};
+
+TEST(UserNetworkGateTest, AGuestThatSendsWhileTheNetworkIsBusyIsHeldUp) {
+  GateReader reader;
+  const std::uint16_t port = free_port();
+  auto opened = open_user_network({{true, "127.0.0.1", port, 7}});
+  ASSERT_TRUE(opened) << opened.error().message;
+  NetworkBackend& network = **opened;
+  network.start(reader);
+  ASSERT_TRUE(network.send({}, arp_request(2)));
+  ASSERT_TRUE(reader.wait([&] { return reader.inside != 0; }));
+  {
+    const std::lock_guard lock(reader.mutex);
+    reader.inside = 0, reader.open = false;
+  }
+  HostSocket host;
+  host.send_to(port, "datagram");
+  ASSERT_TRUE(reader.wait([&] { return reader.inside != 0; }));
   const FrameBytes frame = text_frame(kAll, kGuest, std::string(60000, 'x'));
   bool refused = false;
-  for (unsigned i = 0; i < 100'000 && !refused; ++i) refused = !network->send({}, frame);
-  ASSERT_TRUE(refused);
-  EXPECT_TRUE(reader.wait_for_writable());
+  for (unsigned i = 0; i < 100 && !refused; ++i) refused = !network.send({}, frame);
+  EXPECT_TRUE(refused);
+  EXPECT_FALSE(reader.writable);
+  reader.let_go();
+  EXPECT_TRUE(reader.wait([&] { return reader.writable; }));
+  network.stop();
 }
 
 TEST_F(UserNetworkTest, APortInUseIsAHostErrorThatNamesIt) {

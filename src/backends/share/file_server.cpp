@@ -47,6 +47,10 @@ FileServer::Operation FileServer::operation_of(Kind kind) {
       return &FileServer::get_attributes;
     case Kind::kSetAttributes:
       return &FileServer::set_attributes;
+    case Kind::kFindExtended:
+      return &FileServer::find_extended;
+    case Kind::kMakeExtended:
+      return &FileServer::make_extended;
     case Kind::kReadLink:
       return &FileServer::read_link;
     case Kind::kSymlink:
@@ -108,6 +112,7 @@ void FileServer::reset() {
   std::map<std::uint32_t, Fid> gone;  // closed without the lock
   const std::lock_guard lock(mutex_);
   gone.swap(fids_);
+  extended_ = 0;
   message_bytes_ = kLeastMessageBytes;
 }
 
@@ -133,7 +138,10 @@ OrErrno<> FileServer::add(std::uint32_t number, Fid fid) {
   const std::lock_guard lock(mutex_);
   if (number == ninep::kNoFid) return failed_with(EINVAL);
   if (fids_.size() >= kMostFids) return failed_with(ENFILE);
+  const bool extended = fid.extended != nullptr;
+  if (extended && extended_ >= kMostExtended) return failed_with(ENFILE);
   if (!fids_.try_emplace(number, std::move(fid)).second) return failed_with(EINVAL);
+  if (extended) ++extended_;
   return {};
 }
 
@@ -142,8 +150,9 @@ OrErrno<> FileServer::set_open(std::uint32_t number, std::shared_ptr<Node> file)
   opened->file = std::move(file);
   const std::lock_guard lock(mutex_);
   const auto found = fids_.find(number);
-  if (found == fids_.end() || found->second.opened) return failed_with(EBADF);
-  found->second = {opened->file, opened};
+  if (found == fids_.end() || found->second.opened || found->second.extended)
+    return failed_with(EBADF);
+  found->second = {opened->file, opened, nullptr};
   return {};
 }
 
@@ -199,7 +208,7 @@ OrErrno<> FileServer::attach(MessageReader& in, MessageWriter& out) {
   if (!in.good() || authentication != ninep::kNoFid) return failed_with(EINVAL);
   if (!tree.empty() && tree != "/") return failed_with(ENOENT);
   TRY(put_qid(out, *folder_->root()));
-  return add(number, {folder_->root(), nullptr});
+  return add(number, {folder_->root(), nullptr, nullptr});
 }
 
 /// Answers with the qids of as many names as there are; only if there are all of them the new fid
@@ -232,8 +241,8 @@ OrErrno<> FileServer::walk(MessageReader& in, MessageWriter& out) {
   }
   if (!found_count.empty()) MessageWriter(found_count).put(found);
   if (found < count || !out.good()) return {};
-  if (new_number != number) return add(new_number, {std::move(node), nullptr});
-  if (fid.opened) return failed_with(EBUSY);
+  if (new_number != number) return add(new_number, {std::move(node), nullptr, nullptr});
+  if (fid.opened || fid.extended) return failed_with(EBUSY);
   const std::lock_guard lock(mutex_);
   const auto place = fids_.find(number);
   if (place == fids_.end()) return failed_with(EBADF);
@@ -244,11 +253,15 @@ OrErrno<> FileServer::walk(MessageReader& in, MessageWriter& out) {
 OrErrno<> FileServer::clunk(MessageReader& in, MessageWriter&) {
   const auto number = in.take<std::uint32_t>();
   Fid gone;  // closed without the lock
-  const std::lock_guard lock(mutex_);
-  const auto found = fids_.find(number);
-  if (!in.good() || found == fids_.end()) return failed_with(EBADF);
-  gone = std::move(found->second);
-  fids_.erase(found);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = fids_.find(number);
+    if (!in.good() || found == fids_.end()) return failed_with(EBADF);
+    gone = std::move(found->second);
+    fids_.erase(found);
+    if (gone.extended) --extended_;
+  }
+  if (gone.extended && gone.extended->writes) return set_extended(*gone.extended);
   return {};
 }
 

@@ -7,7 +7,9 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "backends/share/file_locks.h"
 #include "backends/share/message.h"
@@ -25,6 +27,8 @@ class FileServer {
   static constexpr std::uint32_t kMostMessageBytes = (512 << 10) + 4096;
   static constexpr std::uint32_t kLeastMessageBytes = 4096;
   static constexpr std::size_t kMostFids = 1 << 16;
+  /// Extended attributes that are being read or written at a time: each is kept whole.
+  static constexpr std::size_t kMostExtended = 256;
 
   explicit FileServer(std::unique_ptr<SharedFolder> folder) : folder_(std::move(folder)) {}
 
@@ -48,7 +52,18 @@ class FileServer {
       std::mutex mutex;  // guards the position in a folder, and what is locked
       FileLocks::Held held;
     };
-    std::shared_ptr<Opened> opened;  ///< null: not open
+    /// An extended attribute of a node, as it was when it was asked for, or as it is to be.
+    struct Extended {
+      std::shared_ptr<Node> node;
+      std::string name;
+      bool writes = false;  ///< it is set when the fid is clunked
+      int flags = 0;        ///< as setxattr() has them
+      std::mutex mutex;     // guards what follows
+      std::vector<std::byte> value;
+      std::size_t filled = 0;  ///< bytes that have been written
+    };
+    std::shared_ptr<Opened> opened;      ///< null: not open
+    std::shared_ptr<Extended> extended;  ///< null: it is the node itself
   };
   using Operation = OrErrno<> (FileServer::*)(MessageReader&, MessageWriter&);
   static Operation operation_of(ninep::Kind kind);
@@ -82,6 +97,15 @@ class FileServer {
   OrErrno<> rename_at(MessageReader& in, MessageWriter& out);
   OrErrno<> unlink_at(MessageReader& in, MessageWriter& out);
 
+  // Extended attributes.
+  OrErrno<> find_extended(MessageReader& in, MessageWriter& out);
+  OrErrno<> make_extended(MessageReader& in, MessageWriter& out);
+  static OrErrno<> read_extended(Fid::Extended& attribute, std::uint64_t offset,
+                                 std::uint32_t wanted, MessageWriter& out);
+  static OrErrno<> write_extended(Fid::Extended& attribute, std::uint64_t offset,
+                                  std::span<const std::byte> data, MessageWriter& out);
+  static OrErrno<> set_extended(Fid::Extended& attribute);
+
   OrErrno<Fid> find(std::uint32_t number) const;
   OrErrno<Fid> find_open(std::uint32_t number) const;
   /// Under a number that is free.
@@ -100,6 +124,7 @@ class FileServer {
 
   mutable std::mutex mutex_;  // guards what follows; no system call with it held
   std::map<std::uint32_t, Fid> fids_;
+  std::size_t extended_ = 0;  ///< how many of them are extended attributes
 };
 
 }  // namespace vireo::backends

@@ -41,7 +41,7 @@ OrErrno<> FileServer::open(MessageReader& in, MessageWriter& out) {
   const int flags = static_cast<int>(in.take<std::uint32_t>()) & kOpenFlags & ~O_EXCL;
   if (!in.good()) return failed_with(EINVAL);
   const Fid fid = TRY(find(number));
-  if (fid.opened) return failed_with(EBUSY);
+  if (fid.opened || fid.extended) return failed_with(EBUSY);
   if (changes_files(flags)) TRY(check_writable());
   auto file = TRY(folder_->open(*fid.node, flags));
   TRY(put_qid(out, *file));
@@ -59,7 +59,7 @@ OrErrno<> FileServer::create(MessageReader& in, MessageWriter& out) {
   TRY(check_writable());
   const std::string name = TRY(SharedFolder::checked_name(text));
   const Fid fid = TRY(find(number));
-  if (fid.opened) return failed_with(EBUSY);
+  if (fid.opened || fid.extended) return failed_with(EBUSY);
   auto file = TRY(folder_->create(*fid.node, name, flags, permitted(mode)));
   TRY(put_qid(out, *file));
   out.put(std::uint32_t{0});
@@ -71,7 +71,9 @@ OrErrno<> FileServer::read(MessageReader& in, MessageWriter& out) {
   const auto offset = in.take<std::uint64_t>();
   const auto wanted = in.take<std::uint32_t>();
   if (!in.good() || out.room() < sizeof(wanted)) return failed_with(EINVAL);
-  const Fid fid = TRY(find_open(number));
+  const Fid fid = TRY(find(number));
+  if (fid.extended) return read_extended(*fid.extended, offset, wanted, out);
+  if (!fid.opened) return failed_with(EBADF);
   const auto count = out.skip(sizeof(wanted));
   const std::size_t start = out.size();
   const auto data = out.skip(std::min<std::size_t>(wanted, out.room()));
@@ -89,7 +91,9 @@ OrErrno<> FileServer::write(MessageReader& in, MessageWriter& out) {
   const auto data = in.raw(in.take<std::uint32_t>());
   if (!in.good()) return failed_with(EINVAL);
   TRY(check_writable());
-  const Fid fid = TRY(find_open(number));
+  const Fid fid = TRY(find(number));
+  if (fid.extended) return write_extended(*fid.extended, offset, data, out);
+  if (!fid.opened) return failed_with(EBADF);
   const ssize_t put =
       ::pwrite(fid.opened->file->fd.get(), data.data(), data.size(), static_cast<off_t>(offset));
   if (put < 0) return failed_with(errno);

@@ -15,6 +15,8 @@ enum class Kind : std::uint8_t {
   kReadLink = 22,
   kGetAttributes = 24,
   kSetAttributes = 26,
+  kFindExtended = 30,  // Txattrwalk
+  kMakeExtended = 32,  // Txattrcreate
   kReadFolder = 40,
   kSync = 50,
   kLock = 52,
@@ -44,6 +46,9 @@ inline constexpr std::uint64_t kBasicAttributes = 0x7ff;
 inline constexpr std::uint32_t kSetMode = 1 << 0, kSetUser = 1 << 1, kSetGroup = 1 << 2;
 inline constexpr std::uint32_t kSetSize = 1 << 3, kSetAccessTime = 1 << 4, kSetWriteTime = 1 << 5;
 inline constexpr std::uint32_t kAccessTimeGiven = 1 << 7, kWriteTimeGiven = 1 << 8;
+
+// Txattrcreate: the attribute must not exist, or must.
+inline constexpr std::uint32_t kMustBeNew = 1 << 0, kMustExist = 1 << 1;
 
 // Locks.
 inline constexpr std::uint8_t kReadLock = 0, kWriteLock = 1, kUnlock = 2;

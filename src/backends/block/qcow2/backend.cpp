@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "backends/block/block_account.h"
+#include "backends/block/failure_report.h"
 #include "backends/block/file_io.h"
 #include "backends/block/in_flight.h"
 #include "backends/block/request_check.h"
@@ -41,6 +43,7 @@ class Backend final : public BlockBackend {
   Backend(std::shared_ptr<Image> image, std::string name)
       : image_(std::move(image)),
         name_(std::move(name)),
+        failures_(name_),
         ranges_([this](std::function<void()> task) { pool_.post(std::move(task)); }),
         pool_(kThreads),
         io_(open_file_io(pool_)) {}
@@ -60,10 +63,15 @@ class Backend final : public BlockBackend {
     return image_->has_backing() ? cluster : std::min(cluster, kPlainBlock);
   }
   std::string name() const override { return name_; }
+  BlockCounters counters() const override { return account_.counters(); }
   void drain() override { in_flight_.drain(); }
 
   void submit(BlockRequest request) override {
-    if (const auto error = check_request(request, size(), read_only())) return request.done(error);
+    account_.begin(request);
+    if (const auto error = check_request(request, size(), read_only())) {
+      account_.end(request.operation, request.length, error);
+      return request.done(error);
+    }
     const bool flush = request.operation == BlockOperation::kFlush;
     if (flush ? read_only() : request.length == 0) return request.done({});
     const auto job = std::make_shared<Job>();
@@ -101,6 +109,8 @@ class Backend final : public BlockBackend {
   }
   void conclude(const JobPointer& job, std::error_code error) {
     const InFlight::Era era = job->era;
+    account_.end(job->operation, job->length, error);
+    failures_.note(job->operation, error);
     job->done(error);
     in_flight_.end(era);
   }
@@ -184,6 +194,8 @@ class Backend final : public BlockBackend {
 
   const std::shared_ptr<Image> image_;
   const std::string name_;
+  BlockAccount account_;
+  FailureReport failures_;
   InFlight in_flight_;
   RequestRanges ranges_;
   std::mutex flush_mutex_;  ///< guards the two below

@@ -57,6 +57,7 @@ class Image final : public Layer {
   Outcome<> map_below(std::uint64_t offset, std::uint64_t length, bool may_wait, Extents& extents);
   Outcome<> map_locked(std::uint64_t offset, std::uint64_t length, bool may_wait, Extents& extents);
 
+  Outcome<> try_write(std::uint64_t offset, std::span<const iovec> buffers);
   Outcome<WritePlan> plan_write(std::uint64_t offset, std::uint64_t length);
   Outcome<> plan_in_place(WritePlan& plan, std::uint64_t offset, std::uint64_t length);
   Outcome<> plan_new(WritePlan& plan, std::uint64_t offset, std::uint64_t length);

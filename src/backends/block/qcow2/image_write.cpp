@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "backends/block/qcow2/image.h"
@@ -11,6 +12,11 @@ constexpr std::uint64_t kMostAtOnce = 4u << 20;  ///< bytes that one step gives 
 /// Whether what the cluster has cannot be written to: it has nothing, or shares it.
 bool needs_new_place(const L2Entry& entry) { return !(entry.has_place() && entry.copied); }
 
+bool lacks_room(std::error_code error) {
+  return error == std::errc::no_space_on_device || error == std::errc::file_too_large ||
+         error.value() == EDQUOT;
+}
+
 }  // namespace
 
 /// One step of a write.
@@ -22,7 +28,19 @@ struct Image::WritePlan {
   ClusterRun run;            ///< unless in_place
 };
 
+/// What the guest has let go of makes room, but only once the tables in the file say so.
 Outcome<> Image::write(std::uint64_t offset, std::span<const iovec> buffers) {
+  const auto written = try_write(offset, buffers);
+  if (written || !lacks_room(written.error())) return written;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!metadata_.releases_any()) return written;
+  }
+  TRY(commit());
+  return try_write(offset, buffers);
+}
+
+Outcome<> Image::try_write(std::uint64_t offset, std::span<const iovec> buffers) {
   TRY(commit_if_crowded());
   const std::uint64_t total = total_length(buffers);
   for (std::uint64_t done = 0; done < total;) {

@@ -52,6 +52,8 @@ class Metadata {
   Refcounts& refcounts() { return refcounts_; }
   /// Changes fill the caches so far that they should be written.
   bool crowded() const;
+  /// Whether the next write of the metadata lets go of clusters.
+  bool releases_any() const { return !releases_.empty(); }
 
   MetadataChanges take_changes();
   /// The tables that were taken are in the file; releases are for the caller.

@@ -5,12 +5,15 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <random>
 
 #include "backends/block/qcow2/qemu_tools_test.h"
 
 namespace vireo::backends {
 namespace {
+
+using ::testing::HasSubstr;
 
 struct Qcow2BackendTest : ::testing::Test {
   void SetUp() override {
@@ -163,8 +166,12 @@ TEST_F(Qcow2BackendTest, GoesOnAfterTheFileReachedItsLimit) {
     const rlimit low{1 << 20, before.rlim_max};
     unsigned failed = 0, failed_later = 0;
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+    ::testing::internal::CaptureStderr();
     write_past_the_limit(*disk, model, 200, failed);
     ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    const std::string told = ::testing::internal::GetCapturedStderr();
+    EXPECT_THAT(told, HasSubstr("the qcow2 image " + image + " cannot be written: File too large"));
+    EXPECT_EQ(std::count(told.begin(), told.end(), '\n'), 1) << told;
     EXPECT_GT(failed, 0u);
     write_past_the_limit(*disk, model, 200, failed_later);
     EXPECT_EQ(failed_later, 0u);
@@ -195,14 +202,19 @@ int fill_a_small_host_disk(const std::string& folder) {
   unsigned failed = 0;
   write_past_the_limit(**disk, model, 300, failed);
   if (failed == 0) return 3;
-  // Room is made by the guest itself, which then can write again.
-  if (discard(**disk, 0, 4 << 20)) return 4;
-  if (flush(**disk)) return 5;
-  if (write(**disk, 0, Bytes(65536, 1))) return 6;
+  // Room is made by the guest itself, which then can write again, with a flush in between or not.
+  for (int i = 0; i < 2; ++i) {
+    if (discard(**disk, 0, 4 << 20)) return 4;
+    if (i == 0 && flush(**disk)) return 5;
+    if (write(**disk, 0, Bytes(131072, 1))) return 6 + 10 * i;
+    for (int at = 131072; at < 4 << 20; at += 65536)
+      static_cast<void>(write(**disk, static_cast<std::uint64_t>(at), Bytes(65536, 2)));
+  }
+  if (discard(**disk, 65536, (4 << 20) - 65536)) return 8;
   if (flush(**disk)) return 7;
   std::fill_n(model.begin(), 4 << 20, std::uint8_t{0});
   std::fill_n(model.begin(), 65536, std::uint8_t{1});
-  if (read_or_fail(**disk, 0, model.size()) != model) return 8;
+  if (read_or_fail(**disk, 0, model.size()) != model) return 10;
   disk->reset();
   return run_command("qemu-img check -f qcow2 " + image).status == 0 ? 0 : 9;
 }

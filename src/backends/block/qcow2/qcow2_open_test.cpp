@@ -100,6 +100,27 @@ TEST_F(Qcow2OpenTest, RefusesTablesThatCannotBe) {
   EXPECT_THAT(with(104, {1}), HasSubstr("compression type is unclear"));
 }
 
+TEST_F(Qcow2OpenTest, AnImageThatWasCutOffHarmsNobody) {
+  create("-o cluster_size=4096");
+  qemu("qemu-io -f qcow2 -c 'write -q -P 7 0 1M' " + image);
+  const Bytes whole = read_whole_file(image);
+  for (std::size_t size = whole.size(); size > 0; size -= std::min<std::size_t>(size, 40000)) {
+    write_whole_file(image,
+                     Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)));
+    auto disk = open_block_backend({.path = image, .format = "qcow2"});
+    if (!disk) {
+      EXPECT_THAT(disk.error().message, HasSubstr(image)) << size;
+      continue;
+    }
+    Bytes bytes(1 << 20, 0xcc);
+    if (!read(**disk, 0, bytes)) {
+      for (const auto byte : bytes) ASSERT_TRUE(byte == 7 || byte == 0) << size;
+    }
+    if (!write(**disk, 512 << 10, Bytes(4096, 9)) && !flush(**disk))
+      EXPECT_EQ(read_or_fail(**disk, 512 << 10, 4096), Bytes(4096, 9)) << size;
+  }
+}
+
 TEST_F(Qcow2OpenTest, ACorruptImageIsReadOnly) {
   create("");
   patch(79, {2});
