@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/assert.h"
 #include "bus/access_split.h"
 #include "devices/display/vga_planes.h"
 
@@ -28,9 +29,14 @@ constexpr std::array<std::uint8_t, 8> kSequencerBits{0x03, 0x3d, 0x0f, 0x3f, 0x0
 constexpr std::array<std::uint8_t, 16> kGraphicsBits{0x0f, 0x0f, 0x0f, 0x1f, 0x03,
                                                      0x7b, 0x0f, 0x0f, 0xff};
 
+std::span<std::uint8_t> as_numbers(std::span<std::byte> bytes) {
+  // SAFETY: bytes as numbers, which alias everything.
+  return {reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+}
+
 }  // namespace
 
-Vga::Vga(const Clock& clock)
+Vga::Vga(const Clock& clock, memory::GuestMemory& memory)
     : PciDevice({.vendor = 0x1234,
                  .device = 0x1111,
                  .class_code = 0x030000,
@@ -38,7 +44,9 @@ Vga::Vga(const Clock& clock)
                  .subsystem_vendor = 0x1af4,
                  .subsystem = 0x1100}),
       clock_(clock),
-      memory_(kMemory) {
+      guest_memory_(memory),
+      memory_(as_numbers(memory.device_memory())) {
+  VIREO_ASSERT(memory_.size() == kMemory);
   define_bar(0, bus::BarKind::kMemory32, kMemory, frame_buffer_, "VGA frame buffer");
   define_bar(2, bus::BarKind::kMemory32, kRegistersSize, registers_, "VGA registers");
 }
@@ -49,10 +57,25 @@ Result<> Vga::attach(bus::AddressMap& mmio, bus::AddressMap& pio) {
   return mmio.add(kWindow, kWindowSize, window_, "VGA memory");
 }
 
+/// Again if another CPU has changed its mind meanwhile.
+void Vga::place_frame_buffer() {
+  while (true) {
+    const auto wanted = window_address(0);
+    guest_memory_.place_device_memory(wanted ? std::optional(PhysAddr{*wanted}) : std::nullopt);
+    if (window_address(0) == wanted) return;
+  }
+}
+
+void Vga::on_config_written(unsigned offset, unsigned size) {
+  constexpr unsigned kCommand = 0x04, kBar0End = 0x14;
+  if (offset < kBar0End && offset + size > kCommand) place_frame_buffer();
+}
+
 void Vga::on_reset() {
+  place_frame_buffer();
   const std::lock_guard lock(mutex_);
   state_ = {};
-  std::ranges::fill(memory_, std::uint8_t{0});
+  guest_memory_.clear_device_memory();
 }
 
 std::uint8_t Vga::read_port(unsigned offset) {
@@ -258,7 +281,7 @@ VgaState Vga::state() const {
 
 std::vector<std::uint8_t> Vga::memory() const {
   const std::lock_guard lock(mutex_);
-  return memory_;
+  return {memory_.begin(), memory_.end()};
 }
 
 Result<> Vga::restore(const VgaState& state, std::span<const std::uint8_t> memory) {

@@ -12,6 +12,7 @@
 #include "bus/window.h"
 #include "devices/display/vga_screen.h"
 #include "devices/display/vga_state.h"
+#include "memory/guest_memory.h"
 
 namespace vireo::devices {
 
@@ -25,8 +26,9 @@ class Vga final : public bus::PciDevice {
   static constexpr std::uint64_t kPortCount = 0x30, kVbePortCount = 3;
   static constexpr std::uint64_t kWindow = 0xa'0000, kWindowSize = 0x2'0000;
 
-  /// The clock, which outlives it, says where the beam is.
-  explicit Vga(const Clock& clock);
+  /// The clock says where the beam is. `memory` has kMemory bytes of a device's memory: this one's,
+  /// which the guest finds there where it puts the linear frame buffer. Both outlive it.
+  Vga(const Clock& clock, memory::GuestMemory& memory);
 
   /// The ports and the window at 0xa0000.
   Result<> attach(bus::AddressMap& mmio, bus::AddressMap& pio);
@@ -52,6 +54,8 @@ class Vga final : public bus::PciDevice {
   void write_frame_buffer(std::uint64_t offset, std::span<const std::byte> data);
   void read_registers(std::uint64_t offset, std::span<std::byte> data);
   void write_registers(std::uint64_t offset, std::span<const std::byte> data);
+  void place_frame_buffer();
+  void on_config_written(unsigned offset, unsigned size) override;
   void on_reset() override;
 
   // With the lock held.
@@ -67,6 +71,7 @@ class Vga final : public bus::PciDevice {
 
   // Wiring.
   const Clock& clock_;
+  memory::GuestMemory& guest_memory_;
   bus::ByteWindow<Vga> ports_{*this, &Vga::read_port, &Vga::write_port};
   bus::Window<Vga> vbe_ports_{*this, &Vga::read_vbe_ports, &Vga::write_vbe_ports};
   bus::ByteWindow<Vga> window_{*this, &Vga::read_window, &Vga::write_window};
@@ -75,7 +80,7 @@ class Vga final : public bus::PciDevice {
 
   mutable std::mutex mutex_;  // a leaf
   VgaState state_;
-  std::vector<std::uint8_t> memory_;
+  const std::span<std::uint8_t> memory_;  // which a guest may be writing to, too
 };
 
 }  // namespace vireo::devices

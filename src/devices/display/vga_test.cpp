@@ -19,6 +19,7 @@ struct Pirqs final : bus::PirqSink {
 
 struct VgaTest : ::testing::Test {
   static constexpr std::uint64_t kFrameBuffer = 0xe000'0000, kRegisters = 0xe100'0000;
+  static constexpr std::uint64_t kRam = 0x10'0000;
   static constexpr std::uint64_t kText = 0xb8000, kGraphics = 0xa0000;
 
   void SetUp() override {
@@ -119,7 +120,9 @@ struct VgaTest : ::testing::Test {
   Pirqs pirqs;
   bus::PciBus pci{mmio, pio, pirqs};
   vireo::test::FakeClock clock;
-  Vga vga{clock};
+  std::unique_ptr<memory::GuestMemory> memory = std::move(*memory::GuestMemory::create(
+      {{PhysAddr{0}, kRam, memory::RegionKind::kRam, "ram"}}, Vga::kMemory));
+  Vga vga{clock, *memory};
 };
 
 TEST_F(VgaTest, TheScreenIsReadAsText) {
@@ -263,6 +266,31 @@ TEST_F(VgaTest, VbeShowsALinearFrameBuffer) {
   EXPECT_EQ(peek(kFrameBuffer + 0x10008), 0x77u);
   vbe_register(vbe::kEnable, vbe::kTellLimits);
   EXPECT_EQ(vbe_register(vbe::kWidth), vbe::kMostWidth);
+}
+
+TEST_F(VgaTest, TheFrameBufferIsMemoryWhereverTheGuestPutsIt) {
+  vbe_register(vbe::kWidth, 64), vbe_register(vbe::kHeight, 32), vbe_register(vbe::kDepth, 32);
+  vbe_register(vbe::kEnable, vbe::kEnabled | vbe::kLinear);
+  const auto write_at = [&](std::uint64_t base, unsigned x, std::uint32_t value) {
+    return memory->write_value(PhysAddr{base + 4u * x}, value);
+  };
+  EXPECT_TRUE(write_at(kFrameBuffer, 2, 0x102030));
+  EXPECT_EQ(dot(2, 0), (std::array{0x10u, 0x20u, 0x30u}));
+  config(0x10, 0xd000'0000);
+  EXPECT_FALSE(write_at(kFrameBuffer, 3, 0x102030));
+  EXPECT_TRUE(write_at(0xd000'0000, 3, 0x405060));
+  EXPECT_EQ(dot(2, 0), (std::array{0x10u, 0x20u, 0x30u}));
+  EXPECT_EQ(dot(3, 0), (std::array{0x40u, 0x50u, 0x60u}));
+  config(0x04, 1);
+  EXPECT_FALSE(write_at(0xd000'0000, 3, 0)) << "its memory is switched off";
+  config(0x04, 3);
+  EXPECT_TRUE(write_at(0xd000'0000, 4, 1));
+  const auto saved = vga.config_state();
+  pci.reset();
+  EXPECT_FALSE(write_at(0xd000'0000, 4, 1));
+  ASSERT_TRUE(vga.restore_config(saved));
+  EXPECT_TRUE(write_at(0xd000'0000, 4, 1));
+  EXPECT_EQ(peek(0xd000'0000 + 12, 4), 0u) << "a reset clears it";
 }
 
 TEST_F(VgaTest, EveryDepthHasItsColours) {

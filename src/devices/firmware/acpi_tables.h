@@ -25,7 +25,7 @@ struct AcpiDescription {
   std::uint64_t high_pci_hole_size = 0;
   /// The interrupts that PCI lines can be routed to: level triggered, active high.
   std::vector<std::uint8_t> pci_interrupts{5, 10, 11};
-  std::uint16_t pm_base = 0x600;     ///< laid out as Piix4Pm
+  std::uint16_t pm_base = 0x600;     ///< of what is laid out as in Piix4Pm
   bool pm_timer_has_32_bits = true;  ///< otherwise 24
   std::uint8_t sci = 9;
   std::uint16_t smi_command = 0xb2;

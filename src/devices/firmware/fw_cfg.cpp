@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 
+#include "base/assert.h"
 #include "bus/access_split.h"
 
 namespace vireo::devices {
@@ -62,6 +63,12 @@ Result<> FwCfg::add_file(std::string_view name, std::vector<std::uint8_t> bytes)
   return Unit{};
 }
 
+Result<> FwCfg::add_made_file(std::string_view name, Maker make) {
+  TRY(add_file(name, make()));
+  makers_.emplace(files_.find(name)->second, std::move(make));
+  return {};
+}
+
 void FwCfg::build_directory() {
   std::vector<std::uint8_t> directory;
   append_big_endian(directory, files_.size(), 4);
@@ -89,8 +96,7 @@ void FwCfg::read(std::uint64_t offset, std::span<std::byte> data) {
 void FwCfg::write(std::uint64_t offset, std::span<const std::byte> data) {
   std::lock_guard lock(mutex_);
   if (offset == kSelector && data.size() == 2) {
-    state_.selected = static_cast<std::uint16_t>(bus::to_number(data));
-    state_.offset = 0;
+    select(static_cast<std::uint16_t>(bus::to_number(data)));
   } else if (offset == kDmaHigh && data.size() == 4) {
     state_.dma_address_high = static_cast<std::uint32_t>(from_big_endian(data));
   } else if (offset == kDmaLow && data.size() == 4) {
@@ -99,6 +105,16 @@ void FwCfg::write(std::uint64_t offset, std::span<const std::byte> data) {
   } else if (offset == kDmaHigh && data.size() == 8) {
     run_dma(from_big_endian(data));
   }
+}
+
+void FwCfg::select(std::uint16_t key) {
+  state_.selected = key;
+  state_.offset = 0;
+  const auto maker = makers_.find(key);
+  if (maker == makers_.end()) return;
+  auto bytes = maker->second();
+  VIREO_ASSERT(bytes.size() == items_[key].size());  // the directory tells it
+  items_[key] = std::move(bytes);
 }
 
 std::span<const std::uint8_t> FwCfg::rest_of_item() const {
@@ -127,10 +143,7 @@ void FwCfg::run_dma(std::uint64_t address) {
   const auto control = static_cast<std::uint32_t>(from_big_endian(std::span(request).first(4)));
   const auto length = static_cast<std::uint32_t>(from_big_endian(std::span(request).subspan(4, 4)));
   const std::uint64_t target = from_big_endian(std::span(request).subspan(8));
-  if (control & kDmaSelect) {
-    state_.selected = static_cast<std::uint16_t>(control >> 16);
-    state_.offset = 0;
-  }
+  if (control & kDmaSelect) select(static_cast<std::uint16_t>(control >> 16));
   bool good = true;
   if (control & kDmaRead)
     good = copy_to_guest(target, length);

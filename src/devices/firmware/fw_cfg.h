@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <span>
@@ -55,6 +56,10 @@ class FwCfg final : public bus::BusDevice {
   void add_item(std::uint16_t key, std::vector<std::uint8_t> bytes);
   /// A usage error if the name is longer than 55 characters or taken.
   Result<> add_file(std::string_view name, std::vector<std::uint8_t> bytes);
+  /// One whose bytes are made anew, always as many, each time it is selected. `make` is called on
+  /// the guest's thread and accesses nothing of this.
+  using Maker = std::function<std::vector<std::uint8_t>()>;
+  Result<> add_made_file(std::string_view name, Maker make);
 
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
@@ -65,6 +70,7 @@ class FwCfg final : public bus::BusDevice {
 
  private:
   void build_directory();
+  void select(std::uint16_t key);
   std::uint8_t next_byte();
   void run_dma(std::uint64_t address);
   bool copy_to_guest(std::uint64_t address, std::uint32_t length);
@@ -73,6 +79,7 @@ class FwCfg final : public bus::BusDevice {
 
   memory::GuestMemory& memory_;
   std::map<std::uint16_t, std::vector<std::uint8_t>> items_;
+  std::map<std::uint16_t, Maker> makers_;
   std::map<std::string, std::uint16_t, std::less<>> files_;
 
   mutable std::mutex mutex_;

@@ -254,10 +254,12 @@ Result<> I8042::restore(const I8042State& state) {
 }
 
 void Port92::read(std::uint64_t, std::span<std::byte> data) {
-  std::ranges::fill(data, std::byte{kAddress20});
+  std::ranges::fill(data, std::byte{address20_.load()});
 }
 void Port92::write(std::uint64_t, std::span<const std::byte> data) {
-  if ((data[0] & std::byte{1}) != std::byte{0} && reset_request_) reset_request_();
+  const auto value = std::to_integer<std::uint8_t>(data[0]);
+  address20_ = value & kAddress20;
+  if ((value & kReset) != 0 && reset_request_) reset_request_();
 }
 
 }  // namespace vireo::devices

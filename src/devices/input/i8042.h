@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 
@@ -83,16 +84,22 @@ class I8042 {
   Ps2Mouse mouse_;
 };
 
-/// Port 0x92 of the PS/2: address line 20 (always on) and fast reset. One byte. Thread safe.
+/// Port 0x92 of the PS/2: fast reset, and a latch for address line 20 that reads back what was
+/// written, as firmware expects, and masks nothing: newer processors have no A20M# pin (Intel SDM,
+/// volume 3, 9.7.13.4). One byte. Thread safe.
 class Port92 final : public bus::BusDevice {
  public:
   static constexpr std::uint16_t kPort = 0x92;
   explicit Port92(ResetRequest reset) : reset_request_(std::move(reset)) {}
+  void reset() { address20_ = kAddress20; }
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
 
  private:
+  static constexpr std::uint8_t kReset = 0x01, kAddress20 = 0x02;
+
   ResetRequest reset_request_;
+  std::atomic<std::uint8_t> address20_ = kAddress20;
 };
 
 }  // namespace vireo::devices

@@ -232,6 +232,18 @@ TEST_F(I8042Test, ThreeWaysToResetTheMachine) {
   EXPECT_EQ(resets, 3);
 }
 
+TEST_F(I8042Test, TheLatchOfAddressLine20ReadsBack) {
+  Port92 port({});
+  ASSERT_TRUE(pio.add(Port92::kPort, 1, port, "port 92"));
+  out(0x92, 0xfc);
+  EXPECT_EQ(in(0x92), 0x00u);
+  out(0x92, 0x02);
+  EXPECT_EQ(in(0x92), 0x02u);
+  out(0x92, 0x00);
+  port.reset();
+  EXPECT_EQ(in(0x92), 0x02u);
+}
+
 TEST_F(I8042Test, TheOutputPortShowsAddressLine20) {
   EXPECT_EQ(controller_says(0xd0), Bytes{0x03});
   out(0x64, 0xdd);

@@ -18,13 +18,25 @@ struct Line final : bus::IrqLine {
   int calls = 0;
 };
 
+struct Timer final : bus::BusDevice {
+  void read(std::uint64_t, std::span<std::byte> data) override {
+    bus::from_number(data, 0x12345678);
+  }
+  void write(std::uint64_t, std::span<const std::byte>) override {}
+};
+
 struct BoardTest : ::testing::Test {
+  static constexpr std::uint16_t kEvent = Piix4Pm::kUsualBase + Piix4Pm::kEvent;
+  static constexpr std::uint16_t kControl = Piix4Pm::kUsualBase + Piix4Pm::kControl;
+  static constexpr std::uint16_t kGpe0 = Piix4Pm::kUsualBase + Piix4Pm::kGpe0;
+
   void SetUp() override {
     ASSERT_TRUE(bus.add(0, 0, bridge));
     ASSERT_TRUE(bus.add(1, 0, isa));
     ASSERT_TRUE(bus.add(1, 3, pm));
     ASSERT_TRUE(pio.add(I440fx::kPorts, I440fx::kPortCount, bridge.config_ports(), "pci"));
-    ASSERT_TRUE(pm.attach(pio));
+    ASSERT_TRUE(pm.attach(pio, timer));
+    pm.set_up();
   }
   std::array<bus::IrqLine*, 16> isa_lines() {
     std::array<bus::IrqLine*, 16> result{};
@@ -51,6 +63,7 @@ struct BoardTest : ::testing::Test {
   Piix3Isa isa{isa_lines()};
   bus::PciBus bus{mmio, pio, isa};
   I440fx bridge{bus, [this] { ++resets; }};
+  Timer timer;
   Piix4Pm pm{lines[9], [this] { ++power_offs; }};
 };
 
@@ -137,53 +150,80 @@ TEST_F(BoardTest, ARestoredIsaBridgeRoutesAsBefore) {
 }
 
 TEST_F(BoardTest, ThePowerButtonInterruptsOnlyInAcpiMode) {
-  out(Piix4Pm::kEvent + 2, 0x0100, 2);
+  out(kEvent + 2, 0x0100, 2);
   pm.press_power_button();
   EXPECT_FALSE(lines[9].high);
   out(Piix4Pm::kSmiCommand, Piix4Pm::kAcpiEnable, 1);
-  EXPECT_EQ(in(Piix4Pm::kControl, 2) & 1, 1u);
+  EXPECT_EQ(in(kControl, 2) & 1, 1u);
   EXPECT_TRUE(lines[9].high);
-  EXPECT_EQ(in(Piix4Pm::kEvent, 2), 0x0100u);
-  out(Piix4Pm::kEvent, 0x0100, 2);  // cleared by writing one
+  EXPECT_EQ(in(kEvent, 2), 0x0100u);
+  out(kEvent, 0x0100, 2);  // cleared by writing one
   EXPECT_FALSE(lines[9].high);
-  EXPECT_EQ(in(Piix4Pm::kEvent, 2), 0u);
+  EXPECT_EQ(in(kEvent, 2), 0u);
   out(Piix4Pm::kSmiCommand, Piix4Pm::kAcpiDisable, 1);
-  EXPECT_EQ(in(Piix4Pm::kControl, 2) & 1, 0u);
+  EXPECT_EQ(in(kControl, 2) & 1, 0u);
 }
 
 TEST_F(BoardTest, SoftOffIsTheOnlySleepState) {
-  out(Piix4Pm::kControl, 1 << 10 | 0x2000, 2);
+  out(kControl, 1 << 10 | 0x2000, 2);
   EXPECT_EQ(power_offs, 0);
-  out(Piix4Pm::kControl, 0x0000, 2);
+  out(kControl, 0x0000, 2);
   EXPECT_EQ(power_offs, 0);
-  out(Piix4Pm::kControl, Piix4Pm::kSoftOff << 10 | 0x2000, 2);
+  out(kControl, Piix4Pm::kSoftOff << 10 | 0x2000, 2);
   EXPECT_EQ(power_offs, 1);
-  EXPECT_EQ(in(Piix4Pm::kControl, 2) & 0x2000, 0u);  // write-only
+  EXPECT_EQ(in(kControl, 2) & 0x2000, 0u);  // write-only
 }
 
 TEST_F(BoardTest, WritingControlCannotLeaveAcpiMode) {
   out(Piix4Pm::kSmiCommand, Piix4Pm::kAcpiEnable, 1);
-  out(Piix4Pm::kControl, 0, 2);
-  EXPECT_EQ(in(Piix4Pm::kControl, 2), 1u);
+  out(kControl, 0, 2);
+  EXPECT_EQ(in(kControl, 2), 1u);
 }
 
 TEST_F(BoardTest, AGeneralPurposeEventInterruptsWhileEnabled) {
   out(Piix4Pm::kSmiCommand, Piix4Pm::kAcpiEnable, 1);
   pm.raise_gpe(9);
   EXPECT_FALSE(lines[9].high);
-  out(Piix4Pm::kGpe0 + 2, 0x0200, 2);
+  out(kGpe0 + 2, 0x0200, 2);
   EXPECT_TRUE(lines[9].high);
-  out(Piix4Pm::kGpe0 + 1, 0x02, 1);
+  out(kGpe0 + 1, 0x02, 1);
   EXPECT_FALSE(lines[9].high);
 }
 
-TEST_F(BoardTest, FirmwareFindsThePowerManagementBlockAlreadySetUp) {
+TEST_F(BoardTest, FirmwarePutsThePowerManagementBlockWhereItLikes) {
+  const auto place = [&](std::uint32_t base, std::uint8_t enable) {
+    select(1, 3, 0x40);
+    out(0xcfc, base, 4);
+    select(1, 3, 0x80);
+    out(0xcfc, enable, 1);
+  };
+  const std::uint16_t enables = Piix4Pm::kEvent + 2;
+  bus.reset();
+  EXPECT_EQ(pm.base(), 0);
+  EXPECT_EQ(in(Piix4Pm::kUsualBase + enables, 2), 0xffffu) << "nowhere after a reset";
   select(1, 3, 0x40);
-  EXPECT_EQ(in(0xcfc, 4), 0x601u);
-  out(0xcfc, 0xb001, 4);
-  EXPECT_EQ(in(0xcfc, 4), 0x601u);
+  EXPECT_EQ(in(0xcfc, 4), 1u);
   select(1, 3, 0x80);
-  EXPECT_EQ(in(0xcfc, 1) & 1, 1u);
+  EXPECT_EQ(in(0xcfc, 1), 0u);
+
+  place(0xb03f, 0);
+  EXPECT_EQ(in(0xb000 + enables, 2), 0xffffu) << "not enabled";
+  place(0xb03f, 1);
+  EXPECT_EQ(pm.base(), 0xb000);
+  out(0xb000 + enables, 0x0100, 2);
+  EXPECT_EQ(in(0xb000 + Piix4Pm::kTimer, 4), 0x12345678u);
+  EXPECT_EQ(in(0xb000 + Piix4Pm::kBlockSize - 2, 2), 0u);
+
+  place(0x601, 1);
+  EXPECT_EQ(in(0xb000 + enables, 2), 0xffffu) << "moved";
+  EXPECT_EQ(in(0x600 + enables, 2), 0x0100u) << "with what is in it";
+
+  place(0xcc0, 1);  // where the configuration ports are
+  EXPECT_EQ(pm.base(), 0);
+  EXPECT_EQ(in(0xcf8, 4) & 0x80000000, 0x80000000u);
+  place(0xb000, 1);
+  out(0xb000 + Piix4Pm::kControl, Piix4Pm::kSoftOff << 10 | 0x2000, 2);
+  EXPECT_EQ(power_offs, 1);
 }
 
 TEST_F(BoardTest, RestoredPowerManagementRaisesItsInterruptAgain) {
@@ -197,6 +237,13 @@ TEST_F(BoardTest, RestoredPowerManagementRaisesItsInterruptAgain) {
   EXPECT_FALSE(lines[9].high);
   state.pm1_control = 0x2000;
   EXPECT_FALSE(pm.restore(state));
+}
+
+TEST_F(BoardTest, RestoredPowerManagementIsWhereItWas) {
+  const auto config = pm.config_state();
+  bus.reset();
+  ASSERT_TRUE(pm.restore_config(config));
+  EXPECT_EQ(pm.base(), Piix4Pm::kUsualBase);
 }
 
 }  // namespace

@@ -9,6 +9,11 @@ constexpr std::uint16_t kStatusBits = 0x8f31, kEnableBits = 0x0721, kInterruptBi
 constexpr std::uint16_t kSciEnable = 0x0001, kSleepEnable = 0x2000, kSleepType = 0x1c00;
 constexpr std::uint16_t kControlBits = 0x1c03;  // that read back: sleep type, BM_RLD, SCI_EN
 
+// Configuration registers. Intel 82371AB, 7.1.
+constexpr unsigned kPmBase = 0x40, kPmMiscellaneous = 0x80;
+constexpr std::uint16_t kPmBaseBits = 0xffc0;
+constexpr std::uint8_t kPmEnabled = 0x01;
+
 std::uint8_t byte_of(std::uint16_t value, unsigned index) {
   return static_cast<std::uint8_t>(value >> (8 * (index & 1)));
 }
@@ -35,17 +40,63 @@ Piix4Pm::Piix4Pm(bus::IrqLine& sci, PowerOffRequest power_off)
   define16(0x04, 0x0001, 0x0546);  // its I/O is always on
   define16(0x06, 0x0280);
   define8(0x3c, kSci);
-  define32(0x40, kBase | 1);       // PMBASE
-  define8(0x5b, 0x02);             // DEVACTB: APM control is enabled, so no SMM has to be set up
-  define8(0x80, 0x01);             // PMREGMISC: the block is enabled
+  define32(kPmBase, 1, kPmBaseBits);
+  define8(0x5b, 0x02);  // DEVACTB: APM control is enabled, so no SMM has to be set up
+  define8(kPmMiscellaneous, 0, kPmEnabled);
   define32(0x90, 0x0001, 0xfff0);  // SMBus base
   define8(0xd2, 0x00, 0x0f);
 }
 
-Result<> Piix4Pm::attach(bus::AddressMap& pio) {
-  TRY(pio.add(kEvent, 8, pm1_ports_, "ACPI PM1"));
-  TRY(pio.add(kGpe0, 4, gpe_ports_, "ACPI GPE0"));
-  return pio.add(kSmiCommand, 2, smi_ports_, "SMI command");
+Result<> Piix4Pm::attach(bus::AddressMap& pio, bus::BusDevice& timer) {
+  TRY(pio.add(kSmiCommand, 2, smi_ports_, "SMI command"));
+  pio_ = &pio;
+  timer_ = &timer;
+  place();
+  return {};
+}
+
+void Piix4Pm::set_up() {
+  store_config32(kPmBase, kUsualBase | 1u);
+  store_config8(kPmMiscellaneous, kPmEnabled);
+  place();
+}
+
+std::uint16_t Piix4Pm::base() const {
+  const std::lock_guard lock(place_mutex_);
+  return base_;
+}
+
+/// Puts the block where its registers say. Where something else is already it is not seen.
+void Piix4Pm::place() {
+  if (pio_ == nullptr) return;
+  const bool enabled = (config8(kPmMiscellaneous) & kPmEnabled) != 0;
+  const std::uint16_t wanted = enabled ? config16(kPmBase) & kPmBaseBits : 0;
+  const std::lock_guard lock(place_mutex_);
+  if (wanted == base_) return;
+  if (base_ != 0) pio_->remove(base_);
+  const bool placed = wanted != 0 && pio_->add(wanted, kBlockSize, block_, "power management");
+  base_ = placed ? wanted : std::uint16_t{0};
+}
+
+void Piix4Pm::on_config_written(unsigned offset, unsigned size) {
+  if (offset <= kPmMiscellaneous && offset + size > kPmBase) place();
+}
+
+void Piix4Pm::read_block(std::uint64_t offset, std::span<std::byte> data) {
+  if (offset >= kTimer && offset + data.size() <= kGpe0) return timer_->read(offset - kTimer, data);
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const auto at = static_cast<unsigned>(offset + i);
+    const bool general = at >= kGpe0 && at < kGpe0 + 4u;
+    data[i] = std::byte{general ? read_gpe(at - kGpe0) : read_pm1(at)};
+  }
+}
+void Piix4Pm::write_block(std::uint64_t offset, std::span<const std::byte> data) {
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    const auto at = static_cast<unsigned>(offset + i);
+    const auto value = std::to_integer<std::uint8_t>(data[i]);
+    if (at < kTimer) write_pm1(at, value);
+    if (at >= kGpe0 && at < kGpe0 + 4u) write_gpe(at - kGpe0, value);
+  }
 }
 
 std::uint8_t Piix4Pm::read_pm1(unsigned offset) {
@@ -128,6 +179,7 @@ void Piix4Pm::update_sci() {
 }
 
 void Piix4Pm::on_reset() {
+  place();
   std::lock_guard lock(mutex_);
   state_ = {};
   update_sci();

@@ -49,6 +49,7 @@ class VirtioBalloon final : public VirtioModel {
   void write_config(std::uint64_t offset, std::span<const std::byte> data) override;
   void start(std::uint64_t features) override;
   void drain() override;
+  void settle() override {}  ///< a buffer for statistics may stay here
   void reset() override;
   void serve(Virtqueue& queue) override;
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "devices/virtio/pci_driver_world.h"
+#include "devices/virtio/driver_queues.h"
 
 namespace vireo::devices::virtio {
 namespace {
@@ -11,30 +11,19 @@ constexpr std::uint64_t kAll = feature::kVersion1 | balloon::kStatistics | ballo
 constexpr std::uint64_t kConfig = PciDriver::kModern + VirtioPci::kConfig;
 
 struct VirtioBalloonTest : ::testing::Test {
+  // Queues, with all features and without statistics.
+  static constexpr unsigned kStatistics = 2, kReporting = 3, kReportingAlone = 2;
   static constexpr std::uint64_t kList = 0x20000, kFirst = 0x60000;
 
   void SetUp() override { start(kAll); }
-  void start(std::uint64_t features) {
-    rings.clear();
-    for (std::uint64_t at = 0x4000; at < 0x14000; at += 8) world.put(at, std::uint64_t{0});
-    ASSERT_TRUE(driver.negotiate(features));
-    for (std::uint16_t i = 0; i < model.queue_count(); ++i) {
-      rings.push_back(
-          std::make_unique<SplitDriver>(world, std::uint16_t{16}, 0x4000u + 0x3000u * i));
-      driver.set_up_queue(i, rings.back()->set_up(), 0);
-    }
-    driver.go();
-    driver.run_posted();
-  }
+  void start(std::uint64_t features) { queues.start(features); }
   bool offer(unsigned queue, const std::vector<DriverBuffer>& buffers) {
-    rings.at(queue)->offer(buffers);
-    driver.notify(queue);
-    driver.run_posted();
-    return rings.at(queue)->take_used().has_value();
+    queues.offer(queue, buffers);
+    return queues[queue].take_used().has_value();
   }
   bool inflate(const std::vector<std::uint32_t>& pages) {
     for (std::size_t i = 0; i < pages.size(); ++i) world.put(kList + 4 * i, pages[i]);
-    return offer(0, {{kList, static_cast<std::uint32_t>(4 * pages.size())}});
+    return offer(balloon::kInflate, {{kList, static_cast<std::uint32_t>(4 * pages.size())}});
   }
   /// Writes to pages from kFirst on, so that the host has to keep them.
   void fill(unsigned pages) {
@@ -47,7 +36,7 @@ struct VirtioBalloonTest : ::testing::Test {
   DriverMemory world;
   VirtioBalloon model{*world.memory, 0x10000};
   PciDriver driver{model, *world.memory};
-  std::vector<std::unique_ptr<SplitDriver>> rings;
+  DriverQueues queues{driver, world};
 };
 
 TEST_F(VirtioBalloonTest, TheGuestHearsHowLargeItShallBe) {
@@ -90,7 +79,7 @@ TEST_F(VirtioBalloonTest, WhatLeavesItIsMemoryAgain) {
   fill(1);
   EXPECT_TRUE(inflate({0x60}));
   world.put(kList, std::uint32_t{0x60});
-  EXPECT_TRUE(offer(1, {{kList, 4}}));
+  EXPECT_TRUE(offer(balloon::kDeflate, {{kList, 4}}));
   fill(1);
   EXPECT_EQ(world.get<std::uint64_t>(kFirst), 1u);
 }
@@ -98,7 +87,7 @@ TEST_F(VirtioBalloonTest, WhatLeavesItIsMemoryAgain) {
 TEST_F(VirtioBalloonTest, FreePagesThatAreReportedGoBack) {
   fill(8);
   const std::uint64_t before = kept();
-  EXPECT_TRUE(offer(3, {{kFirst, 0x3000, true}, {kFirst + 0x4800, 0x2000, true}}));
+  EXPECT_TRUE(offer(kReporting, {{kFirst, 0x3000, true}, {kFirst + 0x4800, 0x2000, true}}));
   EXPECT_EQ(kept(), before - 4 * 4096) << "a part of a page stays";
   EXPECT_EQ(world.get<std::uint64_t>(kFirst + 0x4000), 1u);
   EXPECT_EQ(world.get<std::uint64_t>(kFirst + 0x5000), 0u);
@@ -108,7 +97,7 @@ TEST_F(VirtioBalloonTest, WithoutStatisticsReportsAreInTheThirdQueue) {
   driver.set_common<std::uint8_t>(20, 0);
   start(kAll & ~balloon::kStatistics);
   fill(1);
-  EXPECT_TRUE(offer(2, {{kFirst, 0x1000, true}}));
+  EXPECT_TRUE(offer(kReportingAlone, {{kFirst, 0x1000, true}}));
   EXPECT_EQ(world.get<std::uint64_t>(kFirst), 0u);
 }
 
@@ -117,21 +106,21 @@ TEST_F(VirtioBalloonTest, StatisticsComeWhenTheyAreAskedFor) {
   world.put(kList + 2, std::uint64_t{12345});
   world.put(kList + 10, std::uint16_t{6});
   world.put(kList + 12, std::uint64_t{777});
-  EXPECT_FALSE(offer(2, {{kList, 25}})) << "the device keeps the buffer";
+  EXPECT_FALSE(offer(kStatistics, {{kList, 25}})) << "the device keeps the buffer";
   EXPECT_EQ(model.statistics(), (std::map<std::uint16_t, std::uint64_t>{{4, 12345}, {6, 777}}));
   model.request_statistics();
-  EXPECT_TRUE(rings[2]->take_used());
+  EXPECT_TRUE(queues[kStatistics].take_used());
   world.put(kList + 2, std::uint64_t{1});
-  EXPECT_FALSE(offer(2, {{kList, 10}}));
+  EXPECT_FALSE(offer(kStatistics, {{kList, 10}}));
   EXPECT_EQ(model.statistics(), (std::map<std::uint16_t, std::uint64_t>{{4, 1}}));
-  EXPECT_TRUE(offer(2, {{kList, 10}})) << "the first of two comes back";
+  EXPECT_TRUE(offer(kStatistics, {{kList, 10}})) << "the first of two comes back";
   driver.set_common<std::uint8_t>(20, 0);
   model.request_statistics();
 }
 
 TEST_F(VirtioBalloonTest, PagesThatAreNoneStayAsTheyAre) {
   EXPECT_TRUE(inflate({0xffffffff, 0xfffffffe, 0x80000, DriverMemory::kRom >> 12}));
-  EXPECT_TRUE(offer(3, {{~0xfffull, 0xffffffff, true}}));
+  EXPECT_TRUE(offer(kReporting, {{~0xfffull, 0xffffffff, true}}));
   EXPECT_EQ(model.discarded_bytes(), 0u);
   EXPECT_EQ(error(), nullptr);
 }
@@ -139,12 +128,12 @@ TEST_F(VirtioBalloonTest, PagesThatAreNoneStayAsTheyAre) {
 TEST_F(VirtioBalloonTest, ListsThatAreNoneNeedAReset) {
   for (const auto& buffers : std::vector<std::vector<DriverBuffer>>{
            {{kList, 6}}, {{DriverMemory::kEnd - 4, 8}}, {{kList, 0x10004}}}) {
-    EXPECT_FALSE(offer(0, buffers));
+    EXPECT_FALSE(offer(balloon::kInflate, buffers));
     EXPECT_NE(error(), nullptr);
     driver.set_common<std::uint8_t>(20, 0);
     start(kAll);
   }
-  EXPECT_FALSE(offer(2, {{DriverMemory::kEnd - 4, 10}}));
+  EXPECT_FALSE(offer(kStatistics, {{DriverMemory::kEnd - 4, 10}}));
   EXPECT_NE(error(), nullptr);
 }
 

@@ -45,6 +45,8 @@ class VirtioConsole final : public VirtioModel {
   void write_config(std::uint64_t, std::span<const std::byte>) override {}
   void start(std::uint64_t features) override;
   void drain() override;
+  /// What is written is only read, and may wait for long.
+  void settle() override { const std::lock_guard lock(mutex_); }
   void reset() override;
   void serve(Virtqueue& queue) override;
 

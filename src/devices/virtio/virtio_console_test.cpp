@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "backends/character/memory_backend.h"
-#include "devices/virtio/pci_driver_world.h"
+#include "devices/virtio/driver_queues.h"
 
 namespace vireo::devices::virtio {
 namespace {
@@ -21,34 +21,18 @@ struct VirtioConsoleTest : ::testing::Test {
   void make(bool console, std::vector<VirtioConsole::Channel> channels) {
     model.emplace(console ? &terminal : nullptr, channels, *world.memory);
     driver.emplace(*model, *world.memory, &messages);
-    start(driver->offered() & (feature::kVersion1 | console::kMultiplePorts));
-  }
-  void start(std::uint64_t features) {
-    rings.clear();
-    for (std::uint64_t at = 0x4000; at < 0x34000; at += 8) world.put(at, std::uint64_t{0});
-    ASSERT_TRUE(driver->negotiate(features));
-    for (std::uint16_t i = 0; i < model->queue_count(); ++i) {
-      rings.push_back(
-          std::make_unique<SplitDriver>(world, std::uint16_t{16}, 0x4000u + 0x3000u * i));
-      driver->set_up_queue(i, rings.back()->set_up(), 0);
-    }
-    driver->go();
-    driver->run_posted();
+    queues.emplace(*driver, world);
+    queues->start(driver->offered() & (feature::kVersion1 | console::kMultiplePorts));
   }
   void offer_buffer(unsigned queue, std::uint32_t size = 16, unsigned slot = 0) {
-    rings.at(queue)->offer({{place(queue, slot), size, true}});
-    kick(queue);
+    queues->offer(queue, {{place(queue, slot), size, true}});
   }
   static std::uint64_t place(unsigned queue, unsigned slot) {
     return kBuffers + queue * 0x1000 + slot * 0x100;
   }
-  void kick(unsigned queue) {
-    driver->notify(queue);
-    driver->run_posted();
-  }
   /// What is in the buffer of the next that came back.
   std::string take(unsigned queue, unsigned slot = 0) {
-    const auto used = rings.at(queue)->take_used();
+    const auto used = (*queues)[queue].take_used();
     if (!used) return "nothing";
     std::string text(used->length, 0);
     EXPECT_TRUE(
@@ -57,14 +41,13 @@ struct VirtioConsoleTest : ::testing::Test {
   }
   void write(unsigned queue, const std::string& text) {
     EXPECT_TRUE(world.memory->write(PhysAddr{kText}, std::as_bytes(std::span(text))));
-    rings.at(queue)->offer({{kText, static_cast<std::uint32_t>(text.size())}});
-    kick(queue);
+    queues->offer(queue, {{kText, static_cast<std::uint32_t>(text.size())}});
   }
   /// Writes and waits until it is written.
   void write_out(unsigned queue, const std::string& text) {
     write(queue, text);
     for (int i = 0; i < 20000; ++i) {
-      if (rings.at(queue)->take_used()) return;
+      if ((*queues)[queue].take_used()) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     ADD_FAILURE() << "it never came back";
@@ -73,7 +56,7 @@ struct VirtioConsoleTest : ::testing::Test {
     const console::Control message{port, event, value};
     write(console::kControlTransmit,
           std::string(reinterpret_cast<const char*>(&message), sizeof(message)));
-    rings.at(console::kControlTransmit)->take_used();
+    (*queues)[console::kControlTransmit].take_used();
   }
   /// The next message about a port; with the name behind it.
   std::optional<console::Control> hear(std::string* name = nullptr) {
@@ -92,7 +75,7 @@ struct VirtioConsoleTest : ::testing::Test {
   Messages messages;
   std::optional<VirtioConsole> model;
   std::optional<PciDriver> driver;
-  std::vector<std::unique_ptr<SplitDriver>> rings;
+  std::optional<DriverQueues> queues;
 };
 
 TEST_F(VirtioConsoleTest, AConsoleAloneHasTwoQueues) {
@@ -179,7 +162,7 @@ TEST_F(VirtioConsoleTest, AChannelsInputWaitsUntilTheGuestOpensIt) {
 
 TEST_F(VirtioConsoleTest, ADriverWithoutPortsHasTheConsoleOnly) {
   make(true, {{&first, "a"}});
-  start(feature::kVersion1);
+  queues->start(feature::kVersion1);
   offer_buffer(console::kReceive);
   terminal.send("typed");
   EXPECT_EQ(take(console::kReceive), "typed");
@@ -205,19 +188,18 @@ TEST_F(VirtioConsoleTest, ADriverThatTakesNoAnswersIsNotHeardForEver) {
     const console::Control message{0, Event::kDeviceReady, 1};
     write(console::kControlTransmit,
           std::string(reinterpret_cast<const char*>(&message), sizeof(message)));
-    while (rings.at(console::kControlTransmit)->take_used()) ++heard;
+    while ((*queues)[console::kControlTransmit].take_used()) ++heard;
   }
   EXPECT_EQ(heard, 128u) << "two answers to each, up to 256";
   while (hear()) {
   }
-  while (rings.at(console::kControlTransmit)->take_used()) ++heard;
+  while ((*queues)[console::kControlTransmit].take_used()) ++heard;
   EXPECT_EQ(heard, 140u);
 }
 
 TEST_F(VirtioConsoleTest, OutputOutsideMemoryNeedsAReset) {
   make(true, {});
-  rings.at(1)->offer({{DriverMemory::kEnd - 4, 64}});
-  kick(1);
+  queues->offer(console::kTransmit, {{DriverMemory::kEnd - 4, 64}});
   for (int i = 0; i < 20000 && error() == nullptr; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_NE(error(), nullptr);
@@ -232,8 +214,7 @@ TEST_F(VirtioConsoleTest, AResetDropsWhatIsNotWrittenYet) {
   make(false, {{&slow, "a"}});
   // Five seconds of it.
   std::vector<DriverBuffer> buffers(15, {kText, 0x10000});
-  rings.at(5)->offer(buffers);
-  kick(5);
+  queues->offer(5, buffers);
   const auto before = std::chrono::steady_clock::now();
   driver->set_common<std::uint8_t>(20, 0);
   EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(2));

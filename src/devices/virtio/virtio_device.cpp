@@ -77,17 +77,21 @@ void VirtioDevice::set_status(std::uint8_t status) {
     if (starts && (status_ & status::kFeaturesOk) == 0)
       driver_features_ &= offered_features() & 0xffffffff;
   }
-  if (starts) start();
+  if (!starts) return;
+  start();
+  for (Virtqueue& queue : queues_) begin(queue);
 }
 
 /// With work_mutex_ held, as what follows.
 void VirtioDevice::start() {
   const std::uint64_t features = driver_features();
   model_.start(features);
-  for (Virtqueue& queue : queues_) {
-    queue.run(format_of(features));
-    notify(queue.index());
-  }
+  for (Virtqueue& queue : queues_) queue.run(format_of(features));
+}
+
+/// The first look at a queue. Before the driver's next notification, if that is served at once.
+void VirtioDevice::begin(Virtqueue& queue) {
+  model_.serves_at_once() ? model_.serve(queue) : wake(queue.index());
 }
 
 void VirtioDevice::stop_queues() {
@@ -118,7 +122,7 @@ void VirtioDevice::enable_queue(unsigned index) {
   const std::uint8_t now = status();
   if ((now & status::kDriverOk) == 0 || (now & status::kNeedsReset) != 0) return;
   queues_[index].run(format);
-  notify(index);
+  begin(queues_[index]);
 }
 
 void VirtioDevice::disable_queue(unsigned index) {
@@ -129,6 +133,15 @@ void VirtioDevice::disable_queue(unsigned index) {
 }
 
 void VirtioDevice::notify(unsigned index) {
+  notifications_.fetch_add(1, std::memory_order_relaxed);
+  if (model_.serves_at_once()) {
+    const std::unique_lock work(work_mutex_, std::try_to_lock);
+    if (work) return model_.serve(queues_[index]);
+  }
+  wake(index);
+}
+
+void VirtioDevice::wake(unsigned index) {
   if (notified_.fetch_or(std::uint64_t{1} << index) == 0) post_([this] { serve_notified(); });
 }
 
@@ -138,6 +151,34 @@ void VirtioDevice::serve_notified() {
   for (Virtqueue& queue : queues_) {
     if ((notified >> queue.index() & 1) != 0) model_.serve(queue);
   }
+}
+
+void VirtioDevice::pause() {
+  const std::lock_guard work(work_mutex_);
+  for (Virtqueue& queue : queues_) queue.hold();
+  model_.settle();
+  for (Virtqueue& queue : queues_) queue.freeze();
+}
+
+void VirtioDevice::resume() {
+  const std::lock_guard work(work_mutex_);
+  for (Virtqueue& queue : queues_) queue.resume();
+  if ((status() & (status::kDriverOk | status::kNeedsReset)) != status::kDriverOk) return;
+  for (const Virtqueue& queue : queues_) wake(queue.index());
+}
+
+VirtioCounters VirtioDevice::counters() const {
+  return {notifications_.load(std::memory_order_relaxed), raised_.load(std::memory_order_relaxed)};
+}
+
+void VirtioDevice::on_interrupt(unsigned queue) {
+  raised_.fetch_add(1, std::memory_order_relaxed);
+  interrupts_.queue_interrupt(queue);
+}
+
+void VirtioDevice::raise_config_interrupt() {
+  raised_.fetch_add(1, std::memory_order_relaxed);
+  interrupts_.config_interrupt();
 }
 
 /// From whatever thread met the mistake; work_mutex_ may be held or not.
@@ -151,11 +192,11 @@ void VirtioDevice::on_driver_error(const DriverError& error) {
     running = (status_ & status::kDriverOk) != 0;
   }
   stop_queues();
-  if (running) interrupts_.config_interrupt();
+  if (running) raise_config_interrupt();
 }
 
 void VirtioDevice::on_config_changed() {
-  if ((status() & status::kDriverOk) != 0) interrupts_.config_interrupt();
+  if ((status() & status::kDriverOk) != 0) raise_config_interrupt();
 }
 
 VirtioState VirtioDevice::state() const {
@@ -194,7 +235,9 @@ Result<> VirtioDevice::restore(const VirtioState& state) {
     driver_features_ = state.driver_features;
     for (Virtqueue& queue : queues_) queue.restore(state.queues.at(queue.index()));
   }
-  if ((state.status & (status::kDriverOk | status::kNeedsReset)) == status::kDriverOk) start();
+  if ((state.status & (status::kDriverOk | status::kNeedsReset)) != status::kDriverOk) return {};
+  start();
+  for (const Virtqueue& queue : queues_) wake(queue.index());
   return {};
 }
 

@@ -19,6 +19,12 @@ class VirtioInterrupts {
   virtual void config_interrupt() = 0;
 };
 
+/// What went between a driver and its device.
+struct VirtioCounters {
+  std::uint64_t notifications = 0;  ///< of the driver
+  std::uint64_t interrupts = 0;     ///< of the device
+};
+
 /// What a device remembers, whatever its kind and transport.
 struct VirtioState {
   static constexpr unsigned kMostQueues = 64;
@@ -36,7 +42,8 @@ struct VirtioState {
 };
 
 /// The part of a virtio device between its transport and its model: status, features, queues, and
-/// the hand-over from virtual CPUs to the I/O thread. Virtual I/O Device 1.2, 2 and 3. Thread safe.
+/// the hand-over from virtual CPUs to the I/O thread, where there is one. Virtual I/O Device 1.2, 2
+/// and 3. Thread safe.
 ///
 /// A mistake of the driver sets DEVICE_NEEDS_RESET and stops all queues until the next reset.
 class VirtioDevice final : private QueueOwner {
@@ -72,8 +79,17 @@ class VirtioDevice final : private QueueOwner {
   void enable_queue(unsigned index);
   /// For drivers of before 1.0, which take a queue back by itself.
   void disable_queue(unsigned index);
-  /// The driver has put something into the queue. Returns at once.
+  /// The driver has put something into the queue. Waits for nothing, but serves the queue if that
+  /// is the model's way; without a lock that completions or interrupts take.
   void notify(unsigned index);
+
+  /// Queues are not served from here on, and nothing in guest memory changes, until resume(). Waits
+  /// for requests under way. No virtual CPU runs; they do not nest.
+  void pause();
+  void resume();
+
+  /// Since it was made; from any thread.
+  VirtioCounters counters() const;
 
   void reset();
   /// Nothing may be under way, and no virtual CPU may run.
@@ -81,14 +97,17 @@ class VirtioDevice final : private QueueOwner {
   Result<> restore(const VirtioState& state);
 
  private:
-  void on_interrupt(unsigned queue) override { interrupts_.queue_interrupt(queue); }
+  void on_interrupt(unsigned queue) override;
   void on_driver_error(const DriverError& error) override;
   void on_config_changed();
-  void on_unfinished(unsigned queue) override { notify(queue); }
+  void on_unfinished(unsigned queue) override { wake(queue); }
+  void wake(unsigned index);
+  void raise_config_interrupt();
   bool acceptable(std::uint64_t features) const;
   Result<> check(const VirtioState& state) const;
   static RingFormat format_of(std::uint64_t features);
   void start();
+  void begin(Virtqueue& queue);
   void stop_queues();
   void reset_locked();
   void serve_notified();
@@ -99,6 +118,7 @@ class VirtioDevice final : private QueueOwner {
   const Post post_;
 
   std::atomic<std::uint64_t> notified_ = 0;  ///< a bit per queue that the I/O thread shall look at
+  std::atomic<std::uint64_t> notifications_ = 0, raised_ = 0;  ///< as VirtioCounters has them
   /// Held while queues are served, and while the device starts or stops. Taken first.
   std::mutex work_mutex_;
   mutable std::mutex mutex_;  // guards what follows; before those of queues

@@ -40,6 +40,8 @@ class VirtioMmio final : public bus::BusDevice, private VirtioInterrupts {
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
   void reset();
 
+  VirtioDevice& device() { return device_; }
+
   struct State {
     VirtioState device;
     VirtioMmioState transport;

@@ -44,9 +44,17 @@ class VirtioModel {
   /// As after power-on. Nothing is under way.
   virtual void reset() = 0;
 
-  /// There may be requests in the queue. On the I/O thread, one queue at a time; does not wait for
-  /// anything slow.
+  /// Waits until nothing that was taken changes guest memory any more; no queue gives it anything
+  /// meanwhile. Unlike with drain() nothing is lost: what waits for others, such as a terminal,
+  /// goes on waiting, and is given back whenever it is done.
+  virtual void settle() { drain(); }
+
+  /// There may be requests in the queue. On the I/O thread, or on another if serves_at_once(); one
+  /// queue at a time; does not wait for anything slow.
   virtual void serve(Virtqueue& queue) = 0;
+  /// Whether serving takes less than waking the I/O thread and the answer's waking a virtual CPU:
+  /// then the virtual CPU that notifies serves the queue itself, unless a thread is just at it.
+  virtual bool serves_at_once() const { return false; }
 };
 
 }  // namespace vireo::devices::virtio

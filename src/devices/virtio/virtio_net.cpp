@@ -59,6 +59,14 @@ void VirtioNet::read_config(std::uint64_t offset, std::span<std::byte> data) con
   std::memcpy(data.data(), bytes.data(), std::min(data.size(), bytes.size()));
 }
 
+NetworkCounters VirtioNet::counters() const {
+  return {.sent_frames = sent_frames_.load(std::memory_order_relaxed),
+          .sent_bytes = sent_bytes_.load(std::memory_order_relaxed),
+          .received_frames = received_frames_.load(std::memory_order_relaxed),
+          .received_bytes = received_bytes_.load(std::memory_order_relaxed),
+          .dropped = dropped_.load(std::memory_order_relaxed)};
+}
+
 void VirtioNet::start(std::uint64_t features) { features_ = features; }
 
 /// What the driver sends is copied when it is taken; only receive() may still be writing.
@@ -131,9 +139,11 @@ Virtqueue* VirtioNet::receiver_of(std::span<const std::byte> frame) const {
 
 bool VirtioNet::receive(const FrameHeader& header, std::span<const std::byte> frame) {
   const std::lock_guard lock(receive_mutex_);
-  if (!backends::sound(header, frame)) return true;
   Virtqueue* const queue = receiver_of(frame);
-  if (queue == nullptr) return true;
+  if (queue == nullptr || !backends::sound(header, frame)) {
+    add(dropped_, 1);
+    return true;
+  }
   {
     const std::lock_guard mac_lock(mac_mutex_);
     if (!filter_.wants(frame, mac_)) return true;
@@ -180,6 +190,7 @@ bool VirtioNet::deliver(Virtqueue& queue, FrameHeader header, std::span<const st
     case Virtqueue::Gathered::kWait:
       return false;
     case Virtqueue::Gathered::kNever:
+      add(dropped_, 1);
       return true;
     case Virtqueue::Gathered::kAll:
       break;
@@ -189,6 +200,8 @@ bool VirtioNet::deliver(Virtqueue& queue, FrameHeader header, std::span<const st
     queue.refuse({"a buffer for frames outside memory"});
     return true;
   }
+  add(received_frames_, 1);
+  add(received_bytes_, frame.size());
   queue.give_back(done_);
   return true;
 }
@@ -250,39 +263,42 @@ void VirtioNet::take_frame(Virtqueue& queue, const Chain& chain) {
   const std::size_t head = header_bytes();
   if (chain.readable_bytes() < head) return queue.refuse({"a frame to send without header"});
   const std::uint64_t size = chain.readable_bytes() - head;
-  if (size < backends::kLeastFrameBytes || size > backends::kMostFrameBytes)
+  if (size < backends::kLeastFrameBytes || size > backends::kMostFrameBytes) {
+    add(dropped_, 1);
     return queue.give_back(chain, 0);
+  }
   FrameHeader header;
-  frame_.resize(size);
+  if (frame_.size() < size) frame_.resize(size);  // shrinking it would be filling it again
+  const auto frame = std::span(frame_).first(size);
   if (!copy_from(memory_, chain.readable(), 0,
                  std::as_writable_bytes(std::span(&header, 1)).first(head)) ||
-      !copy_from(memory_, chain.readable(), head, frame_))
+      !copy_from(memory_, chain.readable(), head, frame))
     return queue.refuse({"a frame to send outside memory"});
   queue.give_back(chain, 0);
-  if (usable_pairs() > 1) flows_.learn(frame_, queue.index() / 2);
+  if (usable_pairs() > 1) flows_.learn(frame, queue.index() / 2);
   header.flags &= has(net::kChecksum) ? FrameHeader::kNeedsChecksum : std::uint8_t{0};
   header.buffers = 0;
-  if (can_send(header.segmentation) && backends::sound(header, frame_)) queue_outgoing(header);
+  if (!can_send(header.segmentation) || !backends::sound(header, frame)) return add(dropped_, 1);
+  add(sent_frames_, 1);
+  add(sent_bytes_, size);
+  queue_outgoing(header, frame);
 }
 
 /// What the backend shall have of the frame.
-void VirtioNet::queue_outgoing(FrameHeader header) {
+void VirtioNet::queue_outgoing(FrameHeader header, std::span<std::byte> frame) {
   const TakenFrames takes = backend_.takes();
-  outgoing_bytes_.clear();
-  const auto add = [&](const FrameHeader& with, std::span<const std::byte> bytes) {
-    outgoing_.push_back({with, outgoing_bytes_.size(), bytes.size()});
-    outgoing_bytes_.insert(outgoing_bytes_.end(), bytes.begin(), bytes.end());
-  };
   if (takes == TakenFrames::kPlain && header.segmentation != FrameHeader::kWhole) {
-    backends::segment(header, frame_, 0, segment_, [&](std::span<const std::byte> segment) {
-      add({}, segment);
+    outgoing_bytes_.clear();
+    backends::segment(header, frame, 0, segment_, [&](std::span<const std::byte> segment) {
+      outgoing_.push_back({{}, outgoing_bytes_.size(), segment.size()});
+      outgoing_bytes_.insert(outgoing_bytes_.end(), segment.begin(), segment.end());
       return true;
     });
     return;
   }
-  if (takes != TakenFrames::kUnfinished) backends::finish_checksum(header, frame_);
+  if (takes != TakenFrames::kUnfinished) backends::finish_checksum(header, frame);
   outgoing_bytes_.swap(frame_);
-  outgoing_.push_back({header, 0, outgoing_bytes_.size()});
+  outgoing_.push_back({header, 0, frame.size()});
 }
 
 /// False if the backend has no room: on_writable() will follow.

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <span>
@@ -12,12 +13,20 @@
 
 namespace vireo::devices::virtio {
 
+/// What went through a network card since it was made.
+struct NetworkCounters {
+  std::uint64_t sent_frames = 0, sent_bytes = 0;  ///< by the guest, as it cut them
+  std::uint64_t received_frames = 0, received_bytes = 0;
+  std::uint64_t dropped = 0;  ///< frames of either direction that the card lost
+  bool operator==(const NetworkCounters&) const = default;
+};
+
 /// A network card. Virtual I/O Device 1.2, 5.1. It has all offloads, whatever it is plugged into:
 /// what the backend does not take, and what the driver did not ask for, is done here.
 ///
 /// Frames for the guest go into its buffers on the backend's thread. Frames of the guest are taken
-/// on the I/O thread, copied once and then judged; a frame that cannot be one is lost. While the
-/// backend has no room one frame waits here, and the others with the driver.
+/// on the thread that serves the queue, copied once and then judged; a frame that cannot be one is
+/// lost. While the backend has no room one frame waits here, and the others with the driver.
 ///
 /// With several pairs of queues, frames for the guest go into the pair through which it sends those
 /// of the same flow.
@@ -43,6 +52,9 @@ class VirtioNet final : public VirtioModel, private backends::NetworkReader {
   void drain() override;
   void reset() override;
   void serve(Virtqueue& queue) override;
+  bool serves_at_once() const override { return true; }
+  /// From any thread; each number is right by itself.
+  NetworkCounters counters() const;
 
  private:
   struct Outgoing {
@@ -65,7 +77,7 @@ class VirtioNet final : public VirtioModel, private backends::NetworkReader {
   void serve_transmit(Virtqueue& queue);
   void take_frame(Virtqueue& queue, const Chain& chain);
   bool can_send(std::uint8_t segmentation) const;
-  void queue_outgoing(backends::FrameHeader header);
+  void queue_outgoing(backends::FrameHeader header, std::span<std::byte> frame);
   bool send_outgoing();
 
   // What the driver wants.
@@ -86,7 +98,8 @@ class VirtioNet final : public VirtioModel, private backends::NetworkReader {
   const unsigned pairs_;
   std::uint64_t features_ = 0;  ///< changes while no queue is known to receive() and serve()
 
-  // The I/O thread's: what a frame became on its way to the backend.
+  // Of whoever serves a queue: a frame, at the front of its vector, and what it became on its way
+  // to the backend.
   std::vector<std::byte> frame_, outgoing_bytes_, segment_;
   std::vector<Outgoing> outgoing_;
   std::size_t sent_ = 0;  ///< of outgoing_
@@ -108,6 +121,12 @@ class VirtioNet final : public VirtioModel, private backends::NetworkReader {
   std::vector<std::byte> finished_;  ///< a frame, or a segment of one
   std::vector<Chain> chains_;
   std::vector<Done> done_;
+
+  using Count = std::atomic<std::uint64_t>;
+  static void add(Count& count, std::uint64_t more) {
+    count.fetch_add(more, std::memory_order_relaxed);
+  }
+  Count sent_frames_ = 0, sent_bytes_ = 0, received_frames_ = 0, received_bytes_ = 0, dropped_ = 0;
 };
 
 }  // namespace vireo::devices::virtio

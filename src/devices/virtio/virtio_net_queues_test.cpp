@@ -3,8 +3,8 @@
 
 #include <cstring>
 
+#include "devices/virtio/driver_queues.h"
 #include "devices/virtio/fake_network.h"
-#include "devices/virtio/pci_driver_world.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_net_layout.h"
 
@@ -34,45 +34,29 @@ struct VirtioNetQueuesTest : ::testing::Test {
   static constexpr std::uint64_t kData = 0x30000, kCommand = 0x3e000;
 
   void start(std::uint64_t features, unsigned pairs = kPairs) {
-    ASSERT_TRUE(driver.negotiate(features));
-    for (std::uint16_t i = 0; i < model.queue_count(); ++i) {
-      rings.push_back(
-          std::make_unique<SplitDriver>(world, std::uint16_t{16}, 0x4000u + 0x3000u * i));
-      driver.set_up_queue(i, rings.back()->set_up(), 0);
-    }
-    driver.go();
-    driver.run_posted();
+    queues.start(features);
     for (unsigned pair = 0; pair < pairs; ++pair) offer(2 * pair);
   }
-  void offer(unsigned queue) {
-    rings.at(queue)->offer({{0x50000 + queue * 0x1000, 0x800, true}});
-    kick(queue);
-  }
-  void kick(unsigned queue) {
-    driver.notify(queue);
-    driver.run_posted();
-  }
+  void offer(unsigned queue) { queues.offer(queue, {{0x50000 + queue * 0x1000, 0x800, true}}); }
   void send(unsigned pair, const Frame& frame) {
     world.put(kData, backends::FrameHeader{});
     ASSERT_TRUE(world.memory->write(PhysAddr{kData + 12}, frame));
-    rings.at(2 * pair + 1)->offer({{kData, static_cast<std::uint32_t>(12 + frame.size())}});
-    kick(2 * pair + 1);
+    queues.offer(2 * pair + 1, {{kData, static_cast<std::uint32_t>(12 + frame.size())}});
   }
   std::uint8_t set_pairs(unsigned control, const std::vector<std::uint8_t>& value) {
     std::vector<std::uint8_t> bytes{net::kQueuesClass, net::kSetPairs};
     bytes.insert(bytes.end(), value.begin(), value.end());
     EXPECT_TRUE(world.memory->write(PhysAddr{kCommand}, std::as_bytes(std::span(bytes))));
-    rings.at(control)->offer(
-        {{kCommand, static_cast<std::uint32_t>(bytes.size())}, {kCommand + 0x1000, 1, true}});
-    kick(control);
-    EXPECT_TRUE(rings.at(control)->take_used());
+    queues.offer(control, {{kCommand, static_cast<std::uint32_t>(bytes.size())},
+                           {kCommand + 0x1000, 1, true}});
+    EXPECT_TRUE(queues[control].take_used());
     return world.get<std::uint8_t>(kCommand + 0x1000);
   }
   /// The pair where the frame arrives; kPairs: nowhere.
   unsigned arrives_at(const Frame& frame) {
     EXPECT_TRUE(network.reader->receive({}, frame));
     for (unsigned pair = 0; pair < kPairs; ++pair) {
-      if (!rings.at(2 * pair)->take_used()) continue;
+      if (!queues[2 * pair].take_used()) continue;
       offer(2 * pair);
       return pair;
     }
@@ -83,7 +67,7 @@ struct VirtioNetQueuesTest : ::testing::Test {
   FakeNetwork network;
   VirtioNet model{network, *world.memory, {2, 0, 0, 0, 0, 1}, kPairs};
   PciDriver driver{model, *world.memory};
-  std::vector<std::unique_ptr<SplitDriver>> rings;
+  DriverQueues queues{driver, world};
 };
 
 TEST_F(VirtioNetQueuesTest, TheDriverIsToldOfAllPairs) {
@@ -126,8 +110,6 @@ TEST_F(VirtioNetQueuesTest, AResetForgetsWhatTheDriverWanted) {
   const auto restart = [&] {
     driver.set_common<std::uint8_t>(20, 0);
     EXPECT_TRUE(network.reader->receive({}, datagram(80, 1000, true))) << "nobody is there";
-    rings.clear();
-    for (std::uint64_t at = 0x4000; at < 0x19000; at += 8) world.put(at, std::uint64_t{0});
     start(kPlain | net::kMultiQueue);
   };
   restart();
@@ -141,9 +123,8 @@ TEST_F(VirtioNetQueuesTest, AResetForgetsWhatTheDriverWanted) {
 TEST_F(VirtioNetQueuesTest, ADriverThatKnowsOfOnePairHasItsControlQueueBehindIt) {
   start(kPlain, 1);
   EXPECT_EQ(set_pairs(2, {1, 0}), net::kError);
-  rings.at(3)->offer({{kData, 72}});
-  kick(3);
-  EXPECT_FALSE(rings.at(3)->take_used()) << "there is no such queue for it";
+  queues.offer(3, {{kData, 72}});
+  EXPECT_FALSE(queues[3].take_used()) << "there is no such queue for it";
   EXPECT_EQ(driver.card->device().driver_error(), nullptr);
 }
 

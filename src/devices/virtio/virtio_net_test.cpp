@@ -104,6 +104,15 @@ struct VirtioNetTest : ::testing::Test {
   SplitDriver receive{world, 16, 0x10000}, transmit{world, 16, 0x14000}, control{world, 8, 0x18000};
 };
 
+TEST_F(VirtioNetTest, WhoNotifiesServesTheQueue) {
+  start(feature::kVersion1);
+  transmit.offer({{kData, 12 + 60}});
+  driver.notify(1);
+  EXPECT_EQ(network.sent.size(), 1u);
+  EXPECT_TRUE(transmit.take_used());
+  EXPECT_TRUE(driver.posted.empty());
+}
+
 TEST_F(VirtioNetTest, TheConfigurationHasAddressAndLink) {
   EXPECT_EQ(config<std::uint32_t>(0), 2u);
   EXPECT_EQ(config<std::uint16_t>(4), 0x100u);

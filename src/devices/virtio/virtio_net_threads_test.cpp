@@ -3,8 +3,10 @@
 // under the thread sanitizer.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -80,6 +82,50 @@ class Echo final : public backends::NetworkBackend {
   std::deque<Frame> frames_;
   bool refused_ = false, resumed_ = false, stopping_ = false;
 };
+
+/// Does something while it is sent to, on another thread.
+class Interrupted final : public backends::NetworkBackend {
+ public:
+  std::string name() const override { return "interrupted"; }
+  backends::TakenFrames takes() const override { return backends::TakenFrames::kUnfinished; }
+  void start(backends::NetworkReader& with) override { reader = &with; }
+  void stop() override {}
+  bool send(const backends::FrameHeader&, std::span<const std::byte>) override {
+    std::thread(meanwhile).join();
+    return true;
+  }
+  void resume() override { ++resumed; }
+
+  backends::NetworkReader* reader = nullptr;
+  std::function<void()> meanwhile = [] {};
+  unsigned resumed = 0;
+};
+
+TEST(VirtioNetAtOnceTest, WhileAQueueIsServedWhoNotifiesLeavesItsOwnToTheIoThread) {
+  DriverMemory world;
+  Interrupted network;
+  VirtioNet model{network, *world.memory, {2, 2, 2, 2, 2, 2}};
+  PciDriver driver{model, *world.memory};
+  SplitDriver receive{world, 16, 0x10000}, transmit{world, 16, 0x14000};
+  ASSERT_TRUE(driver.negotiate(feature::kVersion1));
+  driver.set_up_queue(0, receive.set_up(), 1);
+  driver.set_up_queue(1, transmit.set_up(), 2);
+  driver.go();
+  driver.run_posted();
+  std::array<std::byte, 60> frame;
+  frame.fill(std::byte{0xff});
+  EXPECT_FALSE(network.reader->receive({}, frame)) << "there are no buffers";
+  network.meanwhile = [&] {
+    receive.offer({{0x20000, 100, true}});
+    driver.notify(0);
+  };
+  transmit.offer({{0x30000, 12 + 60}});
+  driver.notify(1);
+  EXPECT_EQ(network.resumed, 0u);
+  EXPECT_EQ(driver.posted.size(), 1u);
+  driver.run_posted();
+  EXPECT_EQ(network.resumed, 1u);
+}
 
 struct VirtioNetThreadsTest : ::testing::TestWithParam<bool> {
   static constexpr std::uint16_t kSize = 16;

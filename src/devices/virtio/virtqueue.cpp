@@ -29,7 +29,7 @@ void Virtqueue::refuse(const DriverError& error) {
 bool Virtqueue::take(Chain& chain) {
   const auto taken = [&]() -> OrDriverError<bool> {
     const std::lock_guard lock(mutex_);
-    if (!running_) return false;
+    if (!running_ || held_) return false;
     if (!TRY(with_ring([&](auto ring) { return ring.take(chain); }))) return false;
     // A driver gets its descriptors back before it uses them again, so there is an end to what
     // can be under way.
@@ -45,6 +45,7 @@ Virtqueue::Gathered Virtqueue::gather(std::uint64_t bytes, std::size_t most,
   const auto gathered = [&]() -> OrDriverError<Gathered> {
     const std::lock_guard lock(mutex_);
     if (!running_) return Gathered::kNever;
+    if (held_) return Gathered::kWait;
     return with_ring([&](auto ring) -> OrDriverError<Gathered> {
       if (!std::exchange(suppressed_, true)) TRY(ring.suppress_notifications());
       const std::uint16_t before = state_.next_available;
@@ -76,6 +77,10 @@ void Virtqueue::give_back(std::span<const Done> done) {
   const auto wanted = [&]() -> OrDriverError<bool> {
     const std::lock_guard lock(mutex_);
     if (!running_) return false;
+    if (frozen_) {
+      for (const Done& one : done) late_.push_back({*one.chain, one.written});
+      return false;
+    }
     for (const Done& one : done) in_flight_ -= one.chain->slots;
     return with_ring([&](auto ring) -> OrDriverError<bool> {
       TRY(ring.give_back(done));
@@ -88,7 +93,7 @@ void Virtqueue::give_back(std::span<const Done> done) {
 void Virtqueue::suppress_notifications() {
   const auto done = [&]() -> OrDriverError<bool> {
     const std::lock_guard lock(mutex_);
-    if (running_) TRY(with_ring([](auto ring) { return ring.suppress_notifications(); }));
+    if (running_ && !held_) TRY(with_ring([](auto ring) { return ring.suppress_notifications(); }));
     return true;
   }();
   checked(done, false);
@@ -97,7 +102,7 @@ void Virtqueue::suppress_notifications() {
 bool Virtqueue::request_notification() {
   const auto more = [&]() -> OrDriverError<bool> {
     const std::lock_guard lock(mutex_);
-    if (!running_) return false;
+    if (!running_ || held_) return false;
     return with_ring([](auto ring) { return ring.request_notification(); });
   }();
   return checked(more, false);
@@ -135,6 +140,7 @@ void Virtqueue::reset() {
   const std::lock_guard lock(mutex_);
   running_ = false;
   in_flight_ = 0;
+  late_.clear();
   state_ = {};
   state_.size = largest_;
 }
@@ -143,7 +149,28 @@ void Virtqueue::restore(const QueueState& state) {
   const std::lock_guard lock(mutex_);
   running_ = false;
   in_flight_ = 0;
+  late_.clear();
   state_ = state;
+}
+
+void Virtqueue::hold() {
+  const std::lock_guard lock(mutex_);
+  held_ = true;
+}
+
+void Virtqueue::freeze() {
+  const std::lock_guard lock(mutex_);
+  held_ = frozen_ = true;
+}
+
+void Virtqueue::resume() {
+  std::vector<Late> late;
+  {
+    const std::lock_guard lock(mutex_);
+    held_ = frozen_ = false;
+    late.swap(late_);
+  }
+  for (const Late& one : late) give_back(one.chain, one.written);
 }
 
 }  // namespace vireo::devices::virtio

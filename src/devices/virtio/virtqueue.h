@@ -19,7 +19,7 @@ class QueueOwner {
   virtual void on_unfinished(unsigned queue) = 0;
 };
 
-/// One queue of a device. Requests are taken on the I/O thread and given back by any thread, in any
+/// One queue of a device. Requests are taken by one thread at a time and given back by any, in any
 /// order. While the queue does not run nothing is taken, and what is given back is dropped; a
 /// mistake of the driver stops it. Thread safe.
 class Virtqueue {
@@ -34,7 +34,7 @@ class Virtqueue {
 
   // For models.
   /// Hands each waiting request to `handle(Chain)` and asks to be told of the next. The driver is
-  /// asked not to notify meanwhile. For the I/O thread.
+  /// asked not to notify meanwhile. For whoever serves it.
   template <class Handle>
   void serve(Handle handle) {
     serve_while([&](Chain& chain) {
@@ -95,9 +95,21 @@ class Virtqueue {
   void stop();
   /// Stopped and as after power-on.
   void reset();
+  // A pause of the machine, in steps; neither a reset nor run() ends it.
+  /// From here on nothing is taken.
+  void hold();
+  /// From here on nothing in guest memory changes: what is given back waits until resume().
+  void freeze();
+  /// Whoever serves the queue has to look at it then.
+  void resume();
   void restore(const QueueState& state);
 
  private:
+  struct Late {
+    Chain chain;
+    std::uint32_t written = 0;
+  };
+
   void suppress_notifications();
   bool request_notification();
   template <class Body>
@@ -116,7 +128,9 @@ class Virtqueue {
   RingFormat format_;
   bool running_ = false;
   bool suppressed_ = false;  ///< by gather()
-  unsigned in_flight_ = 0;   ///< slots of requests taken and not given back
+  bool held_ = false, frozen_ = false;
+  std::vector<Late> late_;  ///< given back while it was frozen
+  unsigned in_flight_ = 0;  ///< slots of requests taken and not given back
 };
 
 }  // namespace vireo::devices::virtio

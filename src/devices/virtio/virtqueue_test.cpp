@@ -438,6 +438,7 @@ TEST_P(PackedRingTest, APositionOutsideTheRingIsNotRestored) {
 
 struct Listener final : memory::PageListener {
   void on_watch(PhysAddr) override {}
+  void on_move() override {}
   void on_watched_write(PhysAddr address, std::size_t size) override {
     written.emplace_back(value(address), size);
   }
