@@ -16,6 +16,7 @@ namespace {
 
 // The page table of a guest has one word per page below this; 64 TiB is what 46 address bits reach.
 constexpr std::uint64_t kHighestAddress = std::uint64_t{1} << 46;
+constexpr std::uint64_t kDeviceEnd = std::uint64_t{1} << 32;  // below it a device's memory may be
 
 Result<> check(const std::vector<Region>& regions) {
   std::uint64_t end = 0;
@@ -50,23 +51,27 @@ void copy(std::byte* to, const std::byte* from, std::size_t size) {
 
 }  // namespace
 
-Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<Region> regions) {
+Result<std::unique_ptr<GuestMemory>> GuestMemory::create(std::vector<Region> regions,
+                                                         std::uint64_t device_bytes) {
   std::sort(regions.begin(), regions.end(),
             [](const Region& a, const Region& b) { return value(a.base) < value(b.base); });
   TRY(check(regions));
   std::unique_ptr<GuestMemory> memory(new GuestMemory);
   memory->regions_ = std::move(regions);
-  TRY(memory->map_pages());
+  TRY(memory->map_pages(device_bytes));
   return memory;
 }
 
-Result<> GuestMemory::map_pages() {
+Result<> GuestMemory::map_pages(std::uint64_t device_bytes) {
   if (regions_.empty()) return {};
-  for (const Region& region : regions_) size_ += region.size;
+  for (const Region& region : regions_) ram_size_ += region.size;
+  size_ = ram_size_ + device_bytes;
   fd_ = UniqueFd(::memfd_create("guest-memory", MFD_CLOEXEC));
   if (!fd_ || ::ftruncate(fd_.get(), static_cast<off_t>(size_)) != 0) {
-    return host_error("cannot reserve {} MiB of guest memory: {}", size_ >> 20,
-                      std::generic_category().message(errno));
+    const int error = errno;
+    return host_error("cannot reserve {} MiB of guest memory: {}{}", size_ >> 20,
+                      std::generic_category().message(error),
+                      error == EFBIG ? "; raise the limit on the size of files (ulimit -f)" : "");
   }
   // SAFETY: a fresh mapping of our own memfd, nobody else's; unmapped by the destructor only.
   void* ram =
@@ -80,7 +85,7 @@ Result<> GuestMemory::map_pages() {
   ::madvise(ram, size_, MADV_DONTDUMP);
 
   const std::uint64_t end = value(regions_.back().base) + regions_.back().size;
-  table_pages_ = end >> kPageShift;
+  table_pages_ = std::max(end, device_bytes != 0 ? kDeviceEnd : 0) >> kPageShift;
   // SAFETY: zero pages of our own; zero is a valid std::atomic<uint64_t>. Left lazily populated, so
   // that the hole below 4 GiB and sparse layouts cost nothing.
   void* table = ::mmap(nullptr, table_pages_ * sizeof(*table_), PROT_READ | PROT_WRITE,
@@ -161,6 +166,50 @@ void GuestMemory::set_rom(PhysAddr base, std::uint64_t size, bool rom) {
   }
 }
 
+void GuestMemory::place_device_memory(std::optional<PhysAddr> base) {
+  if (base && value(*base) > kDeviceEnd - device_memory().size()) base.reset();
+  std::optional<PhysAddr> before;
+  {
+    const std::lock_guard lock(device_mutex_);
+    if (base == device_base_) return;
+    before = std::exchange(device_base_, base);
+    if (before) enter_device_pages(*before, false);
+    if (base) enter_device_pages(*base, true);
+    if (before) ++moves_;
+  }
+  if (!before) return;
+  // With no lock held: who is told may wait for others who are here, too.
+  const auto receivers = listeners();
+  for (PageListener* listener : *receivers) {
+    listener->on_move();
+    listener->on_watched_write(*before, device_memory().size());
+  }
+}
+
+void GuestMemory::clear_device_memory() {
+  const auto memory = device_memory();
+  if (memory.empty() ||
+      ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                  static_cast<off_t>(ram_size_), static_cast<off_t>(memory.size())) == 0)
+    return;
+  std::ranges::fill(memory, std::byte{0});
+}
+
+void GuestMemory::enter_device_pages(PhysAddr base, bool there) {
+  const auto memory = device_memory();
+  // SAFETY: addresses of mapped pages as numbers; host_of() turns them back.
+  const auto first = reinterpret_cast<std::uint64_t>(memory.data());
+  const std::lock_guard lock(watches_mutex_);
+  for (std::uint64_t offset = 0; offset < memory.size(); offset += kPageSize) {
+    auto& word = *entry(base + offset);
+    const std::uint64_t now = word.load() & ~kPageMask;
+    const std::uint64_t page = value(base + offset) >> kPageShift;
+    if (there && now == 0)
+      word.store((first + offset) | (watches_.contains(page) ? kWatchedBit : 0));
+    if (!there && now == first + offset) word.store(0);
+  }
+}
+
 std::uint64_t GuestMemory::discard(PhysAddr base, std::uint64_t size) {
   const std::uint64_t first = (value(base) + kPageMask) & ~kPageMask;
   const std::uint64_t end = (value(base) + size) & ~kPageMask;
@@ -201,16 +250,20 @@ void GuestMemory::watch(PhysAddr page) {
   if (word == nullptr || word->load(std::memory_order_relaxed) == 0) return;
   {
     const std::lock_guard lock(watches_mutex_);
-    ++watches_[value(page) >> kPageShift];
+    Watch& watch = watches_[value(page) >> kPageShift];
+    ++watch.count;
+    if (watch.told) return;
     // Sequentially consistent with note_write(): either the writer sees the bit or whoever watches
     // sees the written bytes.
     word->fetch_or(kWatchedBit);
   }
-  // Also when it was watched before: whoever watched it first may not have told everybody yet.
+  // Also when somebody else is about to: nobody returns before everybody has been told.
   const auto receivers = listeners();
   for (PageListener* listener : *receivers) {
     listener->on_watch(PhysAddr{value(page) & ~kPageMask});
   }
+  const std::lock_guard lock(watches_mutex_);
+  watches_[value(page) >> kPageShift].told = true;  // it is there: one of its count is ours
 }
 
 void GuestMemory::unwatch(PhysAddr page) {
@@ -218,7 +271,7 @@ void GuestMemory::unwatch(PhysAddr page) {
   if (word == nullptr) return;
   const std::lock_guard lock(watches_mutex_);
   const auto found = watches_.find(value(page) >> kPageShift);
-  if (found == watches_.end() || --found->second != 0) return;
+  if (found == watches_.end() || --found->second.count != 0) return;
   watches_.erase(found);
   word->fetch_and(~kWatchedBit);
 }

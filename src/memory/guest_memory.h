@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -43,6 +44,8 @@ class PageListener {
   virtual void on_watch(PhysAddr page) = 0;
   /// Bytes of a watched page were (or are being) written: what was derived from them is stale.
   virtual void on_watched_write(PhysAddr address, std::size_t size) = 0;
+  /// Pages are no longer where they were: cached pointers, to read and to write, must go.
+  virtual void on_move() = 0;
 };
 
 /// Guest-physical memory, and the only source of host pointers to it. RAM is one memfd mapped
@@ -50,8 +53,10 @@ class PageListener {
 /// bytes. Addresses are the guest's and may be anything.
 class GuestMemory {
  public:
-  /// Regions must not overlap. Memory reads as zero until it is written.
-  static Result<std::unique_ptr<GuestMemory>> create(std::vector<Region> regions);
+  /// Regions must not overlap. Memory reads as zero until it is written. `device_bytes`, whole
+  /// pages, are the memory of a device, which is nowhere until it is placed.
+  static Result<std::unique_ptr<GuestMemory>> create(std::vector<Region> regions,
+                                                     std::uint64_t device_bytes = 0);
   ~GuestMemory();
   GuestMemory(const GuestMemory&) = delete;
 
@@ -92,6 +97,27 @@ class GuestMemory {
     return (word & kRomBit) == 0 ? host_of(word) : nullptr;
   }
 
+  /// For engines that map guest memory into other processes: the file that all of it is in, to be
+  /// mapped shared, and where in it the page is that holds an address. Empty: there is none.
+  int file() const { return fd_.get(); }
+  std::optional<std::uint64_t> file_offset(PhysAddr address) const {
+    const std::byte* host = host_page(address);
+    if (host == nullptr) return {};
+    return static_cast<std::uint64_t>(host - base_);
+  }
+
+  /// The device's memory as the host sees it, wherever the guest does. The guest may write to it at
+  /// any moment.
+  std::span<std::byte> device_memory() const { return {base_ + ram_size_, size_ - ram_size_}; }
+  /// Where the guest finds the device's memory: below 4 GiB, whole pages; pages where a region is
+  /// already stay what they are. Nothing: nowhere. When this returns nobody uses the place before.
+  /// From any thread, with no lock held that a vCPU may wait for.
+  void place_device_memory(std::optional<PhysAddr> base);
+  /// Makes it zeroes, and gives the host back what lay behind.
+  void clear_device_memory();
+  /// How often pages have been taken from where they were.
+  std::uint64_t moves() const { return moves_.load(); }
+
   /// From now on every write to the page, by whomever, tells the listeners; until as many calls of
   /// unwatch(). The listeners have been told of the watch when this returns.
   void watch(PhysAddr page);
@@ -115,9 +141,14 @@ class GuestMemory {
   // A word of the table: the page-aligned host address with these bits below it; 0: nothing there.
   static constexpr std::uint64_t kRomBit = 1, kWatchedBit = 2, kNotWritable = kRomBit | kWatchedBit;
   using Listeners = std::vector<PageListener*>;
+  struct Watch {
+    unsigned count = 0;  ///< calls of watch()
+    bool told = false;   ///< to all listeners: nobody can have entered permission to write since
+  };
 
   GuestMemory() = default;
-  Result<> map_pages();
+  Result<> map_pages(std::uint64_t device_bytes);
+  void enter_device_pages(PhysAddr base, bool there);
   bool copy_in(PhysAddr address, std::span<const std::byte> data, bool rom);
   std::shared_ptr<const Listeners> listeners() const;
 
@@ -137,11 +168,14 @@ class GuestMemory {
   std::vector<Region> regions_;
   UniqueFd fd_;
   std::byte* base_ = nullptr;
-  std::uint64_t size_ = 0;
+  std::uint64_t size_ = 0, ram_size_ = 0;        // all there is, and what regions have of it
   std::atomic<std::uint64_t>* table_ = nullptr;  // one word per page of the covered range
   std::uint64_t table_pages_ = 0;
+  std::mutex device_mutex_;  // guards device_base_ and the words of its pages
+  std::optional<PhysAddr> device_base_;
+  std::atomic<std::uint64_t> moves_ = 0;
   std::mutex watches_mutex_;  // guards watches_ and changes of the watched bits; taken last
-  std::unordered_map<std::uint64_t, unsigned> watches_;  // page number -> calls of watch()
+  std::unordered_map<std::uint64_t, Watch> watches_;  // by page number
   mutable std::mutex listeners_mutex_;
   std::shared_ptr<const Listeners> listeners_ = std::make_shared<Listeners>();
 };

@@ -15,6 +15,8 @@ struct Recorder final : PageListener {
   void on_watched_write(PhysAddr address, std::size_t size) override {
     writes.emplace_back(value(address), size);
   }
+  void on_move() override { ++moves; }
+  int moves = 0;
   std::vector<std::uint64_t> watches;
   std::vector<std::pair<std::uint64_t, std::size_t>> writes;
 };
@@ -96,7 +98,7 @@ TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
   EXPECT_TRUE(memory->view(at(0x1004)).writable);
   memory->watch(at(0x1004));
   memory->watch(at(0x1000));
-  EXPECT_EQ(recorder.watches, (std::vector<std::uint64_t>{0x1000, 0x1000}));
+  EXPECT_EQ(recorder.watches, std::vector<std::uint64_t>{0x1000}) << "everybody knows already";
   EXPECT_TRUE(memory->watched(at(0x1fff)));
   EXPECT_FALSE(memory->watched(at(0x2000)));
   EXPECT_FALSE(memory->view(at(0x1004)).writable);
@@ -116,6 +118,28 @@ TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
   memory->write_value(at(0x1000), std::uint32_t{1});
   EXPECT_EQ(recorder.writes.size(), 3u);
   EXPECT_TRUE(memory->view(at(0x1004)).writable);
+  memory->watch(at(0x1000));
+  EXPECT_EQ(recorder.watches, (std::vector<std::uint64_t>{0x1000, 0x1000})) << "it was forgotten";
+}
+
+// Another watches the page while the first still tells of it: neither may return before all know.
+TEST_F(GuestMemoryTest, WhoeverWatchesWhileOthersAreToldTellsThemToo) {
+  struct Another final : PageListener {
+    explicit Another(GuestMemory& memory) : memory_(memory) {}
+    void on_watch(PhysAddr page) override {
+      if (calls++ == 0) memory_.watch(page);
+    }
+    void on_watched_write(PhysAddr, std::size_t) override {}
+    void on_move() override {}
+    int calls = 0;
+    GuestMemory& memory_;
+  } another(*memory);
+  memory->remove_listener(recorder);
+  memory->add_listener(another);
+  memory->add_listener(recorder);
+  memory->watch(at(0x1000));
+  EXPECT_EQ(another.calls, 2);
+  EXPECT_EQ(recorder.watches.size(), 2u);
 }
 
 TEST_F(GuestMemoryTest, WatchingWhereThereIsNoMemoryDoesNothing) {
@@ -140,6 +164,7 @@ TEST_F(GuestMemoryTest, AListenerMayUnwatchTheWrittenPage) {
     explicit Unwatcher(GuestMemory& m) : memory_(m) {}
     void on_watch(PhysAddr) override {}
     void on_watched_write(PhysAddr address, std::size_t) override { memory_.unwatch(address); }
+    void on_move() override {}
     GuestMemory& memory_;
   } unwatcher(*memory);
   memory->add_listener(unwatcher);
@@ -200,11 +225,78 @@ TEST(GuestMemory, RefusesRegionsThatMakeNoSense) {
   EXPECT_EQ(blame({}), "none");
 }
 
+struct DeviceMemoryTest : ::testing::Test {
+  static constexpr std::uint64_t kBytes = 0x3000;
+  DeviceMemoryTest() { memory->add_listener(recorder); }
+  std::uint8_t host(std::size_t offset) const {
+    return std::to_integer<std::uint8_t>(memory->device_memory()[offset]);
+  }
+  std::unique_ptr<GuestMemory> memory =
+      std::move(*GuestMemory::create({{at(0), 0x4000, RegionKind::kRam, "low"},
+                                      {at(0x1'0000'0000), 0x1000, RegionKind::kRam, "high"}},
+                                     kBytes));
+  Recorder recorder;
+};
+
+TEST_F(DeviceMemoryTest, IsWhereItIsPlaced) {
+  ASSERT_EQ(memory->device_memory().size(), kBytes);
+  EXPECT_FALSE(memory->write_value(at(0xe000'0000), std::uint8_t{1}));
+  memory->place_device_memory(at(0xe000'0000));
+  EXPECT_TRUE(memory->write_value(at(0xe000'2fff), std::uint8_t{7}));
+  EXPECT_EQ(host(0x2fff), 7);
+  EXPECT_FALSE(memory->write_value(at(0xe000'3000), std::uint8_t{7}));
+  EXPECT_EQ(recorder.moves, 0) << "nobody can have known anything of it";
+
+  memory->place_device_memory(at(0xf000'0000));
+  EXPECT_FALSE(memory->write_value(at(0xe000'0000), std::uint8_t{1}));
+  std::uint8_t byte = 0;
+  EXPECT_TRUE(memory->read_value(at(0xf000'2fff), byte));
+  EXPECT_EQ(byte, 7);
+  EXPECT_EQ(recorder.moves, 1);
+  EXPECT_EQ(memory->moves(), 1u);
+  EXPECT_EQ(recorder.writes.back(), std::pair(std::uint64_t{0xe000'0000}, std::size_t{kBytes}));
+  memory->place_device_memory(at(0xf000'0000));
+  EXPECT_EQ(recorder.moves, 1);
+
+  memory->clear_device_memory();
+  EXPECT_EQ(host(0x2fff), 0);
+  memory->place_device_memory(std::nullopt);
+  EXPECT_FALSE(memory->read_value(at(0xf000'0000), byte));
+}
+
+TEST_F(DeviceMemoryTest, LeavesRegionsAsTheyAre) {
+  memory->write_value(at(0x3000), std::uint8_t{5});
+  memory->place_device_memory(at(0x3000));
+  memory->write_value(at(0x3000), std::uint8_t{6});
+  memory->write_value(at(0x4000), std::uint8_t{8});
+  EXPECT_EQ(host(0), 0);
+  EXPECT_EQ(host(0x1000), 8);
+  memory->place_device_memory(std::nullopt);
+  std::uint8_t byte = 0;
+  EXPECT_TRUE(memory->read_value(at(0x3000), byte));
+  EXPECT_EQ(byte, 6);
+  memory->place_device_memory(at(0xffff'f000));
+  EXPECT_FALSE(memory->read_value(at(0xffff'f000), byte)) << "it would end above 4 GiB";
+  EXPECT_EQ(memory->discard(at(0), 0x4000), 0x4000u);
+}
+
+TEST_F(DeviceMemoryTest, KeepsWatchesOfItsPages) {
+  memory->place_device_memory(at(0xe000'0000));
+  memory->watch(at(0xe000'1000));
+  memory->place_device_memory(std::nullopt);
+  memory->place_device_memory(at(0xe000'0000));
+  EXPECT_TRUE(memory->watched(at(0xe000'1000)));
+  memory->unwatch(at(0xe000'1000));
+  EXPECT_FALSE(memory->watched(at(0xe000'1000)));
+  EXPECT_NE(memory->host_page(at(0xe000'1000)), nullptr);
+}
+
 // Whoever watches a page and then reads it either sees the bytes of a racing write or is told.
 TEST_F(GuestMemoryTest, AWriteThatRacesWithAWatchIsNeverMissed) {
   struct Flag final : PageListener {
     void on_watch(PhysAddr) override {}
     void on_watched_write(PhysAddr, std::size_t) override { told.store(true); }
+    void on_move() override {}
     std::atomic<bool> told = false;
   } flag;
   memory->add_listener(flag);

@@ -67,8 +67,10 @@ class CpuPort {
 
   /// The clock's time-stamp counter, before CpuState::tsc_offset.
   virtual std::uint64_t clock_tsc() = 0;
-  /// MSRs that belong to the machine (local APIC, TSC deadline). Empty or false: no such MSR, or a
-  /// value it refuses; the guest gets #GP(0).
+  /// MSRs that belong to the machine (local APIC, TSC deadline, KVM's). Empty or false: no such
+  /// MSR, or a value it refuses; the guest gets #GP(0). Of IA32_TSC a guest with KVMCLOCK tells the
+  /// machine CpuState::tsc_offset, whenever that may have changed; what is answered does not
+  /// matter.
   virtual std::optional<std::uint64_t> read_platform_msr(std::uint32_t index) = 0;
   virtual bool write_platform_msr(std::uint32_t index, std::uint64_t value) = 0;
   /// The task-priority register as CR8 shows it: 0-15.

@@ -95,6 +95,13 @@ enum class Feature : std::uint8_t {
   kLm,
   // leaf 0x80000007
   kInvariantTsc,
+  // leaf 0x40000101, what guests know from KVM; hypercalls answer even if they are not announced
+  kKvmClock,
+  kKvmStealTime,
+  kKvmPvUnhalt,
+  kKvmPvTlbFlush,
+  kKvmPvIpi,
+  kKvmPvSchedYield,
   kCount,
 };
 

@@ -12,6 +12,7 @@ namespace vireo::x86 {
 namespace {
 
 constexpr std::uint32_t kMaxBasic = 0x16, kHypervisorBase = 0x40000000, kMaxHypervisor = 0x40000010,
+                        kKvmBase = 0x40000100, kKvmFeatures = kKvmBase + 1,
                         kExtendedBase = 0x80000000;
 
 constexpr std::uint32_t word(std::string_view text, std::size_t at) {
@@ -49,8 +50,9 @@ CpuidLeaf cache_leaf(std::uint32_t subleaf, unsigned cpus) {
 CpuidLeaf CpuidModel::cpuid(const CpuState& state, std::uint32_t apic_id, std::uint32_t leaf,
                             std::uint32_t subleaf) const {
   const std::uint32_t max_extended = kExtendedBase + (vendor_ == Vendor::kIntel ? 0x8 : 0x21);
-  if (leaf >= kHypervisorBase && leaf <= kMaxHypervisor && features_.has(Feature::kHypervisor))
-    return hypervisor_leaf(leaf);
+  const bool of_hypervisor = (leaf >= kHypervisorBase && leaf <= kMaxHypervisor) ||
+                             (leaf >= kKvmBase && leaf <= kKvmFeatures);
+  if (of_hypervisor && features_.has(Feature::kHypervisor)) return hypervisor_leaf(leaf);
   if (leaf >= kExtendedBase && leaf <= max_extended) return extended_leaf(leaf);
   if (leaf > kMaxBasic) {
     if (vendor_ == Vendor::kAmd) return {};
@@ -153,9 +155,23 @@ CpuidLeaf CpuidModel::hypervisor_leaf(std::uint32_t leaf) const {
       return {kMaxHypervisor, word(kSignature, 0), word(kSignature, 4), word(kSignature, 8)};
     case kMaxHypervisor:  // the TSC's and the local APIC timer's frequency in kHz
       return {static_cast<std::uint32_t>(topology_.tsc_hz / 1000), kCrystalHz / 1000, 0, 0};
+    case kKvmBase:
+    case kKvmFeatures:
+      return kvm_leaf(leaf);
     default:
       return {};
   }
+}
+
+/// Whoever looks for KVM looks at each multiple of 0x100. Documentation/virt/kvm/x86/cpuid.rst.
+CpuidLeaf CpuidModel::kvm_leaf(std::uint32_t leaf) const {
+  constexpr std::string_view kSignature = "KVMKVMKVM";
+  constexpr std::uint32_t kClockStable = 1u << 24;  // the clock's flags count
+  const std::uint32_t bits = feature_bits(kKvmFeatures, 0, 0);
+  if (bits == 0) return {};
+  if (leaf == kKvmBase)
+    return {kKvmFeatures, word(kSignature, 0), word(kSignature, 4), word(kSignature, 8)};
+  return {bits | (features_.has(Feature::kKvmClock) ? kClockStable : 0), 0, 0, 0};
 }
 
 CpuidLeaf CpuidModel::extended_leaf(std::uint32_t leaf) const {

@@ -44,6 +44,11 @@ FeatureSet v3_features() {
                kXgetbv1, kXsaves, kFsgsbase, kInvpcid, kSmep, kSmap, kUmip, kRdpid});
 }
 
+/// What CPUs that share the host's tell each other. Not KVMCLOCK: reading the TSC is cheaper.
+FeatureSet features_of_many() {
+  return with({}, {kKvmStealTime, kKvmPvUnhalt, kKvmPvTlbFlush, kKvmPvIpi, kKvmPvSchedYield});
+}
+
 /// Taken along by v1 to v3 where the host has them: they make a guest start or work faster.
 FeatureSet optional_features(std::string_view model) {
   if (model == "baseline") return with({}, {kRdrand});
@@ -163,6 +168,7 @@ Result<CpuidModel> CpuidModel::parse(std::string_view text, Topology topology) {
   result.topology_.cpus = std::max(1u, topology.cpus);
   result.vendor_ = topology.vendor.value_or(host_vendor());
   result.features_ = TRY(features_of_model(model));
+  if (result.topology_.cpus > 1) result.features_ = united(result.features_, features_of_many());
   FeatureSet explicitly;
   for (auto rest = text.substr(model.size()); !rest.empty();) {
     rest.remove_prefix(1);

@@ -54,7 +54,8 @@ class CpuidModel {
   static std::string_view default_model();
   /// Every MODEL, from the plainest on.
   static std::span<const std::string_view> model_names();
-  /// The features of a MODEL on this host; empty for an unknown name.
+  /// The features of a MODEL with one CPU on this host; empty for an unknown name. With several
+  /// each has more: what lets CPUs of a guest wait for each other without keeping the host busy.
   static std::optional<FeatureSet> model_features(std::string_view model);
 
   const FeatureSet& features() const { return features_; }
@@ -85,6 +86,7 @@ class CpuidModel {
   CpuidLeaf topology_leaf(std::uint32_t apic_id, std::uint32_t subleaf) const;
   CpuidLeaf xsave_leaf(const CpuState& state, std::uint32_t subleaf) const;
   CpuidLeaf hypervisor_leaf(std::uint32_t leaf) const;
+  CpuidLeaf kvm_leaf(std::uint32_t leaf) const;
   CpuidLeaf extended_leaf(std::uint32_t leaf) const;
 
   std::string name_;

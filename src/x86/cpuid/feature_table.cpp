@@ -13,7 +13,7 @@ namespace {
 enum Output : std::uint8_t { kEax, kEbx, kEcx, kEdx };
 using enum Feature;
 
-// SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E.
+// SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E; Documentation/virt/kvm/x86/cpuid.rst.
 // clang-format off
 const std::vector<FeatureInfo> kTable = {
     {kFpu, "fpu", 1, 0, kEdx, 0},
@@ -94,6 +94,12 @@ const std::vector<FeatureInfo> kTable = {
     {kRdtscp, "rdtscp", 0x80000001, 0, kEdx, 27},
     {kLm, "lm", 0x80000001, 0, kEdx, 29},
     {kInvariantTsc, "nonstop_tsc", 0x80000007, 0, kEdx, 8},
+    {kKvmClock, "kvmclock", 0x40000101, 0, kEax, 3},
+    {kKvmStealTime, "kvm_steal_time", 0x40000101, 0, kEax, 5},
+    {kKvmPvUnhalt, "kvm_pv_unhalt", 0x40000101, 0, kEax, 7},
+    {kKvmPvTlbFlush, "kvm_pv_tlb_flush", 0x40000101, 0, kEax, 9},
+    {kKvmPvIpi, "kvm_pv_ipi", 0x40000101, 0, kEax, 11},
+    {kKvmPvSchedYield, "kvm_pv_sched_yield", 0x40000101, 0, kEax, 13},
 };
 
 constexpr FeatureDependency kDependencies[] = {
@@ -108,6 +114,10 @@ constexpr FeatureDependency kDependencies[] = {
     {kLa57, kLm}, {kFsgsbase, kLm}, {kLahf, kLm}, {kTscAdjust, kTsc}, {kTscAdjust, kMsr},
     {kInvariantTsc, kTsc}, {kRdtscp, kTsc}, {kRdtscp, kMsr}, {kRdpid, kMsr}, {kSpecCtrl, kMsr},
     {kStibp, kSpecCtrl}, {kArchCapabilities, kMsr}, {kBhiCtrl, kSpecCtrl},
+    {kKvmClock, kHypervisor}, {kKvmClock, kTsc}, {kKvmClock, kMsr},
+    {kKvmStealTime, kHypervisor}, {kKvmStealTime, kMsr}, {kKvmPvUnhalt, kHypervisor},
+    {kKvmPvTlbFlush, kKvmStealTime}, {kKvmPvSchedYield, kKvmStealTime},
+    {kKvmPvIpi, kHypervisor}, {kKvmPvIpi, kApic},
 };
 
 constexpr struct {

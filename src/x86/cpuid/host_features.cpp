@@ -16,15 +16,6 @@ std::array<unsigned, 4> host_leaf(std::uint32_t leaf, std::uint32_t subleaf) {
   return out;
 }
 
-/// The parts of the register file that the host's system saves; 0 without XSAVE.
-std::uint64_t host_xcr0() {
-  constexpr unsigned kOsxsave = 1u << 27;
-  if (!(host_leaf(1, 0)[2] & kOsxsave)) return 0;
-  unsigned low, high;
-  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low | std::uint64_t{high} << 32;
-}
-
 bool needs_ymm(Feature feature) {
   switch (feature) {
     case Feature::kAvx:
@@ -38,6 +29,14 @@ bool needs_ymm(Feature feature) {
 }
 
 }  // namespace
+
+std::uint64_t host_xcr0() {
+  constexpr unsigned kOsxsave = 1u << 27;
+  if (!(host_leaf(1, 0)[2] & kOsxsave)) return 0;
+  unsigned low, high;
+  asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low | std::uint64_t{high} << 32;
+}
 
 bool needs_host(Feature feature) {
   switch (feature) {

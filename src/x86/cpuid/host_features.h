@@ -10,6 +10,9 @@ bool needs_host(Feature feature);
 /// What the host's own CPUID reports, whether or not Vireo would need it.
 FeatureSet reported_by_host();
 
+/// The parts of the register file that the host's system saves; 0 without XSAVE.
+std::uint64_t host_xcr0();
+
 /// Whether the x87 keeps no selectors of its last instruction and operand: leaf 7 EBX bit 13. Not a
 /// feature that one can have or not: guests are told what all engines do on this host.
 bool host_deprecates_fpu_selectors();

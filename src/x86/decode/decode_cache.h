@@ -21,7 +21,7 @@ class DecodeCache {
 
  private:
   static constexpr std::size_t kEntries = 8192;
-  static std::size_t slot(std::span<const std::uint8_t> bytes);
+  static std::size_t slot(std::uint64_t first_word);
 
   const FeatureSet& features_;
   std::unique_ptr<Insn[]> entries_;  ///< those of length 0 are empty

@@ -32,7 +32,7 @@ struct MsrRow {
 /// The rows, by subject.
 namespace msr_rows {
 std::span<const MsrRow> system();       ///< SYSCALL, SYSENTER, bases, EFER
-std::span<const MsrRow> time();         ///< TSC and its deadline, the local APIC
+std::span<const MsrRow> time();         ///< TSC and its deadline, the local APIC, KVM's
 std::span<const MsrRow> memory_type();  ///< MTRRs and PAT
 std::span<const MsrRow> machine_check();
 std::span<const MsrRow> identity();  ///< what the CPU is, can and has switched on

@@ -264,5 +264,30 @@ TEST_F(MsrTest, EachVendorHasItsOwn) {
   EXPECT_EQ(state.msr.tsc_aux, 5u);
 }
 
+TEST_F(MsrTest, KvmsAreTheMachinesAndThereOnlyWithTheirFeatures) {
+  for (const std::uint32_t index : {0x4b564d00u, 0x4b564d01u, 0x4b564d02u, 0x4b564d03u})
+    expect_absent(index);
+  SystemPort kvm("baseline,+kvmclock,+kvm-steal-time");
+  for (const std::uint32_t index : {0x4b564d00u, 0x4b564d01u, 0x4b564d03u}) {
+    EXPECT_TRUE(faults_with(write_msr(state, kvm, index, 1), kGp0)) << "the machine refuses it";
+    kvm.platform[index] = 7;
+    EXPECT_TRUE(write_msr(state, kvm, index, 0x1001));
+    EXPECT_EQ(read_msr(state, kvm, index).value_or(0), 0x1001u);
+  }
+  EXPECT_TRUE(faults_with(read_msr(state, kvm, 0x4b564d02), kGp0));
+}
+
+TEST_F(MsrTest, TheMachinesClockIsToldOfTheGuestsTsc) {
+  SystemPort kvm("baseline,+kvmclock");
+  kvm.platform[kTscMsr] = kvm.platform[0x4b564d01] = 0;
+  state.tsc_offset = 500;
+  EXPECT_TRUE(write_msr(state, kvm, 0x4b564d01, 0x1001));
+  EXPECT_EQ(kvm.platform[kTscMsr], 500u);
+  EXPECT_TRUE(write_msr(state, kvm, kTscAdjustMsr, 300));
+  EXPECT_EQ(kvm.platform[kTscMsr], 800u);
+  EXPECT_TRUE(write_msr(state, kvm, kTscMsr, read_msr(state, kvm, kTscMsr).value_or(0) + 200));
+  EXPECT_EQ(kvm.platform[kTscMsr], 1000u);
+}
+
 }  // namespace
 }  // namespace vireo::x86

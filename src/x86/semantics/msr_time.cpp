@@ -6,7 +6,7 @@
 namespace vireo::x86 {
 namespace {
 
-constexpr std::uint32_t kTscDeadlineMsr = 0x6e0;
+constexpr std::uint32_t kTscMsr = 0x10, kTscDeadlineMsr = 0x6e0;
 
 std::uint64_t guest_tsc(const MsrAccess& access) {
   return access.port.clock_tsc() + access.state.tsc_offset;
@@ -35,6 +35,15 @@ OrFault<> store_deadline(const MsrAccess& access, std::uint64_t value) {
   return store_platform(access, clock + ahead);
 }
 
+/// The machine's clock for the guest says what the guest's TSC reads; so the machine must know.
+void tell_offset(const MsrAccess& access) {
+  (void)access.port.write_platform_msr(kTscMsr, access.state.tsc_offset);
+}
+OrFault<> store_kvm_clock(const MsrAccess& access, std::uint64_t value) {
+  tell_offset(access);
+  return store_platform(access, value);
+}
+
 /// Moves the guest's TSC; a deadline that is armed stays where it is on the guest's scale.
 void shift_tsc(const MsrAccess& access, std::uint64_t delta) {
   const MsrAccess timer{access.state, access.port, kTscDeadlineMsr, 0};
@@ -43,6 +52,7 @@ void shift_tsc(const MsrAccess& access, std::uint64_t delta) {
   access.state.tsc_offset += delta;
   access.state.msr.tsc_adjust += delta;
   if (deadline && *deadline != 0) (void)store_deadline(timer, *deadline);
+  if (access.model().features().has(Feature::kKvmClock)) tell_offset(access);
 }
 
 OrFault<std::uint64_t> load_tsc(const MsrAccess& access) { return guest_tsc(access); }
@@ -60,11 +70,15 @@ OrFault<> store_tsc_adjust(const MsrAccess& access, std::uint64_t value) {
 std::span<const MsrRow> msr_rows::time() {
   using enum Feature;
   static constexpr std::array kRows = {
-      MsrRow{0x10, 1, load_tsc, store_tsc, kTsc},
+      MsrRow{kTscMsr, 1, load_tsc, store_tsc, kTsc},
       MsrRow{0x1b, 1, load_platform, store_platform, kApic},
       MsrRow{0x3b, 1, msr_load<&MsrState::tsc_adjust>, store_tsc_adjust, kTscAdjust},
       MsrRow{kTscDeadlineMsr, 1, load_deadline, store_deadline, kTscDeadline},
       MsrRow{0x800, 0x100, load_platform, store_platform, kX2apic},
+      // Documentation/virt/kvm/x86/msr.rst: wall clock, clock, steal time.
+      MsrRow{0x4b564d00, 1, load_platform, store_platform, kKvmClock},
+      MsrRow{0x4b564d01, 1, load_platform, store_kvm_clock, kKvmClock},
+      MsrRow{0x4b564d03, 1, load_platform, store_platform, kKvmStealTime},
   };
   return kRows;
 }
