@@ -35,7 +35,8 @@ class MachinePort {
   /// The task-priority register, 0-15.
   virtual std::uint8_t read_cr8() = 0;
   virtual void write_cr8(std::uint8_t value) = 0;
-  /// IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers. Empty or false: #GP(0).
+  /// IA32_APIC_BASE, IA32_TSC_DEADLINE, the x2APIC registers and KVM's; see
+  /// x86::CpuPort::write_platform_msr() about IA32_TSC. Empty or false: #GP(0).
   virtual std::optional<std::uint64_t> read_msr(std::uint32_t index) = 0;
   virtual bool write_msr(std::uint32_t index, std::uint64_t value) = 0;
   /// The CPU's FERR# pin changes, and what its IGNNE# pin is; see x86::CpuPort.
@@ -76,9 +77,25 @@ class EngineVcpu {
   virtual void notify_interrupt() noexcept = 0;
   /// A non-maskable interrupt. From any thread.
   virtual void notify_nmi() noexcept = 0;
-  /// From load() to store() the architectural state lives in the engine and nowhere else.
+  /// From load() to store() the architectural state lives in the engine and nowhere else. load()
+  /// drops all translations of linear addresses.
   virtual void load(const x86::CpuState& state) = 0;
   virtual void store(x86::CpuState& state) const = 0;
+  // Between runs, on the thread that runs it.
+  /// Translations of linear addresses that were made before are no longer used.
+  virtual void flush_tlb() {
+    x86::CpuState state;
+    store(state);
+    load(state);
+  }
+  /// The CPU, if it is halted, goes on behind its HLT though no interrupt came.
+  virtual void end_halt() {
+    x86::CpuState state;
+    store(state);
+    if (state.activity != static_cast<std::uint8_t>(x86::Activity::kHalted)) return;
+    state.activity = static_cast<std::uint8_t>(x86::Activity::kRunning);
+    load(state);
+  }
   /// May be called from any thread, even while it runs; values may be a little old.
   virtual std::vector<Counter> counters() const = 0;
 };

@@ -1,12 +1,16 @@
 #include "engine/engines.h"
 
+#include "engine/direct/direct.h"
 #include "engine/interpreter/interpreter.h"
 #include "engine/translator/translator.h"
 
 namespace vireo::engine {
 
 std::vector<EngineInfo> engines() {
-  return {{"translator", "translates guest code to host code; several times faster", true, ""},
+  const auto probed = probe_direct();
+  return {{"direct", "runs user code that stays on the CPU natively, translates the rest",
+           probed.has_value(), probed ? "" : probed.error().message},
+          {"translator", "translates guest code to host code; several times faster", true, ""},
           {"interpreter", "executes every instruction in software; runs on any host", true, ""}};
 }
 
@@ -20,11 +24,10 @@ Result<std::unique_ptr<Engine>> create_engine(std::string_view name, memory::Gue
       continue;
     }
     if (info.available) {
-      if (info.name == "translator") {
-        TranslatorOptions translator;
-        translator.code_listener = options.code_listener;
-        return make_translator(memory, translator);
-      }
+      DirectOptions direct;
+      direct.code_listener = options.code_listener;
+      if (info.name == "direct") return make_direct(memory, direct);
+      if (info.name == "translator") return make_translator(memory, direct);
       return make_interpreter(memory);
     }
     if (name == info.name) return host_error("engine {} cannot run here: {}", name, info.reason);

@@ -154,20 +154,58 @@ void resolve_operands(Op& op, const Insn& insn) {
   if (a.kind == OperandKind::kRelative) op.immediate += op.offset + op.length;
 }
 
-/// A block in the making.
+/// A block in the making. Its large arrays are used again by the next.
 struct BlockBuilder::Draft {
+  void begin(PhysAddr where, BlockMode how) {
+    physical = where;
+    mode = how;
+    page_offset = page_read = value(where) & kPageMask;
+    count = 1;
+    bytes = 0;
+    straddles = done = false;
+    second_page = {};
+  }
+
   PhysAddr physical;
   BlockMode mode;
-  std::array<std::uint8_t, kPageSize> page;  ///< the guest page, copied once
+  std::array<std::uint8_t, kPageSize> page;  ///< the guest page, copied once as far as it is read
   std::size_t page_offset;
+  std::size_t page_read;  ///< from `page_offset` up to here
   std::array<Op, kMaxInstructions + 2> ops;
-  std::array<bool, kMaxInstructions + 2> branches{};  ///< operations that can be linked
-  std::size_t count = 1;                              ///< operation 0 is the entry
-  std::size_t bytes = 0;
-  bool straddles = false;
-  bool done = false;
-  PhysAddr second_page{};
+  std::array<bool, kMaxInstructions + 2> branches;  ///< operations that can be linked
+  std::size_t count;                                ///< operation 0 is the entry
+  std::size_t bytes;
+  bool straddles;
+  bool done;
+  PhysAddr second_page;
 };
+
+BlockBuilder::BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs,
+                           memory::GuestMemory& memory, x86::DecodeCache& decoder, OpHandler enter)
+    : cpu_(cpu),
+      cache_(cache),
+      stubs_(stubs),
+      memory_(memory),
+      decoder_(decoder),
+      enter_(enter),
+      draft_(std::make_unique<Draft>()) {}
+
+BlockBuilder::~BlockBuilder() = default;
+
+/// What an instruction at this offset in the page may consist of.
+std::span<const std::uint8_t> BlockBuilder::code_at(Draft& draft, std::size_t offset) {
+  constexpr std::size_t kStep = 128;  // more than most blocks have
+  const std::size_t end = std::min(offset + x86::kMaxInsnLength, kPageSize);
+  if (end > draft.page_read) {
+    const std::size_t from = draft.page_read;
+    draft.page_read = std::min(end + kStep, kPageSize);
+    const auto rest = std::span(draft.page).first(draft.page_read).subspan(from);
+    const PhysAddr where{(value(draft.physical) & ~kPageMask) + from};
+    if (!memory_.read(where, std::as_writable_bytes(rest)))
+      std::ranges::fill(rest, std::uint8_t{0xff});  // nothing drives the bus
+  }
+  return std::span(draft.page).first(end).subspan(offset);
+}
 
 x86::OrFault<PhysAddr> translate_next_page(Cpu& cpu, LinearAddr linear) {
   std::uint64_t next = (value(linear) | kPageMask) + 1;
@@ -189,7 +227,7 @@ x86::OrFault<PhysAddr> BlockBuilder::fetch_across(Draft& draft, LinearAddr linea
 }
 
 x86::OrFault<> BlockBuilder::add_first(Draft& draft, LinearAddr linear) {
-  const auto here = std::span(draft.page).subspan(draft.page_offset);
+  const auto here = code_at(draft, draft.page_offset);
   Insn insn;
   auto status = decoder_.decode(here, draft.mode.code_size, insn);
   if (status == x86::DecodeStatus::kNeedMoreBytes) {
@@ -213,8 +251,7 @@ bool BlockBuilder::add_next(Draft& draft) {
   const std::size_t offset = draft.page_offset + draft.bytes;
   if (draft.done || offset >= kPageSize || draft.count > kMaxInstructions) return false;
   Insn insn;
-  const auto status =
-      decoder_.decode(std::span(draft.page).subspan(offset), draft.mode.code_size, insn);
+  const auto status = decoder_.decode(code_at(draft, offset), draft.mode.code_size, insn);
   if (status != x86::DecodeStatus::kOk) return false;
   add(draft, insn);
   return true;
@@ -257,6 +294,7 @@ void BlockBuilder::choose(Op& op, const Insn& insn) {
 }
 
 void BlockBuilder::add_fault(Draft& draft, x86::Vector vector, std::uint8_t length) {
+  draft.branches[draft.count] = false;
   Op& op = draft.ops[draft.count++];
   op = {};
   op.run = op_raise;
@@ -279,31 +317,27 @@ Block* BlockBuilder::finish(Draft& draft) {
   for (std::size_t i = 1; i < draft.count; ++i)
     draft.ops[i].remaining = static_cast<std::uint8_t>(instructions + 1 - i);
 
-  auto block = std::make_unique<Block>();
-  block->start = draft.physical;
-  block->mode = draft.mode.key();
-  block->bytes = static_cast<std::uint16_t>(draft.bytes);
-  block->op_count = static_cast<std::uint16_t>(draft.count);
-  block->straddles = draft.straddles;
-  block->second_page = draft.second_page;
-  block->ops = cache_.allocate_ops(draft.count);
-  std::copy_n(draft.ops.begin(), draft.count, block->ops);
+  Block& block = cache_.allocate_block();
+  block.start = draft.physical;
+  block.mode = draft.mode.key();
+  block.bytes = static_cast<std::uint16_t>(draft.bytes);
+  block.op_count = static_cast<std::uint16_t>(draft.count);
+  block.straddles = draft.straddles;
+  block.second_page = draft.second_page;
+  block.ops = cache_.allocate_ops(draft.count);
+  std::copy_n(draft.ops.begin(), draft.count, block.ops);
   for (std::size_t i = 0; i < draft.count; ++i)
-    if (i == 0 || i + 1 == draft.count || draft.branches[i]) block->ops[i].block = block.get();
+    if (i == 0 || i + 1 == draft.count || draft.branches[i]) block.ops[i].block = &block;
   ++cpu_.counters.blocks_decoded;
   if (cache_.full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
-  return cache_.insert(std::move(block));
+  cache_.insert(block);
+  return &block;
 }
 
 x86::OrFault<Block*> BlockBuilder::build(LinearAddr linear, PhysAddr physical, BlockMode mode) {
-  Draft draft;
-  draft.physical = physical;
-  draft.mode = mode;
-  draft.page_offset = value(physical) & kPageMask;
-  const auto page = std::as_writable_bytes(std::span(draft.page));
+  Draft& draft = *draft_;
+  draft.begin(physical, mode);
   cache_.watch(physical);
-  if (!memory_.read(PhysAddr{value(physical) & ~kPageMask}, page))
-    std::fill(page.begin(), page.end(), std::byte{0xff});  // nothing drives the bus
   TRY(add_first(draft, linear));
   while (add_next(draft)) {
   }

@@ -1,4 +1,7 @@
 #pragma once
+#include <memory>
+#include <span>
+
 #include "engine/software/block.h"
 #include "engine/software/block_cache.h"
 #include "engine/software/cpu.h"
@@ -13,13 +16,8 @@ class BlockBuilder {
  public:
   /// `enter` becomes the first operation of every block.
   BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs, memory::GuestMemory& memory,
-               x86::DecodeCache& decoder, OpHandler enter)
-      : cpu_(cpu),
-        cache_(cache),
-        stubs_(stubs),
-        memory_(memory),
-        decoder_(decoder),
-        enter_(enter) {}
+               x86::DecodeCache& decoder, OpHandler enter);
+  ~BlockBuilder();
 
   /// The block that starts at `linear`, whose first byte is at `physical`. A fault if its first
   /// instruction cannot be fetched. An instruction that does not exist becomes an operation that
@@ -28,6 +26,7 @@ class BlockBuilder {
 
  private:
   struct Draft;
+  std::span<const std::uint8_t> code_at(Draft& draft, std::size_t offset);
   x86::OrFault<> add_first(Draft& draft, LinearAddr linear);
   bool add_next(Draft& draft);
   void add(Draft& draft, const x86::Insn& insn);
@@ -43,6 +42,7 @@ class BlockBuilder {
   memory::GuestMemory& memory_;
   x86::DecodeCache& decoder_;
   const OpHandler enter_;
+  const std::unique_ptr<Draft> draft_;
 };
 
 /// Where an instruction goes on that leaves the page of `linear`. #GP(0) if it leaves canonical

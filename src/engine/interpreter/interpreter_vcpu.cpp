@@ -63,6 +63,11 @@ void InterpreterVcpu::store(x86::CpuState& state) const {
   state.rflags = x86::merge_flags(state.rflags, cpu_->flags);
 }
 
+void InterpreterVcpu::end_halt() {
+  if (is(cpu_->state, Activity::kHalted))
+    cpu_->state.activity = static_cast<std::uint8_t>(Activity::kRunning);
+}
+
 BlockMode InterpreterVcpu::mode() const {
   const x86::CpuState& state = cpu_->state;
   const auto& cs = state.segment[x86::kCs];
@@ -199,6 +204,7 @@ std::optional<ExitReason> InterpreterVcpu::inject() {
   const auto vector = context_.port.acknowledge_interrupt();
   if (!vector) return {};
   ++cpu_->counters.interrupts;
+  before_interrupt();
   cpu_->interrupt_hint = true;  // there may be more behind it
   return deliver(x86::Event::external_interrupt(*vector));
 }

@@ -30,9 +30,13 @@ class InterpreterVcpu : public EngineVcpu {
   void notify_nmi() noexcept override { cpu_->events.raise_nmi(); }
   void load(const x86::CpuState& state) override;
   void store(x86::CpuState& state) const override;
+  void flush_tlb() override { port_.flush_tlb(x86::TlbFlush::kAll); }
+  void end_halt() override;
   std::vector<Counter> counters() const override;
 
  protected:
+  /// An interrupt is about to be delivered; the state is that of before.
+  virtual void before_interrupt() {}
   /// Runs code from state.rip on until there is something to look at, or a fault is pending.
   virtual void execute();
   /// One instruction, with everything that debugging and shadows ask for. An answer ends run().

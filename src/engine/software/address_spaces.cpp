@@ -1,6 +1,7 @@
 #include "engine/software/address_spaces.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace vireo::engine {
 namespace {
@@ -41,6 +42,7 @@ void AddressSpaces::put_aside(std::uint16_t pcid, Tlbs& tlbs) {
 }
 
 void AddressSpaces::bring_back(std::uint16_t pcid, Tlbs& tlbs, memory::GuestMemory& memory) {
+  if (std::exchange(moves_, memory.moves()) != memory.moves()) forget_all();
   Space* space = find(pcid);
   if (space == nullptr) return;
   for (const Entry& each : space->entries)

@@ -35,7 +35,8 @@ class AddressSpaces {
   Space* find(std::uint16_t pcid);
 
   std::array<Space, kSpaces> spaces_;
-  std::size_t next_ = 0;  ///< that gives way when none is free
+  std::size_t next_ = 0;     ///< that gives way when none is free
+  std::uint64_t moves_ = 0;  ///< of the memory, when all that is put aside was still true
 };
 
 }  // namespace vireo::engine

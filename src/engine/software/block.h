@@ -66,6 +66,7 @@ struct Block {
   PhysAddr second_page{};
   Op* ops = nullptr;
   std::vector<Op*> incoming;  ///< branches linked to this block
+  Block* next = nullptr;      ///< in the same list of BlockCache
 };
 
 }  // namespace vireo::engine

@@ -1,7 +1,6 @@
 #include "engine/software/block_cache.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "base/assert.h"
@@ -40,10 +39,20 @@ BlockCache::~BlockCache() { memory_.remove_listener(*this); }
 Block* BlockCache::find(PhysAddr start, std::uint32_t mode) {
   Block*& last = recent(start);
   if (last != nullptr && last->start == start && last->mode == mode && last->valid) return last;
-  const auto found = blocks_.find(key(start, mode));
-  if (found == blocks_.end()) return nullptr;
-  last = found->second.get();
-  return last;
+  Page* const where = page(number_of(start));
+  if (where == nullptr) return nullptr;
+  for (Block* block = where->list(start); block != nullptr; block = block->next)
+    if (block->start == start && block->mode == mode) return last = block;
+  return nullptr;
+}
+
+/// Null: it is not watched.
+BlockCache::Page* BlockCache::page(std::uint64_t number) {
+  if (last_page_ != nullptr && last_number_ == number) return last_page_;
+  const auto found = pages_.find(number);
+  if (found == pages_.end()) return nullptr;
+  last_number_ = number;
+  return last_page_ = &found->second;
 }
 
 void* BlockCache::allocate(std::size_t bytes) {
@@ -67,19 +76,17 @@ x86::Insn* BlockCache::allocate_insn(const x86::Insn& insn) {
   return new (allocate(sizeof(x86::Insn))) x86::Insn(insn);
 }
 
-Block* BlockCache::insert(std::unique_ptr<Block> block) {
-  Block* result = block.get();
+void BlockCache::insert(Block& block) {
   // Setting an accessed bit in the page may have retired its last block, and with it the watch.
-  watch(block->start);
-  pages_[value(block->start) >> kPageShift].blocks.push_back(result);
-  if (block->straddles) {
-    watch(block->second_page);
-    pages_[value(block->second_page) >> kPageShift].blocks.push_back(result);
-  }
-  const auto [place, fresh] =
-      blocks_.insert_or_assign(key(block->start, block->mode), std::move(block));
-  VIREO_ASSERT(fresh);
-  return result;
+  watch(block.start);
+  Page& first = *page(number_of(block.start));
+  block.next = std::exchange(first.list(block.start), &block);
+  ++first.blocks;
+  if (!block.straddles) return;
+  watch(block.second_page);
+  Page& second = *page(number_of(block.second_page));
+  second.from_previous.push_back(&block);
+  ++second.blocks;
 }
 
 void BlockCache::link(Op* branch, Block& target) {
@@ -101,8 +108,8 @@ void BlockCache::flush() {
   for (const auto& [page, code] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
   blocks_.clear();
   recent_.fill(nullptr);
-  retired_.clear();
   pages_.clear();
+  last_page_ = nullptr;
   arena_.clear();
   if (derived_ != nullptr) derived_->flush();
   if (cpu_.stubs != nullptr) cpu_.stubs->clear();
@@ -120,9 +127,10 @@ void BlockCache::leave_guest() {
   own_cache = nullptr;
 }
 
-void BlockCache::watch(PhysAddr page) {
-  const auto [place, fresh] = pages_.try_emplace(value(page) >> kPageShift);
-  if (fresh) memory_.watch(PhysAddr{value(page) & ~kPageMask});
+void BlockCache::watch(PhysAddr where) {
+  if (page(number_of(where)) != nullptr) return;
+  pages_.try_emplace(number_of(where));
+  memory_.watch(PhysAddr{value(where) & ~kPageMask});
 }
 
 void BlockCache::serve_others() {
@@ -140,7 +148,7 @@ void BlockCache::serve_others() {
 
 void BlockCache::serve_watches() {
   const std::lock_guard lock(remote_mutex_);
-  if (remote_watches_.size() >= kMaxRemote)
+  if (std::exchange(remote_move_, false) || remote_watches_.size() >= kMaxRemote)
     protect_all();
   else
     for (const PhysAddr page : remote_watches_) protect(page);
@@ -151,11 +159,13 @@ void BlockCache::serve_watches() {
 void BlockCache::protect_all() {
   for (Tlb& tlb : cpu_.tlbs) tlb.clear();
   cpu_.close_window();
+  if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->pages_moved();
 }
 
 void BlockCache::protect(PhysAddr page) {
   for (Tlb& tlb : cpu_.tlbs) tlb.protect(page);
   cpu_.close_window();
+  if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_protected(page);
 }
 
 void BlockCache::on_watch(PhysAddr page) {
@@ -169,6 +179,24 @@ void BlockCache::on_watch(PhysAddr page) {
     if (remote_watches_.size() < kMaxRemote) remote_watches_.push_back(page);
     ticket = ++watches_asked_;
   }
+  wait_until_served(ticket);
+}
+
+void BlockCache::on_move() {
+  if (std::this_thread::get_id() == owner_) {
+    protect_all();
+    return;
+  }
+  std::uint64_t ticket;
+  {
+    const std::lock_guard lock(remote_mutex_);
+    remote_move_ = true;
+    ticket = ++watches_asked_;
+  }
+  wait_until_served(ticket);
+}
+
+void BlockCache::wait_until_served(std::uint64_t ticket) {
   cpu_.events.raise(PendingEvents::kStaleCode);
   // A vCPU that is not running guest code serves before it runs any.
   while (in_guest_.load() && watches_served_.load() < ticket) {
@@ -195,18 +223,24 @@ void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
 void BlockCache::invalidate(PhysAddr address, std::size_t size) {
   if (size == 0) return;
   const std::uint64_t first = value(address), last = first + size - 1;
-  for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page)
-    forget_if_idle(page);
+  for (std::uint64_t number = first >> kPageShift; number <= last >> kPageShift; ++number)
+    forget_if_idle(number);
   if (derived_ != nullptr) derived_->invalidate(first, last);
-  for (std::uint64_t page = first >> kPageShift; page <= last >> kPageShift; ++page) {
-    const auto found = pages_.find(page);
-    if (found == pages_.end()) continue;
-    std::vector<Block*> hit;
-    std::ranges::copy_if(found->second.blocks, std::back_inserter(hit),
-                         [&](const Block* block) { return overlaps(*block, first, last); });
-    // A block whose two pages are one is there twice.
-    for (Block* block : hit)
-      if (block->valid) retire(*block);
+  for (std::uint64_t number = first >> kPageShift; number <= last >> kPageShift; ++number)
+    if (Page* const where = page(number); where != nullptr && where->blocks != 0)
+      invalidate_in_page(*where, first, last);
+}
+
+void BlockCache::invalidate_in_page(Page& page, std::uint64_t first, std::uint64_t last) {
+  const std::vector<Block*> before = page.from_previous;
+  for (Block* block : before)
+    if (overlaps(*block, first, last)) retire(*block);
+  for (Block* block : page.lists) {
+    while (block != nullptr) {
+      Block* const next = block->next;
+      if (overlaps(*block, first, last)) retire(*block);
+      block = next;
+    }
   }
 }
 
@@ -217,31 +251,29 @@ void BlockCache::retire(Block& block) {
   for (std::size_t i = 1; i < block.op_count; ++i) block.ops[i].run = leave_;
   for (Op* branch : block.incoming) branch->target = nullptr;
   block.incoming.clear();
-  forget_in_page(value(block.start) >> kPageShift, &block);
-  if (block.straddles) forget_in_page(value(block.second_page) >> kPageShift, &block);
-  auto node = blocks_.extract(key(block.start, block.mode));
-  VIREO_ASSERT(!node.empty());
-  // Its operations may be running; the arena keeps them until the next flush.
-  retired_.push_back(std::move(node.mapped()));
-}
-
-void BlockCache::forget_in_page(std::uint64_t page, const Block* block) {
-  if (const auto found = pages_.find(page); found != pages_.end())
-    std::erase(found->second.blocks, block);
+  Page& first = *page(number_of(block.start));
+  Block** place = &first.list(block.start);
+  while (*place != &block) place = &(*place)->next;
+  *place = block.next;
+  --first.blocks;
+  if (!block.straddles) return;
+  Page& second = *page(number_of(block.second_page));
+  std::erase(second.from_previous, &block);
+  --second.blocks;
 }
 
 /// The watch ends when writes again and again find no code: to watch costs a search of the TLBs,
 /// and who patches code runs it and patches it again.
-void BlockCache::forget_if_idle(std::uint64_t page) {
+void BlockCache::forget_if_idle(std::uint64_t number) {
   constexpr unsigned kPatience = 16;
-  const auto found = pages_.find(page);
-  if (found == pages_.end()) return;
-  const bool idle =
-      found->second.blocks.empty() && (derived_ == nullptr || !derived_->uses_page(page));
-  found->second.idle_writes = idle ? found->second.idle_writes + 1 : 0;
-  if (found->second.idle_writes <= kPatience) return;
-  pages_.erase(found);
-  memory_.unwatch(PhysAddr{page << kPageShift});
+  Page* const where = page(number);
+  if (where == nullptr) return;
+  const bool idle = where->blocks == 0 && (derived_ == nullptr || !derived_->uses_page(number));
+  where->idle_writes = idle ? where->idle_writes + 1 : 0;
+  if (where->idle_writes <= kPatience) return;
+  last_page_ = nullptr;
+  pages_.erase(number);
+  memory_.unwatch(PhysAddr{number << kPageShift});
 }
 
 }  // namespace vireo::engine

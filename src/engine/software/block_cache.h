@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/chunked_list.h"
 #include "engine/software/block.h"
 #include "engine/software/cpu.h"
 #include "memory/guest_memory.h"
@@ -44,8 +45,10 @@ class BlockCache final : public memory::PageListener {
   /// Memory for a block's operations; lives until flush().
   Op* allocate_ops(std::size_t count);
   x86::Insn* allocate_insn(const x86::Insn& insn);
-  /// Enters a complete block, whose pages are watched.
-  Block* insert(std::unique_ptr<Block> block);
+  /// A block to be filled in; lives until flush().
+  Block& allocate_block() { return blocks_.add(); }
+  /// Enters a complete block, whose pages are watched. There is none of its start and mode.
+  void insert(Block& block);
   /// Makes `branch` go straight to the block.
   static void link(Op* branch, Block& target);
 
@@ -62,11 +65,12 @@ class BlockCache final : public memory::PageListener {
   void enter_guest();
   void leave_guest();
   /// Before code is read from a page: from now on no write to it goes unseen.
-  void watch(PhysAddr page);
+  void watch(PhysAddr where);
 
   // memory::PageListener
   void on_watch(PhysAddr page) override;
   void on_watched_write(PhysAddr address, std::size_t size) override;
+  void on_move() override;
 
  private:
   struct Range {
@@ -78,14 +82,26 @@ class BlockCache final : public memory::PageListener {
     const std::uint64_t at = value(start);
     return recent_[(at ^ (at >> 12)) & (kRecent - 1)];
   }
-  static std::uint64_t key(PhysAddr start, std::uint32_t mode) { return value(start) << 8 | mode; }
+  /// A watched page.
+  struct Page {
+    std::array<Block*, 32> lists{};     ///< of the blocks that start here; see list()
+    std::vector<Block*> from_previous;  ///< blocks that only end here
+    std::size_t blocks = 0;             ///< in both
+    unsigned idle_writes = 0;           ///< since there was code
+    Block*& list(PhysAddr start) {
+      return lists[(value(start) ^ value(start) >> 5) % lists.size()];
+    }
+  };
+  static std::uint64_t number_of(PhysAddr address) { return value(address) >> kPageShift; }
+  Page* page(std::uint64_t number);
   void* allocate(std::size_t bytes);
   void invalidate(PhysAddr address, std::size_t size);
-  void forget_in_page(std::uint64_t page, const Block* block);
-  void forget_if_idle(std::uint64_t page);
+  void invalidate_in_page(Page& page, std::uint64_t first, std::uint64_t last);
+  void forget_if_idle(std::uint64_t number);
   void protect(PhysAddr page);
   void protect_all();
   void serve_watches();
+  void wait_until_served(std::uint64_t ticket);
 
   Cpu& cpu_;
   memory::GuestMemory& memory_;
@@ -93,15 +109,11 @@ class BlockCache final : public memory::PageListener {
   const OpHandler leave_;  ///< put in place of the operations of a block that is gone
   const OpHandler stale_;  ///< and of its entry
   std::atomic<std::thread::id> owner_ = std::this_thread::get_id();
-  std::unordered_map<std::uint64_t, std::unique_ptr<Block>> blocks_;
+  ChunkedList<Block> blocks_;             ///< retired ones too: their operations may be running
   std::array<Block*, kRecent> recent_{};  ///< found or made lately; some are retired
-  std::vector<std::unique_ptr<Block>> retired_;
-  /// A watched page.
-  struct Page {
-    std::vector<Block*> blocks;
-    unsigned idle_writes = 0;  ///< since there was code
-  };
   std::unordered_map<std::uint64_t, Page> pages_;
+  std::uint64_t last_number_ = 0;  ///< of the page that was asked for last
+  Page* last_page_ = nullptr;      ///< null: it is not there, or is not known to be
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   std::size_t arena_used_ = 0;
 
@@ -110,6 +122,7 @@ class BlockCache final : public memory::PageListener {
   std::vector<Range> remote_writes_;
   std::vector<PhysAddr> remote_watches_;
   bool remote_overflow_ = false;                  ///< too much to list: everything may be stale
+  bool remote_move_ = false;                      ///< no cached pointer may be kept
   std::atomic<std::uint64_t> watches_asked_ = 0;  // changed under the mutex
   std::atomic<std::uint64_t> watches_served_ = 0;
 };

@@ -24,7 +24,7 @@ struct Vcpu {
 
   Block* add(std::uint64_t start, std::uint16_t bytes, std::uint64_t second = 0,
              std::uint32_t mode = 2) {
-    auto block = std::make_unique<Block>();
+    Block* const block = &cache.allocate_block();
     block->start = PhysAddr{start};
     block->mode = mode;
     block->bytes = bytes;
@@ -35,7 +35,8 @@ struct Vcpu {
     block->second_page = PhysAddr{second};
     cache.watch(PhysAddr{start});
     if (second != 0) cache.watch(PhysAddr{second});
-    return cache.insert(std::move(block));
+    cache.insert(*block);
+    return block;
   }
   /// Makes a page directly writable at the linear address that equals the physical one.
   TlbEntry& writable(std::uint64_t page) {
@@ -73,6 +74,16 @@ TEST(BlockCache, ABlockWhoseTwoPagesAreOneGoesOnce) {
   w.vcpu.add(kCode + 0xffe, 5, kCode);
   w.write(kCode);
   EXPECT_FALSE(w.has(kCode + 0xffe));
+}
+
+TEST(BlockCache, BlocksOfOneListGoOneByOne) {
+  World w;
+  constexpr std::uint16_t kBytes = 2, kCount = 200;  // more than there are lists
+  for (std::uint16_t i = 0; i < kCount; ++i) w.vcpu.add(kCode + i * kBytes, kBytes);
+  w.write(kCode + 10 * kBytes, 100 * kBytes);
+  for (std::uint16_t i = 0; i < kCount; ++i)
+    EXPECT_EQ(w.has(kCode + i * kBytes), i < 10 || i >= 110) << i;
+  EXPECT_EQ(w.vcpu.cpu->counters.blocks_invalidated, 100u);
 }
 
 TEST(BlockCache, WatchingTakesAwayDirectWrites) {
@@ -232,14 +243,14 @@ TEST(BlockCache, MoreWritesThanCanBeListedMakeEverythingStale) {
 TEST(BlockCache, ABlockKeepsItsPageWatchedThoughTheLastOneBeforeItWent) {
   World w;
   w.vcpu.add(kCode, 8);
-  auto block = std::make_unique<Block>();
-  block->start = PhysAddr{kCode + 64};
-  block->ops = w.vcpu.cache.allocate_ops(1);
-  block->op_count = 1;
-  block->bytes = 1;
+  Block& block = w.vcpu.cache.allocate_block();
+  block.start = PhysAddr{kCode + 64};
+  block.ops = w.vcpu.cache.allocate_ops(1);
+  block.op_count = 1;
+  block.bytes = 1;
   w.vcpu.cache.watch(PhysAddr{kCode});
   w.write(kCode);  // a page walk sets an accessed bit there
-  w.vcpu.cache.insert(std::move(block));
+  w.vcpu.cache.insert(block);
   EXPECT_TRUE(w.memory->watched(PhysAddr{kCode}));
 }
 

@@ -49,6 +49,9 @@ class MappingListener {
   /// known of the new one.
   virtual void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) = 0;
   virtual void address_space_forgotten(std::uint16_t pcid) = 0;
+  /// Nobody may write to the page directly any more; or nothing that GuestMemory answered holds.
+  virtual void page_protected(PhysAddr page) = 0;
+  virtual void pages_moved() = 0;
 };
 
 /// Counted by cause; shown by `--stats`.

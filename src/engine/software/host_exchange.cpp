@@ -56,17 +56,17 @@ struct Half {
   }
 };
 
-/// The two words on both sides of a line's border.
-bool exchange_split(std::byte* host, std::span<std::byte> expected,
+/// The two words on both sides of a border; `second` is the address of the one behind it.
+bool exchange_split(std::byte* host, std::byte* second, std::span<std::byte> expected,
                     std::span<const std::byte> desired) {
   static std::mutex one_at_a_time;  // in all machines: nobody does this often
   const auto shift = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(host) & 7) * 8;
   const auto size = static_cast<unsigned>(expected.size()) * 8;
   const std::uint64_t all = ~std::uint64_t{0} >> (64 - size);
-  // SAFETY: guest RAM; both words are aligned and in the page, since the border is inside of it.
-  auto* words = reinterpret_cast<std::uint64_t*>(host - shift / 8);
-  const Half low{std::atomic_ref(words[0]), all << shift};
-  const Half high{std::atomic_ref(words[1]), all >> (64 - shift)};
+  // SAFETY: guest RAM; both words are aligned, and each is in one page.
+  const Half low{std::atomic_ref(*reinterpret_cast<std::uint64_t*>(host - shift / 8)),
+                 all << shift};
+  const Half high{std::atomic_ref(*reinterpret_cast<std::uint64_t*>(second)), all >> (64 - shift)};
   std::uint64_t old = 0, fresh = 0;
   std::memcpy(&old, expected.data(), expected.size());
   std::memcpy(&fresh, desired.data(), desired.size());
@@ -90,8 +90,9 @@ bool exchange_split(std::byte* host, std::span<std::byte> expected,
 bool host_exchange(std::byte* host, std::span<std::byte> expected,
                    std::span<const std::byte> desired) {
   const std::size_t size = expected.size();
-  if (reinterpret_cast<std::uintptr_t>(host) % kCacheLine + size > kCacheLine)
-    return exchange_split(host, expected, desired);
+  const std::size_t in_line = reinterpret_cast<std::uintptr_t>(host) % kCacheLine;
+  if (in_line + size > kCacheLine)
+    return exchange_split(host, host + (kCacheLine - in_line), expected, desired);
   switch (size) {
     case 1:
       return exchange_at<std::uint8_t>(host, expected, desired);
@@ -104,6 +105,11 @@ bool host_exchange(std::byte* host, std::span<std::byte> expected,
     default:
       return exchange_16(host, expected, desired);
   }
+}
+
+bool host_exchange_across(std::byte* host, std::byte* second, std::span<std::byte> expected,
+                          std::span<const std::byte> desired) {
+  return exchange_split(host, second, expected, desired);
 }
 
 }  // namespace vireo::engine

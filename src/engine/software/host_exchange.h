@@ -15,4 +15,9 @@ namespace vireo::engine {
 bool host_exchange(std::byte* host, std::span<std::byte> expected,
                    std::span<const std::byte> desired);
 
+/// The same of 2, 4 or 8 bytes of which the first are the last of one page, from `host` on, and the
+/// others the first of another, which begins at `second`.
+bool host_exchange_across(std::byte* host, std::byte* second, std::span<std::byte> expected,
+                          std::span<const std::byte> desired);
+
 }  // namespace vireo::engine

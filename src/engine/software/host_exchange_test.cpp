@@ -52,6 +52,36 @@ void test_every_place() {
   }
 }
 
+template <class T>
+void test_across() {
+  for (std::size_t first = 1; first < sizeof(T); ++first) {
+    Lines pages;  // the last bytes of one, and elsewhere the first of another
+    std::byte* const host = &pages.bytes[64 - first];
+    std::byte* const second = &pages.bytes[128];
+    const std::size_t rest = sizeof(T) - first;
+    Lines wanted;
+    const T fresh = static_cast<T>(0xf1e2d3c4b5a69788);
+    const auto halves = std::as_bytes(std::span(&fresh, 1));
+    std::memcpy(&wanted.bytes[64 - first], halves.data(), first);
+    std::memcpy(&wanted.bytes[128], halves.data() + first, rest);
+    T expected{};
+    const auto old = std::as_writable_bytes(std::span(&expected, 1));
+    std::memcpy(old.data(), host, first);
+    std::memcpy(old.data() + first, second, rest);
+    EXPECT_TRUE(host_exchange_across(host, second, old, halves)) << first;
+    EXPECT_EQ(pages.bytes, wanted.bytes) << first;
+    EXPECT_FALSE(host_exchange_across(host, second, old, halves)) << first;
+    EXPECT_EQ(expected, fresh) << first;
+    EXPECT_EQ(pages.bytes, wanted.bytes) << first;
+  }
+}
+
+TEST(HostExchange, WorksAcrossPagesThatAreNotNeighbours) {
+  test_across<std::uint16_t>();
+  test_across<std::uint32_t>();
+  test_across<std::uint64_t>();
+}
+
 TEST(HostExchange, WorksWhereverTheBytesLie) {
   test_every_place<std::uint8_t>();
   test_every_place<std::uint16_t>();

@@ -289,7 +289,20 @@ OrFault<bool> SoftMmu::compare_exchange(LinearAddr address, std::span<std::byte>
       return done;
     }
   }
-  // MMIO, ROM, or split across pages: read, compare and write.
+  if (parts.count == 2 && expected.size() <= 8) {
+    const PhysAddr next = parts.part[1].physical;
+    std::byte* second = memory_.host_page(next);
+    if (host != nullptr && second != nullptr && !memory_.is_rom(physical) &&
+        !memory_.is_rom(next)) {
+      const bool done =
+          host_exchange_across(host + (value(physical) & kPageMask), second, expected, desired);
+      for (unsigned i = 0; i < parts.count; ++i)
+        if (done && memory_.watched(parts.part[i].physical))
+          memory_.note_write(parts.part[i].physical, parts.part[i].size);
+      return done;
+    }
+  }
+  // MMIO or ROM: read, compare and write.
   std::array<std::byte, 16> current{};
   const auto now = std::span(current).first(expected.size());
   TRY(read(address, now, who));
@@ -319,6 +332,16 @@ OrFault<PhysAddr> SoftMmu::translate_code(LinearAddr address) {
 x86::OrFault<x86::Translation> SoftMmu::walk_code(LinearAddr address) {
   const x86::WalkRequest request{address, Access::kExecute, cpu_.state.cpl() == 3};
   return x86::walk_pages(mode_, *this, request);
+}
+
+x86::OrFault<x86::Translation> SoftMmu::walk_user(LinearAddr address, Access access) {
+  return x86::walk_pages(mode_, *this, {address, access, true});
+}
+
+std::optional<x86::Translation> SoftMmu::look_up(LinearAddr address) const {
+  x86::Translation translation;
+  if (!walk_quickly(address, Access::kRead, translation)) return {};
+  return translation;
 }
 
 bool SoftMmu::fill(LinearAddr address, bool write, TlbIndex who) {

@@ -39,6 +39,11 @@ class SoftMmu final : public x86::PhysicalMemory {
   x86::OrFault<PhysAddr> translate_code(LinearAddr address);
   /// The page of the instruction byte, and whether it is global.
   x86::OrFault<x86::Translation> walk_code(LinearAddr address);
+  /// What a user access to the page is allowed to find; its accessed and dirty bits are set then.
+  x86::OrFault<x86::Translation> walk_user(LinearAddr address, x86::Access access);
+  /// What stands in the page tables for a page that has been accessed; changes nothing, judges no
+  /// permission, and may know nothing of what is rare.
+  std::optional<x86::Translation> look_up(LinearAddr address) const;
   /// Enters the page into a translation cache as an access would, if the access is allowed and to
   /// memory. False: there is a fault to be had, in 64-bit mode.
   bool fill(LinearAddr address, bool write, TlbIndex who);

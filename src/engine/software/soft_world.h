@@ -106,10 +106,12 @@ class PageTables {
 };
 
 constexpr std::uint64_t kRamSize = 0x1000000, kRom = 0x2000000, kDevice = 0x3000000;
+constexpr std::uint64_t kDeviceBytes = 0x10000;  ///< of memory that a device has
 
 inline std::unique_ptr<memory::GuestMemory> make_memory() {
   return memory::GuestMemory::create({{PhysAddr{0}, kRamSize, memory::RegionKind::kRam, "ram"},
-                                      {PhysAddr{kRom}, 0x10000, memory::RegionKind::kRom, "rom"}})
+                                      {PhysAddr{kRom}, 0x10000, memory::RegionKind::kRom, "rom"}},
+                                     kDeviceBytes)
       .value();
 }
 
@@ -134,6 +136,7 @@ class WriteCounter final : public memory::PageListener {
   ~WriteCounter() override { memory_.remove_listener(*this); }
   void on_watch(PhysAddr) override {}
   void on_watched_write(PhysAddr, std::size_t) override { ++writes; }
+  void on_move() override {}
   unsigned writes = 0;
 
  private:

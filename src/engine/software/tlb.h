@@ -50,6 +50,7 @@ class alignas(64) Tlb : public Zeroed {
 
   /// To look things up. Entries are made by fill() only.
   TlbEntry& entry(std::uint64_t linear) { return entries_[slot(linear)]; }
+  const TlbEntry& entry(std::uint64_t linear) const { return entries_[slot(linear)]; }
   /// A tag that no address which maps to the entry can match: it names a neighbour's page.
   static std::uint64_t no_tag(std::uint64_t linear) { return (linear & ~kPageMask) ^ kPageSize; }
 

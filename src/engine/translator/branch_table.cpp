@@ -9,7 +9,7 @@ BranchTable::BranchTable(TranslatorCpu& cpu, const Glue& glue) : cpu_(cpu), glue
 
 Translation* BranchTable::known(std::uint64_t linear, Mode mode) const {
   Translation* to = hint(linear, mode);
-  if (to == nullptr || !to->relative) return to;
+  if (to == nullptr || !to->asks_home) return to;
   return cpu_.page_home[home_of(*to)] == negated_page(linear) ? to : nullptr;
 }
 
@@ -42,7 +42,7 @@ void BranchTable::take(Space& space) {
   space.branches.clear();
   space.homes.clear();
   for (const std::uint32_t index : branches_.local())
-    if (Translation* to = cpu_.branch_to[index]; to != nullptr && !to->relative)
+    if (Translation* to = cpu_.branch_to[index]; to != nullptr && !may_stay(*to))
       space.branches.push_back({index, to});
   for (const std::uint32_t home : homes_.local())
     space.homes.push_back({home, cpu_.page_home[home]});

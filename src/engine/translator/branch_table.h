@@ -105,12 +105,14 @@ class BranchTable {
   static std::uint32_t home_of(const Translation& code) {
     return static_cast<std::uint32_t>(code.home + (code.mode.user ? TranslatorCpu::kHomes : 0));
   }
+  /// What is behind the page is known to nobody when it comes back.
+  static bool may_stay(const Translation& code) { return code.asks_home && !code.second_page; }
   static std::uint64_t negated_page(std::uint64_t linear) { return 0 - (linear & ~kPageMask); }
   [[gnu::always_inline]] void set_branch(std::uint32_t index, Translation& to, bool global) {
     cpu_.branch_code[index] = to.entry_indirect;
     cpu_.branch_code_saved[index] = to.entry_indirect_saved;
     cpu_.branch_to[index] = &to;
-    to.relative ? hints_.note(index, false) : branches_.note(index, global);
+    may_stay(to) ? hints_.note(index, false) : branches_.note(index, global);
   }
   void forget_branch(std::uint32_t index);
 

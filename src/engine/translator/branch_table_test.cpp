@@ -12,24 +12,29 @@ constexpr Mode kUser = test::TranslationWorld::kUser,
                kSupervisor = test::TranslationWorld::kSupervisor;
 constexpr std::array kModes{kSupervisor, kUser};
 
-/// Two translations of one page, at low addresses or as code that runs anywhere.
+/// Two translations of one page, at low addresses or as code that runs anywhere. At low addresses
+/// supervisor code does not ask whether its page is at home.
 struct Two : test::TranslationWorld {
   static constexpr std::uint64_t kFirst = 0x5040, kSecond = 0x5020;
   BranchTable& table = cache.branches();
   std::uint64_t base;
+  Mode mode;
   Translation *first, *second;
 
-  explicit Two(std::uint64_t where = 0) : base(where) {
+  explicit Two(std::uint64_t where = 0, Mode who = kUser) : base(where), mode(who) {
     const std::uint8_t code[]{0x31, 0xc0, 0xc3};  // xor eax, eax; ret
     write(kFirst, code);
     write(kSecond, code);
-    first = translate(kFirst, base + kFirst);
-    second = translate(kSecond, base + kSecond);
+    first = translate(kFirst, base + kFirst, mode);
+    second = translate(kSecond, base + kSecond, mode);
   }
-  static std::size_t index(std::uint64_t linear) {
-    return TranslatorCpu::kBranchEntries + TranslatorCpu::branch_hash(linear);
+  std::size_t index(std::uint64_t linear) const {
+    return (mode.user ? TranslatorCpu::kBranchEntries : 0) + TranslatorCpu::branch_hash(linear);
   }
-  std::uint64_t home() { return cpu->page_home[first->home + TranslatorCpu::kHomes]; }
+  std::uint64_t home_of(const Translation& code) const {
+    return cpu->page_home[code.home + (mode.user ? TranslatorCpu::kHomes : 0)];
+  }
+  std::uint64_t home() const { return home_of(*first); }
   /// Another page whose place in the table, at the first's offset, is the same.
   std::uint64_t rival() {
     std::uint64_t result = base + kFirst;
@@ -40,7 +45,7 @@ struct Two : test::TranslationWorld {
 };
 
 TEST(BranchTable, FindsWhatWasEnteredUntilItForgets) {
-  Two w;
+  Two w(0, kSupervisor);
   EXPECT_EQ(w.cpu->branch_code[w.index(w.kFirst)], w.cache.glue().indirect);
   w.table.enter(w.kFirst, *w.first, false);
   w.table.enter(w.kSecond, *w.second, true);
@@ -99,35 +104,69 @@ TEST(BranchTable, NobodyIsEverAtNobodysHome) {
 }
 
 TEST(BranchTable, BranchesThatFightForAPlaceAreNotedOnce) {
-  for (const std::uint64_t base : {std::uint64_t{0}, kHigh}) {
-    Two w(base);
+  for (const Mode& mode : kModes) {
+    Two w(0, mode);
+    const std::uint64_t base = w.base;
     for (int i = 0; i < 10; ++i) {
       w.table.enter(base + w.kFirst, *w.first, true);
       w.table.enter(w.rival(), *w.first, false);
     }
     // Once as global and once as local, or as a hint.
-    EXPECT_EQ(w.table.branches(), base == 0 ? 2u : 1u);
+    EXPECT_EQ(w.table.branches(), mode.user ? 1u : 2u);
     w.table.forget(false);
-    EXPECT_EQ(w.table.known(w.rival(), kUser), nullptr);
+    EXPECT_EQ(w.table.known(w.rival(), mode), nullptr);
     w.table.enter(base + w.kFirst, *w.first, false);
-    EXPECT_EQ(w.table.known(base + w.kFirst, kUser), w.first);
+    EXPECT_EQ(w.table.known(base + w.kFirst, mode), w.first);
     w.table.forget_all();
     EXPECT_EQ(w.table.branches(), 0u);
   }
 }
 
-TEST(BranchTable, CodeThatMayRunAnywhereStaysAsAHint) {
-  Two w(kHigh);
-  w.table.enter(kHigh + w.kFirst, *w.first, false);
+TEST(BranchTable, CodeThatAsksForItsHomeStaysAsAHint) {
+  for (const std::uint64_t base : {std::uint64_t{0}, kHigh}) {
+    Two w(base);
+    const std::uint64_t linear = base + w.kFirst;
+    w.table.enter(linear, *w.first, false);
+    w.table.forget(true);
+    EXPECT_EQ(w.table.known(linear, kUser), nullptr);
+    EXPECT_EQ(w.table.hint(linear, kUser), w.first);
+    EXPECT_EQ(w.cpu->branch_code[w.index(linear)], w.first->entry_indirect);
+    w.table.settle(linear, *w.first, false);
+    EXPECT_EQ(w.table.known(linear, kUser), w.first);
+    w.table.forget_all();
+    EXPECT_EQ(w.table.hint(linear, kUser), nullptr);
+    EXPECT_EQ(w.cpu->branch_code[w.index(linear)], w.cache.glue().indirect);
+  }
+}
+
+TEST(BranchTable, CodeOfOneAddressIsAtHomeNowhereElse) {
+  Two w;
+  constexpr std::uint64_t kElsewhere = 0x30000;
+  Translation* moved = w.translate(w.kFirst, kElsewhere + w.kFirst);
+  Translation* anywhere = w.translate(w.kFirst, kHigh + w.kFirst);
+  w.table.enter(w.kFirst, *w.first, false);
   w.table.forget(true);
-  EXPECT_EQ(w.table.known(kHigh + w.kFirst, kUser), nullptr);
-  EXPECT_EQ(w.table.hint(kHigh + w.kFirst, kUser), w.first);
-  EXPECT_EQ(w.cpu->branch_code[w.index(kHigh + w.kFirst)], w.first->entry_indirect);
-  w.table.settle(kHigh + w.kFirst, *w.first, false);
-  EXPECT_EQ(w.table.known(kHigh + w.kFirst, kUser), w.first);
-  w.table.forget_all();
-  EXPECT_EQ(w.table.hint(kHigh + w.kFirst, kUser), nullptr);
-  EXPECT_EQ(w.cpu->branch_code[w.index(kHigh + w.kFirst)], w.cache.glue().indirect);
+  w.table.enter(kElsewhere + w.kFirst, *moved, false);
+  w.table.enter(kHigh + w.kFirst, *anywhere, false);
+  EXPECT_EQ(w.home(), TranslatorCpu::kNowhere);
+  EXPECT_EQ(w.home_of(*moved), 0 - (kElsewhere + 0x5000));
+  EXPECT_EQ(w.home_of(*anywhere), 0 - (kHigh + 0x5000));
+  EXPECT_EQ(w.home_of(*w.second), w.home());
+}
+
+TEST(BranchTable, CodeOnTwoPagesIsNoHint) {
+  Two w(kHigh);
+  constexpr std::uint64_t kLast = 0x5fff;
+  const std::uint8_t code[]{0x31, 0xc0};
+  w.write(kLast, code);
+  Translation* both =
+      w.cache.translate_across(PhysAddr{kLast}, PhysAddr{0x6000}, kUser, kHigh + kLast);
+  w.table.enter(kHigh + kLast, *both, false);
+  EXPECT_EQ(w.table.known(kHigh + kLast, kUser), both);
+  w.table.forget(false);
+  w.table.settle(kHigh + w.kFirst, *w.first, false);  // the first page is back; the second?
+  EXPECT_EQ(w.table.known(kHigh + kLast, kUser), nullptr);
+  EXPECT_EQ(w.cpu->branch_code[w.index(kHigh + kLast)], w.cache.glue().indirect);
 }
 
 TEST(BranchTable, WhatWasTakenComesBack) {
@@ -145,14 +184,14 @@ TEST(BranchTable, WhatWasTakenComesBack) {
 }
 
 TEST(BranchTable, WhatWasTakenDoesNotComeBackForAnotherMode) {
-  Two w;
+  Two w(0, kSupervisor);
   BranchTable::Space space;
   w.table.enter(w.kFirst, *w.first, false);
   w.table.take(space);
-  Mode other = kUser;
+  Mode other = kSupervisor;
   other.avx = false;
-  w.table.put_back(space, {kSupervisor, other});
-  EXPECT_EQ(w.table.known(w.kFirst, kUser), nullptr);
+  w.table.put_back(space, {other, kUser});
+  EXPECT_EQ(w.table.known(w.kFirst, kSupervisor), nullptr);
 }
 
 }  // namespace

@@ -99,6 +99,8 @@ class Emitter : Assembler {
   HostMemory access(std::size_t index, unsigned scratch_wanted);
   bool is_near_stack(const Step& step) const;
   HostMemory near_stack(std::size_t index, std::uint32_t site);
+  bool has_segment_slot(const Step& step) const;
+  HostMemory segment_slot(std::size_t index, std::uint32_t site);
   HostMemory find_constant(std::size_t index, std::uint32_t site, std::int32_t address);
   void go_carefully(std::size_t index, Flags flags, std::size_t producer, TlbIndex tlb);
   void check(std::size_t index, std::uint32_t site, unsigned size, bool write, unsigned alignment);

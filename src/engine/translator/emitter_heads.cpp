@@ -39,7 +39,7 @@ void Emitter::compare_keeping_flags(Label& other) {
   Label& same = new_label();
   const auto tag = static_cast<std::int64_t>(translation_->tag);
   mov(r11, rcx);
-  if (translation_->relative)
+  if (translation_->asks_home)
     compare_home(rcx);
   else if (narrow())
     lea(ecx, ptr[r10 + disp(static_cast<std::int32_t>(-tag))]);
@@ -58,7 +58,7 @@ void Emitter::emit_indirect_heads(Label& saved, Label& leave_saved) {
   Label &other = new_label(), &other_saved = new_label();
   const std::uint64_t tag = translation_->tag;
   translation_->entry_indirect_saved = here();
-  if (translation_->relative) {
+  if (translation_->asks_home) {
     compare_home(r11);
     test(r11, r11);
   } else if (narrow()) {
@@ -86,7 +86,8 @@ void Emitter::emit_heads(const Superblock& block) {
   Label &leave = new_label(), &saved = new_label(), &leave_saved = new_label();
   const bool live = block.flags_live_at_entry || exact_flags_;
   translation_->flags_live = live;
-  std::size_t& head = head_bytes_[live + 2u * translation_->relative + 4u * narrow()];
+  const unsigned kind = narrow() ? 0 : translation_->relative ? 1 : translation_->asks_home ? 2 : 3;
+  std::size_t& head = head_bytes_[live + 2u * kind];
   // So that no padding stands in the way of who comes in by a head.
   constexpr std::size_t kAlignment = 32;
   const auto place = reinterpret_cast<std::uintptr_t>(current());

@@ -96,6 +96,51 @@ HostMemory Emitter::follow(const Step& now, unsigned scratch_wanted) {
   return result;
 }
 
+/// An operand at a constant offset from FS or GS. Where SMAP is suspended the slots do not apply.
+bool Emitter::has_segment_slot(const Step& step) const {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  return memory.segment >= x86::kFs && memory.base == x86::kNoRegister &&
+         memory.index == x86::kNoRegister && step.memory_size <= SegmentSlots::kMaxSize &&
+         step.alignment == 1 && tlb_ != TlbIndex::kSmapSuspended;
+}
+
+/// The slot is looked at first, and filled by the TLB if it is another's. The host's address is in
+/// R10.
+HostMemory Emitter::segment_slot(std::size_t index, std::uint32_t site) {
+  const Step& now = step(index);
+  const bool write = now.memory_written;
+  const std::size_t place =
+      SegmentSlots::place(translation_->mode.user, write, now.insn.memory.displacement);
+  const std::size_t linear = at::segment_slot(place, offsetof(SegmentSlots::Slot, linear)),
+                    there = at::segment_slot(place, offsetof(SegmentSlots::Slot, host));
+  Label &unknown = new_label(), &known = new_label();
+  effective_address(now);
+  putSeg(gs);
+  cmp(r10, qword_at(linear));
+  jne(unknown);
+  load(r10, there);
+  L(known);
+  cold_.add([this, index, site, write, linear, there, &unknown, &known, flags = flags_,
+             producer = producer_, tlb = tlb_, pointers = pointers_] {
+    L(unknown);
+    flags_ = flags;
+    producer_ = producer;
+    tlb_ = tlb;
+    pointers_ = pointers;
+    const Step& looked = step(index);
+    check(index, site, SegmentSlots::kMaxSize, write, 1);
+    to_linear_address(looked, write);
+    store(linear, r10);
+    load_from_tlb(looked);
+    lea(r10, ptr[r11 + r10]);
+    store(there, r10);
+    jmp(known);
+  });
+  HostMemory result;
+  result.base = x86::kR10;
+  return result;
+}
+
 /// A simple or indexed operand, `way` being the distance to the host's address.
 HostMemory Emitter::operand_beside(const x86::MemoryOperand& memory, const Xbyak::Reg64& way) {
   HostMemory result;

@@ -315,6 +315,7 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   tables_.sites[site].looks_for_others = shared;
   if (const auto address = constant_address(now)) return find_constant(index, site, *address);
   if (!shared && is_near_stack(now)) return near_stack(index, site);
+  if (!shared && has_segment_slot(now)) return segment_slot(index, site);
   const bool write = shared ? now.look_written : now.memory_written;
   const int low = shared ? now.look_low : 0;
   effective_address(now, low);

@@ -148,6 +148,8 @@ class SystemWriter : Assembler {
     or_(eax, low(rflags::kFixed1));
     store(at::gpr(x86::kR11), rcx);
     store(at::kRflags, rax);
+    putSeg(gs);
+    inc(qword_at(at::kSystemCalls));
     mov(rcx, r10);
     load(r10, at::kLstar);
     go(false);
@@ -159,6 +161,9 @@ class SystemWriter : Assembler {
     constexpr std::uint64_t kTaken = 0x3c7fd7 & rflags::kAll;
     Label slow, disabled;
     store(at::gpr(x86::kRax), rax);
+    putSeg(gs);
+    cmp(byte_at(at::kUserInPlace), 0);
+    je(slow);
     check_system(true, slow);
     mov(rax, rcx);
     shr(rax, 47);

@@ -27,6 +27,11 @@ struct Shortcuts {
 
   /// Branch entries of both privileges are for the mode that the CPU is in.
   bool halves_agree = false;
+  /// SYSRET may go on with translated code by itself.
+  bool user_in_place = true;
+  /// How often translated code has executed SYSCALL by itself.
+  std::uint64_t system_calls = 0;
+
   /// Translated code has changed the privilege: SoftMmu::refresh_mode() has yet to hear of it.
   bool privilege_changed = false;
 

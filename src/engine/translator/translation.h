@@ -106,6 +106,9 @@ struct Translation {
   std::uint64_t tag = 0;
   bool relative = false;  ///< uses code_base
   bool valid = true;
+  /// Branches that find it look whether its page is where its code may run, so that the table of
+  /// branches may keep it when mappings change.
+  bool asks_home = false;
   std::uint32_t home = 0;                       ///< of its page: TranslatorCpu::page_home
   bool flags_live = false;                      ///< somebody may ask for flags from before
   std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page

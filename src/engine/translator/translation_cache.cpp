@@ -47,9 +47,22 @@ TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip
   const std::uint64_t near_by = (rip & ~kPageMask) - code_base.value_or(0);
   const bool fits = code_base && (near_by & ~kTagMask) == 0;
   place->second.tag = fits ? near_by : rip & kTagMask;
-  if (homes_ + 1 < TranslatorCpu::kHomes) place->second.home = ++homes_;
+  place->second.home = new_home();
   if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
   return place->second;
+}
+
+/// kNobodysHome: all are given away.
+std::uint32_t TranslationCache::new_home() {
+  return homes_ + 1 < TranslatorCpu::kHomes ? ++homes_ : TranslatorCpu::kNobodysHome;
+}
+
+std::uint32_t TranslationCache::fixed_home(Page& page, std::uint64_t rip) {
+  const std::uint64_t linear = rip & ~kPageMask;
+  const auto found = std::ranges::find(page.fixed_homes, linear, &Page::FixedHome::page);
+  if (found != page.fixed_homes.end()) return found->number;
+  page.fixed_homes.push_back({linear, new_home()});
+  return page.fixed_homes.back().number;
 }
 
 TranslationCache::Page* TranslationCache::known_page(PhysAddr start) {
@@ -75,7 +88,10 @@ bool TranslationCache::read_page(PhysAddr page, std::span<std::uint8_t> bytes) {
 Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> second, Mode mode,
                                     std::uint64_t rip) {
   Page& home = page(start, rip);
-  if (room() < kReserve || home.home == TranslatorCpu::kNobodysHome) return nullptr;
+  const bool relative = !mode.narrow && !fits32(rip);
+  const bool fixed = mode.user && !mode.narrow && !relative;
+  const std::uint32_t number = fixed ? fixed_home(home, rip) : home.home;
+  if (room() < kReserve || number == TranslatorCpu::kNobodysHome) return nullptr;
   const auto began = std::chrono::steady_clock::now();
   std::array<std::uint8_t, kPageSize + x86::kMaxInsnLength> bytes;
   const std::span code(bytes);
@@ -91,10 +107,11 @@ Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> seco
   all_.push_back(std::make_unique<Translation>());
   Translation& translation = *all_.back();
   translation.start = start;
-  translation.home = home.home;
+  translation.home = number;
+  translation.asks_home = relative || fixed;
   translation.second_page = second;
   translation.mode = mode;
-  translation.relative = !mode.narrow && !fits32(rip);
+  translation.relative = relative;
   for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
   if (!mode.careful && !mode.narrow) plan_accesses(block, home.alone);
   translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;

@@ -36,8 +36,14 @@ class TranslationCache final : public DerivedCode {
 
   /// What was made of the code of one guest page.
   struct Page {
-    std::uint64_t tag = 0;                 ///< what stands for its address in relative code
-    std::uint32_t home = 0;                ///< its number: see TranslatorCpu::page_home
+    std::uint64_t tag = 0;   ///< what stands for its address in relative code
+    std::uint32_t home = 0;  ///< its number: see TranslatorCpu::page_home
+    /// Of code that runs at one address only: its page is at home nowhere else.
+    struct FixedHome {
+      std::uint64_t page = 0;  ///< linear address
+      std::uint32_t number = 0;
+    };
+    std::vector<FixedHome> fixed_homes;
     std::array<Translation*, 64> first{};  ///< of a list, by offset and mode
     std::vector<Translation*> all;
     std::vector<std::uint16_t> alone;   ///< instructions that share no look: see access_plan.h
@@ -112,6 +118,8 @@ class TranslationCache final : public DerivedCode {
   Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
   void make_anew(const Site& site, std::vector<std::uint16_t> Page::*list);
   bool read_page(PhysAddr page, std::span<std::uint8_t> bytes);
+  std::uint32_t new_home();
+  std::uint32_t fixed_home(Page& page, std::uint64_t rip);
   Page& home_of(const Translation& translation) {
     return pages_[value(translation.start) >> kPageShift];
   }

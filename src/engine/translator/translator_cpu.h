@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "engine/software/cpu.h"
+#include "engine/translator/segment_slots.h"
 #include "engine/translator/shortcuts.h"
 #include "engine/translator/superblock.h"
 
@@ -54,6 +55,7 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   std::array<const void*, 2 * kBranchEntries> branch_code_saved{};  ///< with flags in `flags`
   std::array<Translation*, 2 * kBranchEntries> branch_to{};         ///< null: none
   std::array<std::uint64_t, 2 * kHomes> page_home;
+  SegmentSlots segment_slots;
   Shortcuts shortcuts;
   bool warm = false;  ///< the block at RIP has run often enough to be translated
   TranslatorVcpu* translator = nullptr;
@@ -99,6 +101,7 @@ inline constexpr std::size_t kX87Loaded = VIREO_CPU_OFFSET(x87_loaded);
 inline constexpr std::size_t kBranchCode = VIREO_CPU_OFFSET(branch_code);
 inline constexpr std::size_t kBranchCodeSaved = VIREO_CPU_OFFSET(branch_code_saved);
 inline constexpr std::size_t kPageHome = VIREO_CPU_OFFSET(page_home);
+inline constexpr std::size_t kSegmentSlots = VIREO_CPU_OFFSET(segment_slots);
 inline constexpr std::size_t kTranslator = VIREO_CPU_OFFSET(translator);
 
 inline constexpr std::size_t branch_half(bool user) {
@@ -128,6 +131,9 @@ inline constexpr std::size_t kX87Instruction =
     kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, instruction_pointer));
 inline constexpr std::size_t kX87Operand =
     kFpu + static_cast<std::size_t>(offsetof(x86::FpuState, data_pointer));
+inline constexpr std::size_t segment_slot(std::size_t place, std::size_t member) {
+  return kSegmentSlots + place * sizeof(SegmentSlots::Slot) + member;
+}
 inline constexpr std::size_t tlb(TlbIndex index, std::size_t member) {
   return kTlbs + static_cast<std::size_t>(index) * sizeof(Tlb) + member;
 }

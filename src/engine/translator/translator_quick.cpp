@@ -63,6 +63,7 @@ const void* TranslatorVcpu::quick_indirect(TranslatorCpu* cpu, std::uint32_t) {
   if (!known) return nullptr;
   Translation* to =
       TranslationCache::find(*page.code, page.physical + (linear & kPageMask), mode, linear);
+  if (to == nullptr) self.nothing_at_ = linear;
   if (to == nullptr || to->second_page) return nullptr;
   self.cache_.branches().enter(linear, *to, page.global);
   if (to->relative) cpu->code_base = linear - to->tag;

@@ -119,7 +119,8 @@ void TranslatorVcpu::interpret() {
 }
 
 void TranslatorVcpu::execute() {
-  const auto now = interpret_next_ ? std::nullopt : mode();
+  const bool nothing_known = std::exchange(not_translated_, kNoAddress) == translated_.state.rip;
+  const auto now = interpret_next_ || nothing_known ? std::nullopt : mode();
   if (now) {
     keep_branches_of(*now);
     const std::uint64_t linear = linear_at(translated_.state.rip, *now);
@@ -158,10 +159,14 @@ Translation* TranslatorVcpu::after_exit() {
   if (!now) return nullptr;
   if (cpu.exit == TranslatorCpu::kIndirect) {
     ++indirect_misses_;
+    const bool nothing = std::exchange(nothing_at_, kNoAddress) == cpu.target;
     cpu.state.rip = rip_at(cpu.target, *now);
     if (!x86::canonical(cpu.state, cpu.target)) refuse_target();
     if (cpu.events.any() || cpu.fault_pending) return nullptr;
-    return find_entry(cpu.target, *now);
+    const bool looked = nothing && *now == branch_mode_[now->user];
+    Translation* to = looked ? nullptr : find_entry(cpu.target, *now);
+    if (to == nullptr) not_translated_ = cpu.state.rip;
+    return to;
   }
   const auto number = static_cast<std::uint32_t>(cpu.exit);
   const Exit& exit = cache_.tables().exits[number];
@@ -292,6 +297,7 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   }
   auto now = mode();
   if (!now) return leave();
+  if (now->user && !before.user && takes_user_code()) return leave();
   if (state.rip != next || site.branches || elsewhere || !site.from->valid) return go_on(state.rip);
   now->careful = before.careful;
   now->suspended = before.suspended;
@@ -328,13 +334,20 @@ const void* TranslatorVcpu::go_on(std::uint64_t rip) {
   return to->entry;
 }
 
-/// Base and stack, as the code at the address wants them.
+/// Base, stack and segment slots, as the code at the address wants them.
 void TranslatorVcpu::prepare_entry(const Translation& to, std::uint64_t linear) {
   TranslatorCpu& cpu = translated_;
   cpu.code_base = linear - to.tag;
+  renew_slots();
   choose_window(to.mode);
   cpu.negative_delta = 0 - cpu.stack_delta;
   cpu.rsp = cpu.state.gpr[x86::kRsp] + cpu.stack_delta;
+}
+
+void TranslatorVcpu::renew_slots() {
+  const std::uint64_t epoch = translated_.window_epoch;
+  if (std::exchange(slots_epoch_, epoch) != epoch)
+    translated_.segment_slots.keep_what_holds(translated_.tlbs);
 }
 
 /// The window that code of this privilege had last, if the TLB has not changed since.
@@ -382,7 +395,9 @@ const void* TranslatorVcpu::on_window(TranslatorCpu* cpu, std::uint32_t number) 
   ++self.window_moves_;
   const Mode& mode = site.from->mode;
   const std::uint64_t linear = self.linear_of(*site.from, site.tag);
-  if (const Translation* to = self.find_careful(linear, mode)) return to->entry;
+  const Translation* to = self.find_careful(linear, mode);
+  self.renew_slots();  // it may be new, and its page be watched from now on
+  if (to != nullptr) return to->entry;
   cpu->state.rip = rip_at(linear, mode);
   cpu->state.gpr[x86::kRsp] = cpu->rsp - cpu->stack_delta;
   return self.leave();

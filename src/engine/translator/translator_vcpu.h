@@ -16,7 +16,7 @@ namespace vireo::engine::translator {
 
 /// Interprets guest code and translates what is warm. A test derives from it to look in after every
 /// piece of translated code.
-class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
+class TranslatorVcpu : public interpreter::InterpreterVcpu, protected MappingListener {
  public:
   TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory, CodeMemory code,
                  const TranslatorOptions& options);
@@ -41,11 +41,26 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   /// The same code for where SMAP is suspended; made if need be.
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
+  /// The guest's kernel has gone to user code: whether that is for execute(), not for translations.
+  virtual bool takes_user_code() { return false; }
   Site::Decoded& decoded(const Site& site);
+
+  // MappingListener
+  void mappings_flushed(x86::TlbFlush kind) override;
+  void page_invalidated(std::uint64_t linear) override;
+  void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) override;
+  void address_space_forgotten(std::uint16_t pcid) override { spaces_.forget(pcid); }
+  void page_protected(PhysAddr) override {}  // as the TLBs are
+  void pages_moved() override {}
 
   TranslatorCpu& translated_;
   TranslationCache cache_;
   bool interpret_next_ = false;  ///< the instruction at RIP is not one for C++ alone
+  /// Where translated code has just been left for the lack of more, until the run loop comes to it.
+  std::uint64_t not_translated_ = kNoAddress;
+  /// Where quick_indirect() saw just now that there is no code for what branches find.
+  std::uint64_t nothing_at_ = kNoAddress;
+  static constexpr std::uint64_t kNoAddress = 1ull << 62;  ///< not canonical
 
  private:
   /// Where a page of code is, as long as mappings stand.
@@ -91,6 +106,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   const void* go_carefully(const Site& site);
   void prepare_entry(const Translation& to, std::uint64_t linear);
   void choose_window(const Mode& mode);
+  void renew_slots();
   void prepare_shortcuts();
   void settle_privilege();
   const void* deliver_here();
@@ -132,12 +148,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, MappingListener {
   static void enter_cold(const Op* op, Cpu* cpu);
   static void enter_translated(const Op* op, Cpu* cpu);
 
-  // MappingListener
-  void mappings_flushed(x86::TlbFlush kind) override;
-  void page_invalidated(std::uint64_t linear) override;
-  void address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) override;
-  void address_space_forgotten(std::uint16_t pcid) override { spaces_.forget(pcid); }
-
+  std::uint64_t slots_epoch_ = 0;  ///< Cpu::window_epoch when the segment slots were looked at
   std::array<CodePage, kCodePages> code_pages_;
   CodeSpaces spaces_;
   PageSet code_set_;                 ///< pages from which code was looked up

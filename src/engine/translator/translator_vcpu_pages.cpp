@@ -126,6 +126,7 @@ void TranslatorVcpu::forget_code_pages() {
 }
 
 void TranslatorVcpu::page_invalidated(std::uint64_t linear) {
+  translated_.segment_slots.keep_what_holds(translated_.tlbs);
   if (window_filter_.may_hold(linear)) {
     translated_.close_window();
     translated_.leave_block = true;

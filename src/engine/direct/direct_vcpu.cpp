@@ -1,0 +1,441 @@
+#include "engine/direct/direct_vcpu.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/assert.h"
+#include "engine/direct/user_state.h"
+#include "x86/cpuid/host_features.h"
+#include "x86/paging/page_table_entry.h"
+
+namespace vireo::engine::direct {
+namespace {
+
+std::uint64_t now_ns() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
+/// Entries of the guest's kernel so far, but for interrupts.
+std::uint64_t kernel_entries(const translator::TranslatorCpu& cpu) {
+  std::uint64_t result = cpu.shortcuts.system_calls;
+  for (const std::uint64_t faults : cpu.counters.faults) result += faults;
+  return result;
+}
+
+}  // namespace
+
+DirectVcpu::DirectVcpu(const VcpuContext& context, memory::GuestMemory& memory,
+                       translator::CodeMemory code, const DirectOptions& options)
+    : TranslatorVcpu(context, memory, std::move(code), options),
+      memory_(memory),
+      scanned_(memory, cpu_->events),
+      eager_(options.eager) {}
+
+DirectVcpu::~DirectVcpu() = default;
+
+Result<ExitReason> DirectVcpu::run() {
+  if (!eager_) ensure_family();  // now, while there is little that a new process has to copy
+  hold_ = false;
+  current_cr3_ = ~0ull;
+  auto reason = TranslatorVcpu::run();
+  if (lost_)
+    return host_error(
+        "a process that ran the guest's code was killed, and with it the guest's state; was the "
+        "host "
+        "out of memory? --engine translator needs no such processes");
+  return reason;
+}
+
+void DirectVcpu::ensure_family() {
+  const auto here = std::this_thread::get_id();
+  if (std::exchange(tracer_, here) == here) return;
+  spaces_of_processes_.clear();
+  current_cr3_ = ~0ull;
+  family_.reset();
+  if (auto family = StubProcess::create(memory_.file())) family_ = std::move(*family);
+}
+
+// --- Which user code it is for.
+
+DirectVcpu::Space* DirectVcpu::current() {
+  const std::uint64_t cr3 = translated_.state.cr3;
+  if (cr3 == current_cr3_) return current_;
+  current_cr3_ = cr3;
+  const auto found = std::ranges::find_if(spaces_of_processes_, [&](const auto& space) {
+    return space->root == (cr3 & x86::pte::kAddress);
+  });
+  current_ = found != spaces_of_processes_.end() ? found->get() : nullptr;
+  if (current_ != nullptr) {
+    const auto pcid = static_cast<std::uint16_t>(
+        (translated_.state.cr4 & x86::cr4::kPcide) != 0 ? cr3 & kPcid : 0);
+    if (std::exchange(current_->pcid, pcid) != pcid) current_->stale = true;
+  }
+  keep_returns_in_sight();
+  return current_;
+}
+
+DirectVcpu::Space& DirectVcpu::enter_current() {
+  if (current() != nullptr) return *current_;
+  if (spaces_of_processes_.size() >= kMostSpaces) {
+    const auto oldest = std::ranges::min_element(spaces_of_processes_, {},
+                                                 [](const auto& space) { return space->used; });
+    spaces_of_processes_.erase(oldest);
+  }
+  auto space = std::make_unique<Space>();
+  space->root = translated_.state.cr3 & x86::pte::kAddress;
+  space->used = runs_;
+  spaces_of_processes_.push_back(std::move(space));
+  current_cr3_ = ~0ull;
+  return *current();
+}
+
+bool DirectVcpu::wants_process() {
+  if (eager_) ensure_family();
+  if (eager_ && family_ != nullptr && current() == nullptr) enter_current();
+  if (current() == nullptr) return false;
+  return eager_ || (current_->policy.active() && now_ns() >= current_->policy.not_before());
+}
+
+/// SYSRET in translated code would go on with translated user code. It may, as long as that is to
+/// be so for longer than until the next interrupt, at which it is looked at again.
+void DirectVcpu::keep_returns_in_sight() {
+  constexpr std::uint64_t kLong = 1'000'000;
+  const bool soon = current_ != nullptr && current_->policy.active() &&
+                    current_->policy.not_before() < now_ns() + kLong;
+  translated_.shortcuts.user_in_place = !eager_ && !soon;
+}
+
+bool DirectVcpu::takes_user_code() {
+  hold_ = false;
+  return wants_process();
+}
+
+void DirectVcpu::before_interrupt() {
+  const x86::CpuState& state = translated_.state;
+  if (family_ == nullptr || state.cpl() != 3) return;
+  if (current() != nullptr && current_->policy.active()) return keep_returns_in_sight();
+  const std::uint64_t now = now_ns(), elapsed = now - window_start_;
+  const std::uint64_t entries = kernel_entries(translated_);
+  const bool same = window_cr3_ == state.cr3 && window_switches_ == switches_;
+  if (same && elapsed < DirectPolicy::kWindowNs) return;
+  if (same) {
+    Space& space = enter_current();
+    space.policy.note_translated(now, elapsed, entries - window_entries_);
+    if (space.policy.active()) ++activations_;
+    keep_returns_in_sight();
+  }
+  window_start_ = now;
+  window_entries_ = entries;
+  window_cr3_ = state.cr3;
+  window_switches_ = switches_;
+}
+
+void DirectVcpu::execute() {
+  x86::CpuState& state = translated_.state;
+  if (state.cpl() != 3) {
+    hold_ = false;
+  } else if (!hold_ && wants_process()) {
+    translated_.bring_out_flags();
+    HostStubs::sync(state);
+    const bool avx = context_.cpuid.features().has(x86::Feature::kAvx);
+    if (mmu_.current() == TlbIndex::kUser && runs_as_a_process(state, avx) &&
+        ensure_process(*current_))
+      return run_natively(*current_);
+    hold_ = true;
+  }
+  TranslatorVcpu::execute();
+}
+
+// --- What the TLB would no longer know.
+
+void DirectVcpu::make_stale(std::uint16_t pcid) {
+  for (const auto& space : spaces_of_processes_)
+    if (space->pcid == pcid) space->stale = true;
+}
+
+void DirectVcpu::mappings_flushed(x86::TlbFlush kind) {
+  TranslatorVcpu::mappings_flushed(kind);
+  ++switches_;
+  current_cr3_ = ~0ull;
+  for (const auto& space : spaces_of_processes_) space->stale = true;
+}
+
+void DirectVcpu::page_invalidated(std::uint64_t linear) {
+  TranslatorVcpu::page_invalidated(linear);
+  constexpr std::size_t kMost = 256;
+  Space* const space = current();
+  if (space == nullptr || !ShadowSpace::possible(linear)) return;
+  if (space->suspects.size() < kMost)
+    space->suspects.push_back(linear);
+  else
+    space->stale = true;
+}
+
+void DirectVcpu::address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) {
+  TranslatorVcpu::address_space_changed(from, to, keep);
+  ++switches_;
+  current_cr3_ = ~0ull;
+  if (!keep) make_stale(to);
+  current();
+}
+
+void DirectVcpu::address_space_forgotten(std::uint16_t pcid) {
+  TranslatorVcpu::address_space_forgotten(pcid);
+  make_stale(pcid);
+}
+
+void DirectVcpu::page_protected(PhysAddr page) {
+  for (const auto& space : spaces_of_processes_)
+    if (space->shadow) space->shadow->protect(page);
+}
+
+void DirectVcpu::pages_moved() {
+  for (const auto& space : spaces_of_processes_)
+    if (space->shadow) space->shadow->remove_all();
+}
+
+// --- The shadow of an address space.
+
+/// The page of code there, if one is mapped. It counts as accessed, as if it had been fetched
+/// ahead.
+std::span<const std::byte> DirectVcpu::code_at(std::uint64_t linear) {
+  if (!ShadowSpace::possible(linear)) return {};
+  const auto found = mmu_.walk_user(LinearAddr{linear}, x86::Access::kExecute);
+  const std::byte* const host = found ? memory_.host_page(found->page) : nullptr;
+  if (host == nullptr) return {};
+  return {host, kPageSize};
+}
+
+/// What the guest's page tables say of a page that has been accessed; empty: it is not for user
+/// code, or not memory.
+std::optional<ShadowPage> DirectVcpu::page_for(std::uint64_t linear, bool executable) {
+  constexpr unsigned kLargest = 21;
+  const auto found = mmu_.look_up(LinearAddr{linear});
+  if (!found || !found->rights.user || found->page_shift > kLargest) return {};
+  if ((translated_.state.cr4 & x86::cr4::kPke) != 0 && found->rights.protection_key != 0) return {};
+  ShadowPage page;
+  page.physical = found->page;
+  page.executable =
+      executable && found->rights.executable &&
+      scanned_.clean(found->page, {code_at(linear - kPageSize), code_at(linear + kPageSize)});
+  const memory::PageView view = memory_.view(found->page);
+  if (view.host == nullptr) return {};
+  page.writable =
+      found->rights.writable && found->rights.dirty && view.writable && !page.executable;
+  return page;
+}
+
+/// What code may run natively depends on what the guest's CPU has and has enabled.
+void DirectVcpu::take_rules() {
+  const x86::CpuState& state = translated_.state;
+  const std::uint64_t fsgsbase = state.cr4 & x86::cr4::kFsgsbase;
+  if (rules_xcr0_ == state.xcr0 && rules_fsgsbase_ == fsgsbase) return;
+  rules_xcr0_ = state.xcr0;
+  rules_fsgsbase_ = fsgsbase;
+  SensitiveCode::Rules rules;
+  rules.guest = context_.cpuid.features();
+  rules.host = x86::reported_by_host();
+  rules.same_xcr0 = x86::host_xcr0() == state.xcr0;
+  rules.fsgsbase = fsgsbase != 0;
+  scanned_.set_rules(rules);
+  for (const auto& space : spaces_of_processes_)
+    if (space->shadow) space->shadow->remove_all();
+}
+
+bool DirectVcpu::ensure_process(Space& space) {
+  take_rules();
+  if (space.shadow) return true;
+  auto process = family_->spawn();
+  if (!process) {
+    give_up(space);
+    return false;
+  }
+  space.shadow = std::make_unique<ShadowSpace>(std::move(*process), memory_);
+  space.stale = false;
+  space.suspects.clear();
+  map_all(space);
+  return true;
+}
+
+/// Everything that has been accessed, up to a limit: to ask for it page by page costs more.
+void DirectVcpu::map_all(Space& space) {
+  constexpr std::size_t kMostPages = 8192;
+  constexpr unsigned kTopShift = 39;
+  const bool five_levels = (translated_.state.cr4 & x86::cr4::kLa57) != 0;
+  std::size_t left = kMostPages;
+  map_table(space, PhysAddr{space.root}, five_levels ? kTopShift + 9 : kTopShift, 0, left);
+}
+
+void DirectVcpu::map_table(Space& space, PhysAddr table, unsigned shift, std::uint64_t linear,
+                           std::size_t& left) {
+  constexpr std::uint64_t kUsed = x86::pte::kPresent | x86::pte::kUser | x86::pte::kAccessed;
+  constexpr unsigned kLastShift = 12, kLargeShift = 21;
+  constexpr std::uint64_t kEntryBytes = 8, kEntries = 512;
+  const std::uint64_t entries = std::min(kEntries, (StubProcess::kEnd >> shift) + 1);
+  for (std::uint64_t i = 0; i < entries && left != 0; ++i) {
+    const std::uint64_t entry = mmu_.read(table + i * kEntryBytes, kEntryBytes);
+    if ((entry & kUsed) != kUsed) continue;
+    const std::uint64_t here = linear | i << shift;
+    const bool large = (entry & x86::pte::kPageSize) != 0 && shift == kLargeShift;
+    if (shift != kLastShift && !large) {
+      if ((entry & x86::pte::kPageSize) == 0)
+        map_table(space, PhysAddr{entry & x86::pte::kAddress}, shift - 9, here, left);
+      continue;
+    }
+    const std::size_t pages = large ? 512 : 1;
+    for (std::size_t page = 0; page < pages && left != 0; ++page, --left) {
+      const std::uint64_t at = here + page * kPageSize;
+      if (!ShadowSpace::possible(at)) continue;
+      if (const auto found = page_for(at, false)) space.shadow->put(at, *found);
+    }
+  }
+}
+
+void DirectVcpu::bring_up_to_date(Space& space) {
+  for (const PhysAddr page : scanned_.take_written())
+    for (const auto& each : spaces_of_processes_)
+      if (each->shadow) each->shadow->forbid_execution(page);
+  const auto look = [this](std::uint64_t linear, const ShadowPage& page) {
+    return page_for(linear, page.executable);
+  };
+  ShadowSpace& shadow = *space.shadow;
+  if (std::exchange(space.stale, false)) {
+    const std::size_t before = shadow.size();
+    shadow.review(look);
+    ++reviews_;
+    // Another program than was seen to be worth it.
+    if (shadow.size() < before / 2) space.policy.pause(now_ns());
+  } else {
+    for (const std::uint64_t linear : space.suspects) shadow.review_leaf(linear, look);
+  }
+  space.suspects.clear();
+}
+
+/// Pages beside it that have been accessed before.
+void DirectVcpu::map_around(Space& space, std::uint64_t linear, bool executable) {
+  constexpr std::uint64_t kAround = 16 * kPageSize;
+  const std::uint64_t first = linear & ~(kAround - 1);
+  for (std::uint64_t at = first; at < first + kAround; at += kPageSize) {
+    if (at == linear || !ShadowSpace::possible(at)) continue;
+    const auto before = space.shadow->at(at);
+    if (before && (!executable || before->executable || before->writable)) continue;
+    if (const auto page = page_for(at, executable)) space.shadow->put(at, *page);
+  }
+}
+
+/// The page that the process has faulted at, as the guest's tables have it. False: it is the
+/// guest's fault, or nothing that can be mapped.
+bool DirectVcpu::resolve(Space& space, std::uint64_t address) {
+  const std::uint64_t linear = address & ~kPageMask, rip = translated_.state.rip;
+  if (!ShadowSpace::possible(linear)) return false;
+  const auto before = space.shadow->at(linear);
+  const bool code =
+      linear == (rip & ~kPageMask) || linear == ((rip + x86::kMaxInsnLength - 1) & ~kPageMask);
+  const bool fetch = code && (!before || !before->executable) &&
+                     mmu_.walk_user(LinearAddr{linear}, x86::Access::kExecute).has_value();
+  const bool write = before && !fetch;
+  if (!fetch) {
+    const auto access = write ? x86::Access::kWrite : x86::Access::kRead;
+    if (!mmu_.walk_user(LinearAddr{linear}, access)) return false;
+  }
+  const auto page = page_for(linear, fetch);
+  if (!page) return false;
+  space.shadow->put(linear, *page);
+  if (page == before || (fetch && !page->executable) || (write && !page->writable)) return false;
+  map_around(space, linear, fetch);
+  return true;
+}
+
+void DirectVcpu::give_up(Space& space) {
+  space.shadow.reset();
+  space.policy.pause(now_ns());
+  keep_returns_in_sight();
+}
+
+// --- Native code.
+
+/// Traps are reported behind the instruction that made them, and happen again there.
+void DirectVcpu::take_back_trap(const StubProcess::Event& event,
+                                StubProcess::Registers& registers) {
+  constexpr unsigned kSystemCallLength = 2;  // of SYSCALL and of INT 80h
+  if (event.stop == StubProcess::Stop::kSystemCall) {
+    registers.rip -= kSystemCallLength;
+    registers.rax = registers.orig_rax;
+  } else if (event.signal == SIGTRAP) {
+    const bool stepped = event.code != SI_KERNEL && (registers.eflags & x86::rflags::kTf) != 0;
+    if (stepped)
+      translated_.state.pending_debug |= x86::dr6::kBs;
+    else
+      registers.rip -= 1;  // INT3 and INT1
+  }
+}
+
+/// Whether the process can go on: it only lacked a page.
+bool DirectVcpu::lacked_a_page(Space& space, const StubProcess::Event& event,
+                               const StubProcess::Registers& registers) {
+  if (event.signal != SIGSEGV || (event.code != SEGV_MAPERR && event.code != SEGV_ACCERR))
+    return false;
+  translated_.state.rip = registers.rip;
+  if (!resolve(space, event.address)) return false;
+  ++resolved_;
+  if (space.shadow->carry_out()) return true;
+  space.broken = true;
+  return false;
+}
+
+/// Up to something that the process cannot do, which is left to the translator, or to an event.
+void DirectVcpu::run_natively(Space& space) {
+  x86::CpuState& state = translated_.state;
+  bring_up_to_date(space);
+  const bool own_place_free = !mmu_.look_up(LinearAddr{StubProcess::kBase});
+  if (!(eager_ || space.policy.active()) || !own_place_free || !space.shadow->carry_out()) {
+    give_up(space);
+    hold_ = true;
+    return;
+  }
+  StubProcess& process = space.shadow->process();
+  image_.resize(process.vector_bytes());
+  to_image(state.fpu, image_);
+  StubProcess::Registers registers = to_registers(state);
+  space.used = ++runs_;
+  bool gone = !process.load_vectors(image_);
+  const std::uint64_t start = now_ns();
+  cpu_->events.set_process(process.pid());
+  hold_ = false;
+  while (!gone && !hold_ && !cpu_->events.any()) {
+    const auto event = process.run(registers);
+    gone = event.stop == StubProcess::Stop::kGone;
+    if (gone || event.signal == StubProcess::kKickSignal) continue;
+    hold_ = !lacked_a_page(space, event, registers);
+    if (hold_) take_back_trap(event, registers);
+  }
+  cpu_->events.set_process(0);
+  const std::uint64_t end = now_ns();
+  native_ns_ += end - start;
+  space.policy.note_native(end, end - start);
+  if (gone || !process.store_vectors(image_)) {
+    lost_ = true;
+    cpu_->events.raise(PendingEvents::kKick);
+    return;
+  }
+  from_image(image_, state.fpu);
+  from_registers(registers, state);
+  translated_.take_in_flags();
+  mmu_.refresh_mode();  // alignment may be checked from here on
+  if (std::exchange(space.broken, false)) give_up(space);
+  keep_returns_in_sight();
+}
+
+std::vector<Counter> DirectVcpu::counters() const {
+  std::vector<Counter> result = TranslatorVcpu::counters();
+  result.insert(result.end(), {{"direct_activations", activations_},
+                               {"direct_runs", runs_},
+                               {"direct_faults_resolved", resolved_},
+                               {"direct_reviews", reviews_},
+                               {"direct_microseconds", native_ns_ / 1000}});
+  return result;
+}
+
+}  // namespace vireo::engine::direct

@@ -1,0 +1,80 @@
+#include "engine/direct/scanned_code.h"
+
+#include <optional>
+#include <utility>
+
+namespace vireo::engine::direct {
+
+ScannedCode::ScannedCode(memory::GuestMemory& memory, PendingEvents& events)
+    : memory_(memory), events_(events) {
+  memory_.add_listener(*this);
+}
+
+ScannedCode::~ScannedCode() {
+  memory_.remove_listener(*this);
+  for (const auto& [number, clean] : known_) memory_.unwatch(PhysAddr{number << kPageShift});
+}
+
+void ScannedCode::set_rules(const SensitiveCode::Rules& rules) {
+  rules_ = rules;
+  code_.reset();
+  std::unordered_map<std::uint64_t, std::optional<bool>> before;
+  {
+    const std::lock_guard lock(mutex_);
+    before.swap(known_);
+  }
+  for (const auto& [number, clean] : before) memory_.unwatch(PhysAddr{number << kPageShift});
+}
+
+bool ScannedCode::clean(PhysAddr page, const SensitiveCode::Neighbours& neighbours) {
+  const std::uint64_t number = value(page) >> kPageShift;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = known_.find(number);
+    if (found != known_.end() && found->second) return *found->second;
+  }
+  const std::byte* const host = memory_.host_page(page);
+  if (host == nullptr) return false;
+  bool watched = false;
+  {
+    const std::lock_guard lock(mutex_);
+    watched = !known_.try_emplace(number).second;  // a write while it is read is not missed
+  }
+  if (!watched) memory_.watch(page);
+  if (!code_) code_.emplace(rules_);
+  const bool clean =
+      code_->clean(std::span<const std::byte, kPageSize>(host, kPageSize), neighbours);
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(number);
+  if (found == known_.end()) return false;
+  const bool final = clean || (!neighbours.before.empty() && !neighbours.after.empty());
+  found->second = final ? std::optional(clean) : std::nullopt;
+  return clean;
+}
+
+void ScannedCode::on_watched_write(PhysAddr address, std::size_t size) {
+  if (size == 0) return;
+  bool any = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::uint64_t last = (value(address) + size - 1) >> kPageShift;
+    for (std::uint64_t number = value(address) >> kPageShift; number <= last; ++number) {
+      if (known_.erase(number) == 0) continue;
+      written_.push_back(PhysAddr{number << kPageShift});
+      any = true;
+    }
+  }
+  if (any) events_.raise(PendingEvents::kStop);
+}
+
+std::vector<PhysAddr> ScannedCode::take_written() {
+  std::vector<PhysAddr> result;
+  {
+    const std::lock_guard lock(mutex_);
+    result.swap(written_);
+  }
+  for (const PhysAddr page : result) memory_.unwatch(page);
+  return result;
+}
+
+}  // namespace vireo::engine::direct

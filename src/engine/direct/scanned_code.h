@@ -1,0 +1,46 @@
+#pragma once
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/direct/sensitive_code.h"
+#include "engine/software/pending_events.h"
+#include "memory/guest_memory.h"
+
+namespace vireo::engine::direct {
+
+/// Which pages of guest memory hold code that may run natively, as long as nobody writes to them:
+/// they are watched. Belongs to one vCPU; writes come from any thread.
+class ScannedCode final : public memory::PageListener {
+ public:
+  /// `events` hears of writes to such pages. All outlive it.
+  ScannedCode(memory::GuestMemory& memory, PendingEvents& events);
+  ~ScannedCode() override;
+
+  /// Another question is asked from now on: nothing is known.
+  void set_rules(const SensitiveCode::Rules& rules);
+  /// Whether the page may be executed; from now on it cannot be written to directly. False too if
+  /// there is no memory. What is not clean while a neighbour is not known may be so later.
+  bool clean(PhysAddr page, const SensitiveCode::Neighbours& neighbours);
+  /// Pages that have been written to since they were said to be clean, or not to be: nothing is
+  /// known of them any more.
+  std::vector<PhysAddr> take_written();
+
+  // memory::PageListener
+  void on_watch(PhysAddr) override {}
+  void on_watched_write(PhysAddr address, std::size_t size) override;
+  void on_move() override {}
+
+ private:
+  memory::GuestMemory& memory_;
+  PendingEvents& events_;
+  SensitiveCode::Rules rules_;
+  std::optional<SensitiveCode> code_;  ///< made when it is needed: that takes a while
+  std::mutex mutex_;                   // guards what follows; a leaf
+  std::unordered_map<std::uint64_t, std::optional<bool>> known_;  ///< by page number
+  std::vector<PhysAddr> written_;
+};
+
+}  // namespace vireo::engine::direct
