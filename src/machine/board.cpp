@@ -14,6 +14,7 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
     : config_(config),
       requests_(std::move(requests)),
       memory_(host.memory),
+      clock_(host.clock),
       pic_(intr_),
       io_apic_(apic_bus_),
       interrupts_(pic_, io_apic_),
@@ -48,6 +49,7 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
                                                           *pins_.back()));
     apic_bus_.add(*apics_.back());
   }
+  kicker_.pins = &pins_;
   intr_.apics = &apics_;
   if (host.debug_console != nullptr) {
     debug_console_.emplace(*host.debug_console);
@@ -61,11 +63,15 @@ Board::Board(const BoardConfig& config, const Host& host, BoardRequests requests
         host.memory);
   }
   if (config_.firmware) host_bridge_.set_pam_listener([this] { protect_shadow_ram(); });
-  if (config_.vga) vga_.emplace(host.clock);
+  if (config_.vga) vga_.emplace(host.clock, host.memory);
   if (config_.debug_exit) {
     debug_exit_.emplace(requests_.debug_exit);
     test_device_.emplace(test_lines());
   }
+}
+
+VcpuPort::Surroundings Board::surroundings() {
+  return {apic_bus_, coprocessor_error_, mmio_, pio_, kicker_, memory_, clock_};
 }
 
 std::array<bus::IrqLine*, 16> Board::pci_lines() {
@@ -106,11 +112,14 @@ std::string Board::port_name(unsigned port) const {
   for (const PortRange& range : port_ranges_) {
     if (port >= range.base && port < unsigned{range.base} + range.size) return range.name;
   }
-  return "unclaimed-ports";
+  using devices::Piix4Pm;
+  const unsigned pm = pm_.base();
+  if (pm == 0 || port < pm || port >= pm + Piix4Pm::kBlockSize) return "unclaimed-ports";
+  return port - pm >= Piix4Pm::kTimer && port - pm < Piix4Pm::kGpe0 ? "pm-timer" : "pm";
 }
 
 Result<> Board::attach() {
-  using devices::DebugConsole, devices::DebugExit, devices::I440fx, devices::Piix4Pm;
+  using devices::DebugConsole, devices::DebugExit, devices::I440fx;
   TRY(attach_port(0x20, 2, pic_.master_ports(), "pic"));
   TRY(attach_port(0xa0, 2, pic_.slave_ports(), "pic"));
   TRY(attach_port(0x4d0, 2, pic_.elcr_ports(), "pic"));
@@ -122,12 +131,10 @@ Result<> Board::attach() {
   TRY(attach_port(devices::CoprocessorError::kPort, 1, coprocessor_error_, "coprocessor-error"));
   TRY(attach_port(devices::PostPort::kPort, 1, post_, "post"));
   TRY(attach_port(I440fx::kPorts, I440fx::kPortCount, host_bridge_.config_ports(), "pci"));
-  TRY(attach_port(Piix4Pm::kTimer, 4, pm_timer_, "pm-timer"));
   TRY(attach_port(devices::FwCfg::kPort, devices::FwCfg::kSize, fw_cfg_, "fw-cfg"));
   TRY(keyboard_.attach(pio_));
   port_ranges_.push_back({0x60, 5, "keyboard"});
-  TRY(pm_.attach(pio_));
-  port_ranges_.push_back({Piix4Pm::kBase, 16, "pm"});
+  TRY(pm_.attach(pio_, pm_timer_));
   if (debug_console_) TRY(attach_port(DebugConsole::kPort, 1, *debug_console_, "debug-console"));
   if (firmware_console_) {
     TRY(attach_port(DebugConsole::kFirmwarePort, 1, *firmware_console_, "debug-console"));
@@ -168,13 +175,17 @@ void Board::reset() {
   hpet_.reset();
   uart_.reset();
   keyboard_.reset();
+  port92_.reset();
   coprocessor_error_.reset();
   fw_cfg_.reset();
   pci_.reset();
   virtio_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);
   rtc_.set_memory_size(below, config_.memory_bytes - below);
-  if (!config_.firmware) route_pci_interrupts();
+  if (!config_.firmware) {
+    route_pci_interrupts();
+    pm_.set_up();
+  }
   for (const auto& apic : apics_) {
     apic->reset();
     apic->set_virtual_wire();

@@ -89,14 +89,17 @@ class Board {
   bus::AddressMap& pio() { return pio_; }
   devices::LocalApic& apic(unsigned cpu) { return *apics_.at(cpu); }
   devices::ApicBus& apic_bus() { return apic_bus_; }
-  VcpuPort::Surroundings surroundings() { return {apic_bus_, coprocessor_error_, mmio_, pio_}; }
+  VcpuPort::Surroundings surroundings();
   VirtioSlots& virtio() { return virtio_; }
+  const VirtioSlots& virtio() const { return virtio_; }
   devices::FwCfg& fw_cfg() { return fw_cfg_; }
   const devices::Vga* vga() const { return vga_ ? &*vga_ : nullptr; }
   devices::I8042& keyboard() { return keyboard_; }
   devices::Piix3Ide* ide() { return ide_ ? &*ide_ : nullptr; }
   VcpuPins& pins(unsigned cpu) { return *pins_.at(cpu); }
   void press_power_button() { pm_.press_power_button(); }
+  /// Where the power management registers are now; see Piix4Pm::base().
+  std::uint16_t pm_base() const { return pm_.base(); }
 
   /// Waits for what IDE drives have under way, before what they interrupt goes. No virtual CPU
   /// runs.
@@ -111,6 +114,13 @@ class Board {
       for (const auto& apic : *apics) apic->lint0().set_level(high);
     }
     const std::vector<std::unique_ptr<devices::LocalApic>>* apics = nullptr;
+  };
+
+  struct Kicker final : CpuKicker {
+    void kick(std::uint32_t apic_id) override {
+      if (apic_id < pins->size()) (*pins)[apic_id]->end_halt();
+    }
+    const std::vector<std::unique_ptr<VcpuPins>>* pins = nullptr;
   };
 
   Result<> attach_port(std::uint16_t base, std::uint16_t size, bus::BusDevice& device,
@@ -131,12 +141,14 @@ class Board {
   const BoardConfig config_;
   BoardRequests requests_;
   memory::GuestMemory& memory_;
+  const Clock& clock_;
   std::vector<PortRange> port_ranges_;
 
   // Wired from the CPUs outwards; destroyed in the opposite order.
   bus::AddressMap mmio_, pio_;
   devices::ApicBus apic_bus_;
   std::vector<std::unique_ptr<VcpuPins>> pins_;
+  Kicker kicker_;
   std::vector<std::unique_ptr<devices::LocalApic>> apics_;
   Intr intr_;
   devices::Pic pic_;

@@ -13,6 +13,7 @@ struct DiskConfig {
   std::string interface = "virtio";
   bool read_only = false;
   bool discard_changes = false;  ///< what the guest writes is gone at the end
+  bool bypass_cache = false;     ///< the host's page cache keeps nothing of it
 };
 
 /// A folder of the host that the guest can mount.

@@ -31,6 +31,7 @@ class FakeVcpu final : public engine::EngineVcpu {
   void notify_nmi() noexcept override { ++nmis; }
   void load(const x86::CpuState& s) override { state = s; }
   void store(x86::CpuState& s) const override { s = state; }
+  void flush_tlb() override { ++flushes; }
   std::vector<engine::Counter> counters() const override { return {{"instructions", runs}}; }
 
   // For scripts.
@@ -54,7 +55,7 @@ class FakeVcpu final : public engine::EngineVcpu {
   }
 
   x86::CpuState state;
-  std::atomic<unsigned> runs = 0, interrupts = 0, nmis = 0;
+  std::atomic<unsigned> runs = 0, interrupts = 0, nmis = 0, flushes = 0;
 
  private:
   const Script script_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string_view>
 #include <utility>
 
 #include "devices/firmware/byte_writer.h"
@@ -31,6 +32,15 @@ Bytes boot_order_text(const std::vector<std::string>& order) {
   return bytes;
 }
 
+constexpr std::string_view kAcpiTables = "etc/acpi/tables";
+
+Bytes acpi_tables(const devices::AcpiDescription& description) {
+  for (devices::AcpiBlob& blob : devices::build_acpi_files(description)) {
+    if (blob.name == kAcpiTables) return std::move(blob.bytes);
+  }
+  return {};
+}
+
 Bytes copy_of(std::span<const std::byte> bytes) {
   Bytes result(bytes.size());
   std::ranges::transform(bytes, result.begin(),
@@ -45,8 +55,14 @@ Result<> add_firmware_files(devices::FwCfg& fw_cfg, const FirmwareFiles& files) 
   // Firmware may put windows anywhere between RAM and the chipset.
   acpi.pci_hole_begin =
       static_cast<std::uint32_t>(std::min(files.tables.memory_bytes, kDeviceHoleBase));
-  for (devices::AcpiBlob& blob : devices::build_acpi_files(acpi))
+  for (devices::AcpiBlob& blob : devices::build_acpi_files(acpi)) {
+    if (blob.name == kAcpiTables) continue;
     TRY(fw_cfg.add_file(blob.name, std::move(blob.bytes)));
+  }
+  TRY(fw_cfg.add_made_file(kAcpiTables, [acpi, pm_base = files.pm_base]() mutable {
+    acpi.pm_base = pm_base();
+    return acpi_tables(acpi);
+  }));
   auto smbios = devices::build_smbios_tables(describe_smbios(files.tables), PhysAddr{0});
   TRY(fw_cfg.add_file("etc/smbios/smbios-anchor", std::move(smbios.anchor)));
   TRY(fw_cfg.add_file("etc/smbios/smbios-tables", std::move(smbios.structures)));

@@ -1,5 +1,7 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +18,8 @@ struct FirmwareFiles {
   /// Devices that it shall try to boot from, in this order, as Open Firmware names them.
   std::vector<std::string> boot_order;
   std::span<const std::byte> video_bios;  ///< of the display; empty: it has none
+  /// Where firmware has put the power management registers by now.
+  std::function<std::uint16_t()> pm_base;
 };
 
 /// Hands them over by the names under which SeaBIOS and OVMF look for them. While the machine is

@@ -41,6 +41,10 @@ struct FirmwareFilesTest : ::testing::Test {
     return "missing";
   }
 
+  static std::function<std::uint16_t()> at(std::uint16_t base) {
+    return [base] { return base; };
+  }
+
   std::unique_ptr<memory::GuestMemory> memory = std::move(
       *memory::GuestMemory::create({{PhysAddr{0}, 0x1000, memory::RegionKind::kRam, "ram"}}));
   devices::FwCfg fw_cfg{*memory, {std::uint64_t{4} << 30, 2}};
@@ -49,7 +53,8 @@ struct FirmwareFilesTest : ::testing::Test {
 TEST_F(FirmwareFilesTest, MemoryBootOrderTablesAndVideoBiosAreThere) {
   const std::array<std::byte, 3> video_bios{std::byte{0x55}, std::byte{0xaa}, std::byte{1}};
   ASSERT_TRUE(add_firmware_files(
-      fw_cfg, {{2, std::uint64_t{4} << 30, 0, true}, {"/first", "/second"}, video_bios}));
+      fw_cfg,
+      {{2, std::uint64_t{4} << 30, 0, true}, {"/first", "/second"}, video_bios, at(0x600)}));
   EXPECT_EQ(file("bootorder"), std::string("/first\n/second\0", 15));
   EXPECT_EQ(file("pci1234,1111.rom"), "\x55\xaa\x01");
   const std::string map = file("etc/e820");
@@ -61,8 +66,20 @@ TEST_F(FirmwareFilesTest, MemoryBootOrderTablesAndVideoBiosAreThere) {
   EXPECT_EQ(file("etc/smbios/smbios-anchor").substr(0, 4), "_SM_");
 }
 
+TEST_F(FirmwareFilesTest, TablesTellWhereFirmwareHasPutPowerManagement) {
+  std::uint16_t base = 0x600;
+  ASSERT_TRUE(add_firmware_files(fw_cfg, {{1, 64 << 20, 0, false}, {}, {}, [&] { return base; }}));
+  const auto timer = [&] {
+    const std::string tables = file("etc/acpi/tables");
+    return tables.substr(tables.find("FACP") + 76, 4);  // PM_TMR_BLK
+  };
+  EXPECT_EQ(timer(), std::string("\x08\x06\0\0", 4));
+  base = 0xb000;
+  EXPECT_EQ(timer(), std::string("\x08\xb0\0\0", 4));
+}
+
 TEST_F(FirmwareFilesTest, WithoutDisksAndDisplayTheirFilesAreMissing) {
-  ASSERT_TRUE(add_firmware_files(fw_cfg, {{1, 64 << 20, 0, false}, {}, {}}));
+  ASSERT_TRUE(add_firmware_files(fw_cfg, {{1, 64 << 20, 0, false}, {}, {}, at(0x600)}));
   EXPECT_EQ(file("bootorder"), "missing");
   EXPECT_EQ(file("pci1234,1111.rom"), "missing");
   EXPECT_EQ(file("etc/e820").size(), 20u);

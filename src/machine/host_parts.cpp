@@ -78,7 +78,7 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
   for (const DiskConfig& disk : config.disks) {
     TRY(check_interface(disk));
     parts.disks.push_back(TRY(backends::open_block_backend(
-        {disk.path, disk.format, disk.read_only, disk.discard_changes})));
+        {disk.path, disk.format, disk.read_only, disk.discard_changes, disk.bypass_cache})));
   }
   for (const std::string& network : config.networks) {
     const auto wanted = TRY(backends::parse_network(network));
@@ -92,7 +92,8 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
   }
   if (config.vsock) parts.vsock = TRY(backends::SocketFolder::open(config.vsock->folder));
   for (const std::string& path : config.cdroms)
-    parts.cdroms.push_back(TRY(backends::open_block_backend({path, "raw", true, false})));
+    parts.cdroms.push_back(
+        TRY(backends::open_block_backend({.path = path, .format = "raw", .read_only = true})));
   parts.random = fill_with_random;
   return parts;
 }

@@ -1,11 +1,14 @@
 #include "machine/hypercalls.h"
 
+#include <thread>
+
 #include "x86/cpu_port.h"
 
 namespace vireo::machine {
 namespace {
 
-constexpr std::uint64_t kSendIpi = 10;
+constexpr std::uint64_t kKickCpu = 5, kSendIpi = 10, kSchedYield = 11;
+constexpr std::uint64_t kHighestApicId = 0xfffffffe;
 
 /// Two words of a bitmap of APIC ids, the id of its first bit, and ICR's low word. Answers how many
 /// CPUs took the interrupt.
@@ -15,7 +18,7 @@ std::uint64_t send_ipi(devices::InterruptSink& interrupts,
   for (unsigned i = 0; i < 128; ++i) {
     if (((arguments[i / 64] >> (i % 64)) & 1) == 0) continue;
     const std::uint64_t id = arguments[2] + i;
-    if (id > 0xfffffffe) continue;
+    if (id > kHighestApicId) continue;
     devices::InterruptMessage message;
     message.destination = static_cast<std::uint32_t>(id);
     message.mode = static_cast<devices::DeliveryMode>((arguments[3] >> 8) & 7);
@@ -27,10 +30,21 @@ std::uint64_t send_ipi(devices::InterruptSink& interrupts,
 
 }  // namespace
 
-std::uint64_t execute_hypercall(devices::InterruptSink& interrupts, std::uint64_t number,
+std::uint64_t execute_hypercall(devices::InterruptSink& interrupts, CpuKicker& cpus,
+                                std::uint64_t number,
                                 const std::array<std::uint64_t, 4>& arguments) {
-  if (number == kSendIpi) return send_ipi(interrupts, arguments);
-  return static_cast<std::uint64_t>(x86::CpuPort::kUnknownHypercall);
+  switch (number) {
+    case kKickCpu:
+      if (arguments[1] <= kHighestApicId) cpus.kick(static_cast<std::uint32_t>(arguments[1]));
+      return 0;
+    case kSendIpi:
+      return send_ipi(interrupts, arguments);
+    case kSchedYield:  // to a CPU whose thread may wait for one of the host's: to whoever waits
+      std::this_thread::yield();
+      return 0;
+    default:
+      return static_cast<std::uint64_t>(x86::CpuPort::kUnknownHypercall);
+  }
 }
 
 }  // namespace vireo::machine

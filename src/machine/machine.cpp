@@ -114,6 +114,7 @@ Result<> Machine::restart() {
   const std::lock_guard operation(operation_mutex_);
   for (Vcpu& vcpu : vcpus_) vcpu.thread->wait_parked();  // since the request
   const x86::CpuState state = TRY(power_on());
+  for (Vcpu& vcpu : vcpus_) vcpu.port->paravirt().reset();
   for (std::size_t i = 0; i < vcpus_.size(); ++i)
     vcpus_[i].thread->set_state(state_of(i, state, cpuid_->signature()));
   {
@@ -155,6 +156,8 @@ void Machine::pause() {
   const std::lock_guard operation(operation_mutex_);
   park_all();
   if (pauses_++ != 0) return;
+  board_->virtio().pause();
+  board_->drain();
   loop_->hold_timers(true);
   clock_->pause();
 }
@@ -165,6 +168,7 @@ void Machine::resume() {
   if (--pauses_ == 0) {
     clock_->resume();
     loop_->hold_timers(false);
+    board_->virtio().resume();
   }
   resume_all();
 }
@@ -278,12 +282,30 @@ MachineStatistics Machine::statistics() const {
     add_count(result.device_accesses, "local-apic", counts.apic);
     add_count(result.device_accesses, "local-apic-msrs", counts.apic_msrs);
     add_count(result.device_accesses, "mmio", counts.mmio);
+    if (counts.hypercalls != 0) add_count(result.device_accesses, "hypercalls", counts.hypercalls);
+    const std::uint64_t flushes = vcpu.port->paravirt().deferred_flushes();
+    if (flushes != 0) add_count(result.engine_counters, "deferred-tlb-flushes", flushes);
     for (unsigned port = 0; port < counts.ports->size(); ++port) {
       const std::uint64_t count = (*counts.ports)[port];
       if (count != 0) add_count(result.device_accesses, board_->port_name(port), count);
     }
   }
+  count_io(result);
   return result;
+}
+
+void Machine::count_io(MachineStatistics& result) const {
+  const VirtioSlots& slots = std::as_const(*board_).virtio();
+  for (std::size_t i = 0; i < disks_.size(); ++i) {
+    DiskStatistics& disk = result.disks.emplace_back();
+    disk.name = disks_[i]->name();
+    disk.requests = disks_[i]->counters();
+    if (disk_slots_.at(i)) disk.queues = slots.counters(*disk_slots_[i]);
+  }
+  for (std::size_t i = 0; i < networks_.size(); ++i) {
+    result.networks.push_back(
+        {networks_[i]->name(), cards_.at(i).model->counters(), slots.counters(cards_[i].slot)});
+  }
 }
 
 }  // namespace vireo::machine

@@ -34,7 +34,8 @@
 
 namespace vireo::devices::virtio {
 class VirtioBalloon;
-}
+class VirtioNet;
+}  // namespace vireo::devices::virtio
 
 namespace vireo::machine {
 
@@ -63,7 +64,8 @@ class Machine final : private VcpuOwner {
   Result<BalloonReport> balloon();
 
   // From any thread but those of the machine itself. They nest.
-  /// Returns when no virtual CPU executes and time stands still.
+  /// Returns when no virtual CPU executes, time stands still, what disks had under way is done, and
+  /// nothing else changes memory.
   void pause();
   void resume();
 
@@ -82,6 +84,10 @@ class Machine final : private VcpuOwner {
     std::unique_ptr<VcpuThread> thread;
   };
   enum class Request : std::uint8_t { kEnd, kReset };
+  struct Card {
+    const devices::virtio::VirtioNet* model = nullptr;  ///< the board's
+    std::size_t slot = 0;                               ///< among virtio devices
+  };
 
   explicit Machine(MachineConfig config) : config_(std::move(config)) {}
 
@@ -109,6 +115,7 @@ class Machine final : private VcpuOwner {
   Ending shut_down();
   void stop_threads();
   std::uint64_t halts() const;
+  void count_io(MachineStatistics& result) const;
 
   // Configuration.
   const MachineConfig config_;
@@ -128,7 +135,9 @@ class Machine final : private VcpuOwner {
   std::vector<std::unique_ptr<backends::BlockBackend>> disks_, cdroms_;
   std::optional<ScreenFile> display_;
   std::unique_ptr<Board> board_;
-  devices::virtio::VirtioBalloon* balloon_ = nullptr;  ///< the board's; null without one
+  devices::virtio::VirtioBalloon* balloon_ = nullptr;   ///< the board's; null without one
+  std::vector<std::optional<std::size_t>> disk_slots_;  ///< of disks_; none of one behind IDE
+  std::vector<Card> cards_;                             ///< of networks_
   std::unique_ptr<engine::Engine> engine_;
   std::vector<Vcpu> vcpus_;
   std::unique_ptr<VncDisplay> vnc_;

@@ -94,7 +94,8 @@ class MachineBuilder {
     Machine& m = *machine_;
     auto regions = ram_regions(m.config_.memory_bytes);
     if (m.firmware_) regions.push_back(firmware_region(*m.firmware_));
-    m.memory_ = TRY(memory::GuestMemory::create(std::move(regions)));
+    m.memory_ = TRY(
+        memory::GuestMemory::create(std::move(regions), m.has_vga() ? devices::Vga::kMemory : 0));
     return {};
   }
 
@@ -182,6 +183,8 @@ class MachineBuilder {
     DiskPlaces places(*m.board_, *m.memory_, m.config_.cpus);
     for (std::size_t i = 0; i < m.disks_.size(); ++i) {
       const std::string serial = fmt::format("vireo-disk-{}", i);
+      auto& slot = m.disk_slots_.emplace_back();
+      if (!is_ide(i)) slot = m.board_->virtio().size();
       TRY(is_ide(i) ? places.add_ide_disk(*m.disks_[i], serial)
                     : places.add_virtio_disk(*m.disks_[i], serial));
     }
@@ -196,8 +199,10 @@ class MachineBuilder {
     Machine& m = *machine_;
     for (backends::NetworkPart& part : parts_.networks) {
       auto& backend = *m.networks_.emplace_back(std::move(part.backend));
-      TRY(m.board_->virtio().add(std::make_unique<VirtioNet>(
-          backend, *m.memory_, part.mac, std::min(m.config_.cpus, VirtioNet::kMostPairs))));
+      auto card = std::make_unique<VirtioNet>(backend, *m.memory_, part.mac,
+                                              std::min(m.config_.cpus, VirtioNet::kMostPairs));
+      m.cards_.push_back({card.get(), m.board_->virtio().size()});
+      TRY(m.board_->virtio().add(std::move(card)));
     }
     return {};
   }
@@ -252,7 +257,8 @@ class MachineBuilder {
     Machine& m = *machine_;
     if (!m.firmware_) return {};
     const std::vector<std::byte> video_bios = TRY(read_video_bios());
-    return add_firmware_files(m.board_->fw_cfg(), {m.firmware_tables(), boot_order_, video_bios});
+    return add_firmware_files(m.board_->fw_cfg(), {m.firmware_tables(), boot_order_, video_bios,
+                                                   [&m] { return m.board_->pm_base(); }});
   }
 
   Result<> make_cpus() {
@@ -265,6 +271,7 @@ class MachineBuilder {
       auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_}));
       auto thread =
           std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.cpuid_->signature());
+      thread->connect(port->paravirt());
       m.board_->pins(index).connect(*thread);
       m.vcpus_.push_back({std::move(port), std::move(thread)});
     }

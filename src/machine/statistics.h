@@ -1,12 +1,29 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "backends/block/block_backend.h"
+#include "devices/virtio/virtio_device.h"
+#include "devices/virtio/virtio_net.h"
 #include "engine/engine.h"
 
 namespace vireo::machine {
+
+/// What went between a disk and its driver; notifications and interrupts are those of virtio.
+struct DiskStatistics {
+  std::string name;  ///< the image
+  backends::BlockCounters requests;
+  std::optional<devices::virtio::VirtioCounters> queues;  ///< none behind IDE
+};
+
+struct NetworkStatistics {
+  std::string name;  ///< what the card is plugged into
+  devices::virtio::NetworkCounters frames;
+  devices::virtio::VirtioCounters queues;
+};
 
 /// The accounts of one run of a machine; what `--stats` shows.
 struct MachineStatistics {
@@ -21,6 +38,8 @@ struct MachineStatistics {
   std::uint64_t halts = 0;
   std::uint64_t interrupts = 0;
   std::uint64_t console_bytes = 0;
+  std::vector<DiskStatistics> disks;  ///< in the order in which they were given
+  std::vector<NetworkStatistics> networks;
   /// Guest accesses by device: ports by the name of their device, and what is mapped to memory.
   std::vector<engine::Counter> device_accesses;
   /// The engine's own counters, summed over the virtual CPUs.

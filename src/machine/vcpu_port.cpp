@@ -1,7 +1,5 @@
 #include "machine/vcpu_port.h"
 
-#include "machine/hypercalls.h"
-
 namespace vireo::machine {
 namespace {
 
@@ -35,24 +33,28 @@ void VcpuPort::pio_write(std::uint16_t port, std::span<const std::byte> data) {
 }
 
 std::optional<std::uint8_t> VcpuPort::acknowledge_interrupt() {
+  paravirt_.refresh_steal_time();  // before the guest's timer interrupt accounts for it
   const auto vector = apic_.acknowledge_interrupt();
   if (vector) count(counts_.interrupts);
   return vector;
 }
 
 std::optional<std::uint64_t> VcpuPort::read_msr(std::uint32_t index) {
+  if (ParavirtCpu::owns_msr(index)) return paravirt_.read_msr(index);
   count(counts_.apic_msrs);
   return apic_.read_msr(index);
 }
 
 bool VcpuPort::write_msr(std::uint32_t index, std::uint64_t value) {
+  if (ParavirtCpu::owns_msr(index)) return paravirt_.write_msr(index, value);
   count(counts_.apic_msrs);
   return apic_.write_msr(index, value);
 }
 
 std::uint64_t VcpuPort::hypercall(std::uint64_t number,
                                   const std::array<std::uint64_t, 4>& arguments) {
-  return execute_hypercall(around_.interrupts, number, arguments);
+  count(counts_.hypercalls);
+  return execute_hypercall(around_.interrupts, around_.kicker, number, arguments);
 }
 
 }  // namespace vireo::machine

@@ -11,6 +11,8 @@
 #include "devices/irqchip/local_apic.h"
 #include "devices/platform/coprocessor_error.h"
 #include "engine/engine.h"
+#include "machine/hypercalls.h"
+#include "machine/paravirt_cpu.h"
 #include "machine/vcpu_thread.h"
 
 namespace vireo::machine {
@@ -18,13 +20,14 @@ namespace vireo::machine {
 /// How often one CPU reached for devices. Written by its thread, read by any.
 struct AccessCounts {
   using Count = std::atomic<std::uint64_t>;
-  Count apic = 0, mmio = 0, apic_msrs = 0, interrupts = 0;
+  Count apic = 0, mmio = 0, apic_msrs = 0, interrupts = 0, hypercalls = 0;
   /// By port.
   std::unique_ptr<std::array<Count, 0x10000>> ports =
       std::make_unique<std::array<Count, 0x10000>>();
 };
 
-/// The machine around one virtual CPU: its local APIC, and behind that the buses.
+/// The machine around one virtual CPU: its local APIC, what its guest's kernel asks of a monitor,
+/// and behind that the buses.
 class VcpuPort final : public engine::MachinePort {
  public:
   /// What all CPUs share; outlives the port.
@@ -33,10 +36,16 @@ class VcpuPort final : public engine::MachinePort {
     devices::CoprocessorError& coprocessor_error;
     bus::AddressMap& mmio;
     bus::AddressMap& pio;
+    CpuKicker& kicker;
+    memory::GuestMemory& memory;
+    const Clock& clock;
   };
   /// `apic` outlives the port too.
   VcpuPort(unsigned cpu, devices::LocalApic& apic, const Surroundings& surroundings)
-      : cpu_(cpu), apic_(apic), around_(surroundings) {}
+      : cpu_(cpu),
+        apic_(apic),
+        around_(surroundings),
+        paravirt_(surroundings.memory, surroundings.clock) {}
 
   void mmio_read(PhysAddr address, std::span<std::byte> data) override;
   void mmio_write(PhysAddr address, std::span<const std::byte> data) override;
@@ -54,12 +63,15 @@ class VcpuPort final : public engine::MachinePort {
   std::uint64_t hypercall(std::uint64_t number,
                           const std::array<std::uint64_t, 4>& arguments) override;
 
+  ParavirtCpu& paravirt() { return paravirt_; }
+  const ParavirtCpu& paravirt() const { return paravirt_; }
   const AccessCounts& counts() const { return counts_; }
 
  private:
   const unsigned cpu_;
   devices::LocalApic& apic_;
   const Surroundings around_;
+  ParavirtCpu paravirt_;
   AccessCounts counts_;
 };
 
@@ -80,6 +92,9 @@ class VcpuPins final : public devices::CpuSignals {
   }
   void startup(std::uint8_t vector) override {
     if (thread_ != nullptr) thread_->startup(vector);
+  }
+  void end_halt() {
+    if (thread_ != nullptr) thread_->end_halt();
   }
 
  private:

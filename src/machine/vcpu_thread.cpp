@@ -88,6 +88,7 @@ void VcpuThread::set_state(const x86::CpuState& state) {
   VIREO_ASSERT(parked_ || !running_);
   state_ = state;
   init_.store(false);
+  end_halt_.store(false);
   sipi_.store(static_cast<std::uint32_t>(Sipi::kNone));
 }
 
@@ -111,6 +112,12 @@ void VcpuThread::init() {
 void VcpuThread::startup(std::uint8_t vector) {
   sipi_.store(vector);
   wake();
+}
+
+void VcpuThread::end_halt() {
+  end_halt_.store(true);
+  wake_.store(1);
+  wake_.notify_one();
 }
 
 void VcpuThread::loop() {
@@ -175,6 +182,8 @@ VcpuThread::Next VcpuThread::run_once() {
     if (park_requests_ != 0 || stopping_) return Next::kRun;
   }
   if (init_.load() || sipi_.load() != static_cast<std::uint32_t>(Sipi::kNone)) return Next::kRun;
+  if (paravirt_ != nullptr && paravirt_->enter()) vcpu_->flush_tlb();
+  if (std::exchange(halted_, false) && end_halt_.exchange(false)) vcpu_->end_halt();
   const auto reason = vcpu_->run();
   if (!reason) {
     dead_ = true;
@@ -191,6 +200,9 @@ VcpuThread::Next VcpuThread::run_once() {
         vcpu_->store(state);
         owner_.on_halt(index_, state);
       }
+      halted_ = true;
+      if (end_halt_.load()) return Next::kRun;
+      if (paravirt_ != nullptr) paravirt_->leave();
       return Next::kWait;
     case engine::ExitReason::kTripleFault: {
       x86::CpuState state;

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "engine/engine.h"
+#include "machine/paravirt_cpu.h"
 #include "x86/cpu_state.h"
 
 namespace vireo::machine {
@@ -37,6 +38,9 @@ class VcpuThread {
   ~VcpuThread();
   VcpuThread(const VcpuThread&) = delete;
 
+  /// Before start(); `paravirt` outlives the thread.
+  void connect(ParavirtCpu& paravirt) { paravirt_ = &paravirt; }
+
   /// The thread begins parked: resume() lets it run.
   void start(const x86::CpuState& state);
   /// Ends the thread, parked or not, and waits for it.
@@ -51,7 +55,7 @@ class VcpuThread {
 
   /// The architectural state. Only while parked or stopped.
   const x86::CpuState& state() const { return state_; }
-  /// Also forgets INIT and SIPI that have not been taken yet.
+  /// Also forgets INIT, SIPI and end_halt() that have not been taken yet.
   void set_state(const x86::CpuState& state);
 
   // The CPU's pins, see devices::CpuSignals.
@@ -59,6 +63,8 @@ class VcpuThread {
   void nmi();
   void init();
   void startup(std::uint8_t vector);
+  /// The HLT that it is in, or else the next one, ends as if it were none. KVM_HC_KICK_CPU.
+  void end_halt();
 
   /// How often it executed HLT.
   std::uint64_t halts() const { return halts_.load(std::memory_order_relaxed); }
@@ -84,10 +90,13 @@ class VcpuThread {
 
   // Set by others together with wake_; looked at by the thread before it runs guest code.
   std::atomic<std::uint32_t> wake_ = 0;
-  std::atomic<bool> init_ = false;
+  std::atomic<bool> init_ = false, end_halt_ = false;
   std::atomic<std::uint32_t> sipi_ = static_cast<std::uint32_t>(Sipi::kNone);
   std::atomic<std::uint64_t> halts_ = 0;
-  bool dead_ = false;  // by a triple fault or a host error; the thread's own
+  // The thread's own.
+  bool dead_ = false;  // by a triple fault or a host error
+  bool halted_ = false;
+  ParavirtCpu* paravirt_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/host_clock.h"
 #include "machine/fake_engine.h"
 
 namespace vireo::machine {
@@ -115,6 +116,69 @@ TEST_F(VcpuThreadTest, AnInterruptOnTheWayToSleepIsNotLost) {
   });
   thread->resume();
   eventually([&] { return vcpu->runs == 2; });
+}
+
+TEST_F(VcpuThreadTest, AHaltEndsWithoutAnInterruptWhenItIsAskedTo) {
+  start([](FakeVcpu& cpu) {
+    if (cpu.state.activity == static_cast<std::uint8_t>(x86::Activity::kRunning)) ++cpu.state.rip;
+    cpu.state.activity = static_cast<std::uint8_t>(x86::Activity::kHalted);
+    return ExitReason::kHalted;
+  });
+  thread->resume();
+  eventually([&] { return vcpu->runs == 1; });
+  thread->interrupt();
+  eventually([&] { return vcpu->runs == 2; });
+  thread->end_halt();
+  eventually([&] { return vcpu->runs == 3; });
+  park();
+  EXPECT_EQ(thread->state().rip, 0xfff0u + 2) << "the wake-up alone ends no halt";
+  EXPECT_EQ(vcpu->interrupts, 1u);
+}
+
+TEST_F(VcpuThreadTest, ARequestToEndAHaltWaitsForTheNextOne) {
+  start([this](FakeVcpu& cpu) {
+    if (cpu.runs == 1) {
+      thread->end_halt();  // it runs still
+      return ExitReason::kKicked;
+    }
+    if (cpu.state.activity == static_cast<std::uint8_t>(x86::Activity::kRunning)) ++cpu.state.rip;
+    cpu.state.activity = static_cast<std::uint8_t>(x86::Activity::kHalted);
+    return ExitReason::kHalted;
+  });
+  thread->resume();
+  eventually([&] { return vcpu->runs == 3; });
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_EQ(vcpu->runs, 3u) << "once";
+  park();
+  EXPECT_EQ(thread->state().rip, 0xfff0u + 2);
+}
+
+TEST_F(VcpuThreadTest, AFlushThatWasLeftToAHaltedCpuComesBeforeItRuns) {
+  const auto memory =
+      memory::GuestMemory::create({{PhysAddr{0}, 0x1000, memory::RegionKind::kRam, "ram"}}).value();
+  const HostClock clock;
+  ParavirtCpu paravirt(*memory, clock);
+  auto fake = std::make_unique<FakeVcpu>(
+      [&](FakeVcpu& cpu) {
+        if (cpu.runs == 1) {
+          EXPECT_TRUE(paravirt.write_msr(0x4b564d03, 1));
+        }
+        return ExitReason::kHalted;
+      },
+      nullptr);
+  vcpu = fake.get();
+  thread = std::make_unique<VcpuThread>(0, std::move(fake), *this, 0x806f8);
+  thread->connect(paravirt);
+  thread->start({});
+  thread->resume();
+  std::uint8_t preempted = 0;
+  eventually([&] { return memory->read_value(PhysAddr{16}, preempted) && preempted == 1; });
+  EXPECT_EQ(vcpu->flushes, 0u);
+  memory->write_value(PhysAddr{16}, std::uint8_t{3});
+  thread->interrupt();
+  eventually([&] { return vcpu->runs == 2; });
+  EXPECT_EQ(vcpu->flushes, 1u);
+  thread.reset();
 }
 
 TEST_F(VcpuThreadTest, ATripleFaultStopsTheCpuUntilItGetsANewState) {

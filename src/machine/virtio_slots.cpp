@@ -38,6 +38,14 @@ void VirtioSlots::drain() {
   for (const Slot& slot : slots_) slot.model->drain();
 }
 
+void VirtioSlots::pause() {
+  for (const Slot& slot : slots_) slot.device().pause();
+}
+
+void VirtioSlots::resume() {
+  for (const Slot& slot : slots_) slot.device().resume();
+}
+
 void VirtioSlots::reset() {
   for (const Slot& slot : slots_) {
     if (slot.window) slot.window->reset();

@@ -47,12 +47,24 @@ class VirtioSlots {
   void drain();
   /// Those behind windows; the PCI bus resets its own.
   void reset();
+  /// No queue is served, and nothing in guest memory changes, until resume(). Waits for requests
+  /// under way. No virtual CPU runs; they do not nest.
+  void pause();
+  void resume();
+  std::size_t size() const { return slots_.size(); }
+  /// Of the device that was added so many others later than the first.
+  devices::virtio::VirtioCounters counters(std::size_t index) const {
+    return slots_.at(index).device().counters();
+  }
 
  private:
   struct Slot {
     std::unique_ptr<devices::virtio::VirtioModel> model;
     std::unique_ptr<devices::virtio::VirtioPci> function;
     std::unique_ptr<devices::virtio::VirtioMmio> window;
+    devices::virtio::VirtioDevice& device() const {
+      return function ? function->device() : window->device();
+    }
   };
   std::size_t capacity() const { return memory_mapped_ ? kVirtioWindows.size() : kCount; }
   Result<> place_in_pci(Slot& slot, unsigned index);
