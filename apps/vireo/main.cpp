@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -18,15 +19,16 @@ int complain(const std::string& message, int status) {
   return status;
 }
 
-/// The verb that was named, or the program itself.
+/// The verb that was named, or what it was told to do; or the program itself.
 const CLI::App& verb_of(const CLI::App& program) {
   const auto given = program.get_subcommands();
-  return given.empty() ? program : *given.front();
+  return given.empty() ? program : verb_of(*given.front());
 }
 
 int complain_about_command_line(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& verb = verb_of(program);
-  const std::string help = &verb == &program ? "vireo help" : "vireo help " + verb.get_name();
+  std::string help = "vireo help";
+  if (&verb != &program) help += ' ' + program.get_subcommands().front()->get_name();
   std::string message = error.what();
   if (const auto rest = program.remaining(true); !rest.empty()) {
     const std::string& word = rest.front();
@@ -50,6 +52,7 @@ int run(int argc, char** argv) {
   program.add_flag("--version", version, "Print the version and exit");
   vireo::app::Action action;
   vireo::app::add_run(program, action);
+  vireo::app::add_image(program, action);
   vireo::app::add_engines(program, action);
   vireo::app::add_cpu_models(program, action);
   vireo::app::add_doctor(program, action);
@@ -60,7 +63,10 @@ int run(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     const CLI::App& verb = verb_of(program);
-    fmt::print("{}", &verb == &program ? program.help() : verb.help("vireo"));
+    const CLI::App* const outer = verb.get_parent();
+    const bool inner = outer != nullptr && outer != &program;
+    const std::string before = inner ? "vireo " + outer->get_name() : "vireo";
+    fmt::print("{}", &verb == &program ? program.help() : verb.help(before));
     return 0;
   } catch (const CLI::ParseError& error) {
     return complain_about_command_line(program, error);
@@ -82,6 +88,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A limit on the size of files fails what exceeds it, and that is said.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     const int status = run(argc, argv);
     if (std::fflush(stdout) != 0 && status == 0) {

@@ -5,7 +5,7 @@
 namespace vireo::app {
 namespace {
 
-constexpr std::string_view kFormat = "format=", kInterface = "interface=";
+constexpr std::string_view kFormat = "format=", kInterface = "interface=", kCache = "cache=";
 
 /// What comes before the next comma; `text` goes on behind it.
 std::string_view take_word(std::string_view& text) {
@@ -35,6 +35,8 @@ Result<machine::DiskConfig> parse_disk(std::string_view text) {
       disk.format = TRY(one_of(kFormat, word, "raw", "qcow2"));
     } else if (word.starts_with(kInterface)) {
       disk.interface = TRY(one_of(kInterface, word, "virtio", "ide"));
+    } else if (word.starts_with(kCache)) {
+      disk.bypass_cache = TRY(one_of(kCache, word, "none", "writeback")) == "none";
     } else if (word == "readonly") {
       disk.read_only = true;
     } else if (word == "discard-changes") {
@@ -42,7 +44,7 @@ Result<machine::DiskConfig> parse_disk(std::string_view text) {
     } else {
       return usage_error(
           "--disk does not know '{}'; behind the file there may be format=raw|qcow2, "
-          "interface=virtio|ide, readonly and discard-changes",
+          "interface=virtio|ide, cache=writeback|none, readonly and discard-changes",
           word);
     }
   }

@@ -119,9 +119,11 @@ void add_run(CLI::App& program, Action& action) {
                    "seabios if there is a disk or a CD-ROM and no kernel");
   verb->add_option("--cdrom", config.cdroms, "CD-ROM: an ISO image; may be given several times")
       ->allow_extra_args(false);
-  verb->add_option("--disk", options->disks,
-                   "Disk: FILE[,format=raw|qcow2][,interface=virtio|ide][,readonly]"
-                   "[,discard-changes]; may be given several times")
+  verb->add_option(
+          "--disk", options->disks,
+          "Disk: FILE[,format=raw|qcow2][,interface=virtio|ide][,readonly]"
+          "[,discard-changes][,cache=writeback|none]: through the host's page cache, or past "
+          "it; may be given several times")
       ->allow_extra_args(false);
   verb->add_option("--net", config.networks,
                    "Network card: none, user[,forward=tcp|udp:[ADDRESS:]HOSTPORT:GUESTPORT]..., "

@@ -22,6 +22,37 @@ Json instructions_of(const machine::MachineStatistics& statistics) {
   return nullptr;
 }
 
+Json disks_of(const machine::MachineStatistics& statistics) {
+  Json disks = Json::array();
+  for (const auto& [name, requests, queues] : statistics.disks) {
+    Json& disk = disks.emplace_back(Json{{"name", name},
+                                         {"requests", requests.requests},
+                                         {"read_bytes", requests.read_bytes},
+                                         {"written_bytes", requests.written_bytes},
+                                         {"flushes", requests.flushes},
+                                         {"errors", requests.errors}});
+    if (!queues) continue;
+    disk["notifications"] = queues->notifications;
+    disk["interrupts"] = queues->interrupts;
+  }
+  return disks;
+}
+
+Json networks_of(const machine::MachineStatistics& statistics) {
+  Json networks = Json::array();
+  for (const auto& [name, frames, queues] : statistics.networks) {
+    networks.push_back({{"name", name},
+                        {"sent_frames", frames.sent_frames},
+                        {"sent_bytes", frames.sent_bytes},
+                        {"received_frames", frames.received_frames},
+                        {"received_bytes", frames.received_bytes},
+                        {"dropped_frames", frames.dropped},
+                        {"notifications", queues.notifications},
+                        {"interrupts", queues.interrupts}});
+  }
+  return networks;
+}
+
 Json to_json(const machine::MachineStatistics& statistics, const machine::Ending& ending) {
   return {{"engine", statistics.engine},
           {"cpu_model", statistics.cpu_model},
@@ -37,6 +68,8 @@ Json to_json(const machine::MachineStatistics& statistics, const machine::Ending
           {"halts", statistics.halts},
           {"interrupts", statistics.interrupts},
           {"console_bytes", statistics.console_bytes},
+          {"disks", disks_of(statistics)},
+          {"networks", networks_of(statistics)},
           {"device_exits", object_of(statistics.device_accesses)},
           {"counters", object_of(statistics.engine_counters)}};
 }

@@ -12,6 +12,7 @@ using Action = std::function<Result<int>()>;
 
 // Each adds one verb with its options and sets `action` when the verb was given.
 void add_run(CLI::App& program, Action& action);
+void add_image(CLI::App& program, Action& action);
 void add_engines(CLI::App& program, Action& action);
 void add_cpu_models(CLI::App& program, Action& action);
 void add_doctor(CLI::App& program, Action& action);

@@ -144,6 +144,32 @@ TEST_F(ProgramTest, StatisticsCountWhatTheGuestDid) {
   EXPECT_GT(stats["wall_seconds"], 0.0);
 }
 
+TEST_F(ProgramTest, StatisticsNameDisksAndNetworks) {
+  const std::string image = directory + "/disk";
+  const std::string other = directory + "/other";
+  for (const std::string& path : {image, other}) std::ofstream(path) << std::string(1 << 16, 'x');
+  const Outcome outcome = vireo(
+      {"run", "--kernel", kernel(out_code(0xf4, "\x01") + kLoop), "--serial", "none",
+       "--debug-exit", "--disk", image + ",format=raw", "--disk",
+       other + ",format=raw,interface=ide", "--net", "user", "--stats", "-", "--timeout", "20"});
+  ASSERT_EQ(outcome.status, 3) << outcome.error;
+  const auto stats = nlohmann::json::parse(outcome.out);
+  ASSERT_EQ(stats["disks"].size(), 2u);
+  const auto virtio = nlohmann::json::parse(
+      R"({"read_bytes": 0, "written_bytes": 0, "requests": 0, "flushes": 0, "errors": 0,
+          "notifications": 0, "interrupts": 0})");
+  for (const auto& [name, value] : virtio.items())
+    EXPECT_EQ(stats["disks"][0][name], value) << name;
+  EXPECT_EQ(stats["disks"][0]["name"], "raw image " + image);
+  EXPECT_FALSE(stats["disks"][1].contains("notifications")) << "IDE has no queues";
+  ASSERT_EQ(stats["networks"].size(), 1u);
+  const auto& network = stats["networks"][0];
+  EXPECT_EQ(network["name"], "user");
+  for (const char* name : {"sent_frames", "sent_bytes", "received_frames", "received_bytes",
+                           "dropped_frames", "notifications", "interrupts"})
+    EXPECT_EQ(network[name], 0) << name;
+}
+
 TEST_F(ProgramTest, TheDebugConsoleGetsWhatIsWrittenToItsPort) {
   const auto file = kernel(out_code(0xe9, "debug") + out_code(0xf4, "\x10") + kLoop);
   const std::string log = directory + "/log";
@@ -273,6 +299,59 @@ TEST_F(ProgramTest, WhatThisHostLacksIsOneSentenceAndStatusThree) {
   ::close(taken);
 }
 
+TEST_F(ProgramTest, ImagesAreMadeDescribedCheckedCopiedAndResized) {
+  const std::string image = directory + "/a.qcow2", copy = directory + "/copy";
+  const auto succeeds = [this](std::vector<std::string> words) {
+    words.insert(words.begin(), "image");
+    const Outcome outcome = vireo(words);
+    EXPECT_EQ(outcome.status, 0) << outcome.error;
+    EXPECT_EQ(outcome.error, "");
+    return outcome.out;
+  };
+  succeeds({"create", image, "3M"});
+  EXPECT_THAT(succeeds({"check", image}), HasSubstr("sound"));
+  succeeds({"resize", image, "+1M"});
+  succeeds({"convert", image, copy, "--format", "raw"});
+  EXPECT_EQ(contents(copy), std::string(4 << 20, '\0'));
+  const auto info = nlohmann::json::parse(succeeds({"info", "--json", image}));
+  EXPECT_EQ(info["format"], "qcow2");
+  EXPECT_EQ(info["disk_bytes"], 4 << 20);
+  EXPECT_TRUE(nlohmann::json::parse(succeeds({"check", image, "--json"}))["sound"]);
+  EXPECT_THAT(succeeds({"info", copy}), HasSubstr("raw"));
+  succeeds({"resize", copy, "1M", "--shrink"});
+  EXPECT_EQ(contents(copy).size(), 1u << 20);
+}
+
+TEST_F(ProgramTest, MistakesWithImagesAreOneSentence) {
+  const auto mistake = [this](std::vector<std::string> words) {
+    words.insert(words.begin(), "image");
+    const Outcome outcome = vireo(words);
+    EXPECT_EQ(outcome.status, 2) << outcome.error;
+    EXPECT_EQ(outcome.error.find('\n'), outcome.error.size() - 1) << outcome.error;
+    return outcome.error;
+  };
+  const std::string image = directory + "/a.raw";
+  EXPECT_THAT(mistake({}), HasSubstr("vireo help image"));
+  EXPECT_THAT(mistake({"creat"}), HasSubstr("did you mean create?"));
+  EXPECT_THAT(mistake({"create", image}), HasSubstr("SIZE"));
+  EXPECT_THAT(mistake({"create", image, "10"}), HasSubstr("10G"));
+  EXPECT_THAT(mistake({"create", directory + "/a", "1M"}), HasSubstr("--format"));
+  EXPECT_THAT(mistake({"create", image, "1M", "--formt", "raw"}), HasSubstr("--format"));
+  EXPECT_THAT(mistake({"info", image}), HasSubstr(image));
+  EXPECT_EQ(vireo({"image", "create", image, "1M"}).status, 0);
+  EXPECT_THAT(mistake({"create", image, "1M"}), HasSubstr("already"));
+  EXPECT_THAT(mistake({"resize", image, "512K"}), HasSubstr("lost"));
+}
+
+TEST_F(ProgramTest, AnImageThatIsNotSoundIsStatusOne) {
+  const std::string image = directory + "/a.qcow2";
+  ASSERT_EQ(vireo({"image", "create", image, "1M"}).status, 0);
+  std::fstream(image, std::ios::in | std::ios::out | std::ios::binary).seekp(65536 + 6).put(2);
+  const Outcome outcome = vireo({"image", "check", image});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("contradict"));
+}
+
 TEST_F(ProgramTest, EveryVerbThatPrintsDataPrintsJson) {
   EXPECT_EQ(nlohmann::json::parse(vireo({"version", "--json"}).out)["name"], "vireo");
   const auto engines = nlohmann::json::parse(vireo({"engines", "--json"}).out)["engines"];
@@ -286,7 +365,7 @@ TEST_F(ProgramTest, EveryVerbThatPrintsDataPrintsJson) {
 
 TEST_F(ProgramTest, HelpIsThereForEveryVerb) {
   for (const char* verb :
-       {"run", "engines", "cpu-models", "doctor", "version", "help", "completion"}) {
+       {"run", "image", "engines", "cpu-models", "doctor", "version", "help", "completion"}) {
     const Outcome asked = vireo({"help", verb}), flagged = vireo({verb, "--help"});
     EXPECT_EQ(asked.status, 0);
     EXPECT_THAT(asked.out, HasSubstr(std::string("vireo ") + verb));
@@ -298,10 +377,13 @@ TEST_F(ProgramTest, HelpIsThereForEveryVerb) {
 TEST_F(ProgramTest, CompletionScriptsAreValidAndKnowTheOptions) {
   const Outcome bash = vireo({"completion", "bash"});
   EXPECT_THAT(bash.out, HasSubstr("--initrd"));
+  EXPECT_THAT(bash.out, HasSubstr("create info check convert resize"));
   std::ofstream(directory + "/script") << bash.out;
   EXPECT_EQ(::system(("bash -n " + directory + "/script").c_str()), 0);
   EXPECT_THAT(vireo({"completion", "zsh"}).out, HasSubstr("bashcompinit"));
-  EXPECT_THAT(vireo({"completion", "fish"}).out, HasSubstr("-l no-reboot"));
+  const std::string fish = vireo({"completion", "fish"}).out;
+  EXPECT_THAT(fish, HasSubstr("-l no-reboot"));
+  EXPECT_THAT(fish, HasSubstr("-a convert"));
 }
 
 }  // namespace

@@ -48,12 +48,15 @@ TEST(ParseDisk, TakesAFileAndWhatFollowsIt) {
   EXPECT_EQ(plain.path, "disk.img");
   EXPECT_EQ(plain.format, "");
   EXPECT_EQ(plain.interface, "virtio");
-  EXPECT_FALSE(plain.read_only || plain.discard_changes);
+  EXPECT_FALSE(plain.read_only || plain.discard_changes || plain.bypass_cache);
   const auto all = parse_disk("/a b/c,discard-changes,format=qcow2,readonly,interface=ide").value();
   EXPECT_EQ(all.path, "/a b/c");
   EXPECT_EQ(all.format, "qcow2");
   EXPECT_EQ(all.interface, "ide");
   EXPECT_TRUE(all.read_only && all.discard_changes);
+  EXPECT_TRUE(parse_disk("a,cache=none").value().bypass_cache);
+  EXPECT_FALSE(parse_disk("a,cache=writeback").value().bypass_cache);
+  EXPECT_FALSE(parse_disk("a,cache=unsafe"));
 }
 
 TEST(ParseShare, TakesAFolderATagAndReadonly) {
