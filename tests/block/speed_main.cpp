@@ -3,12 +3,15 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -37,6 +40,8 @@ constexpr std::array kLoads{
     Load{"read 4 KiB anywhere, alone", BlockOperation::kRead, 4096, true, 1},
 };
 
+constexpr unsigned kMostDepth = 32;
+
 /// Keeps so many requests under way until the time is over, or once through the disk if in order.
 class Run {
  public:
@@ -54,7 +59,7 @@ class Run {
       std::unique_lock lock(mutex_);
       running_ = load_.depth;
     }
-    for (unsigned i = 0; i < load_.depth; ++i) next(i, {});
+    for (unsigned i = 0; i < load_.depth; ++i) next(i);
     std::unique_lock lock(mutex_);
     finished_.wait(lock, [&] { return running_ == 0; });
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
@@ -62,32 +67,44 @@ class Run {
   }
 
  private:
-  void next(unsigned index, std::error_code error) {
-    std::uint64_t offset = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      if (error) std::abort();
-      const std::uint64_t blocks = disk_.size() / load_.length;
-      const bool over = load_.random ? std::chrono::steady_clock::now() >= end_ : block_ == blocks;
-      if (over) {
-        if (--running_ == 0) finished_.notify_all();
-        return;
-      }
-      offset = (load_.random ? random_() % blocks : block_++) * load_.length;
-      bytes_ += load_.length;
+  /// One request after the other, as long as they are done inside submit(); whoever is told later
+  /// goes on.
+  void next(unsigned index) {
+    std::atomic<bool>& other_went_first = other_went_first_[index];
+    while (const auto offset = next_offset()) {
+      other_went_first = false;
+      const iovec buffer{buffers_[index].data(), load_.length};
+      disk_.submit({.operation = load_.operation,
+                    .offset = *offset,
+                    .length = load_.length,
+                    .buffers = {&buffer, 1},
+                    .done = [this, index](std::error_code error) {
+                      if (error) std::abort();
+                      if (other_went_first_[index].exchange(true)) next(index);
+                    }});
+      if (!other_went_first.exchange(true)) return;
     }
-    const iovec buffer{buffers_[index].data(), load_.length};
-    disk_.submit({.operation = load_.operation,
-                  .offset = offset,
-                  .length = load_.length,
-                  .buffers = {&buffer, 1},
-                  .done = [this, index](std::error_code result) { next(index, result); }});
+  }
+
+  /// Empty: that was all.
+  std::optional<std::uint64_t> next_offset() {
+    const std::lock_guard lock(mutex_);
+    const std::uint64_t blocks = disk_.size() / load_.length;
+    const bool over = load_.random ? std::chrono::steady_clock::now() >= end_ : block_ == blocks;
+    if (over) {
+      if (--running_ == 0) finished_.notify_all();
+      return {};
+    }
+    bytes_ += load_.length;
+    return (load_.random ? random_() % blocks : block_++) * load_.length;
   }
 
   BlockBackend& disk_;
   const Load load_;
   const double seconds_;
   std::vector<std::vector<std::uint8_t>> buffers_;
+  /// Of a request's end and the return of its submit(), one has been.
+  std::array<std::atomic<bool>, kMostDepth> other_went_first_{};
   std::mutex mutex_;  ///< guards all below
   std::condition_variable finished_;
   std::chrono::steady_clock::time_point end_;

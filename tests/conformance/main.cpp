@@ -62,7 +62,9 @@ int run(int argc, char** argv) {
   }
   std::vector<std::string> available;
   for (const engine::EngineInfo& info : engine::engines()) {
-    if (info.available)
+    if (info.name == "direct" && info.available)
+      available.emplace_back(kEagerDirect);  // the plain one would not find these programs worth it
+    else if (info.available)
       available.emplace_back(info.name);
     else
       std::cerr << "engine " << info.name << " is not tested: " << info.reason << "\n";

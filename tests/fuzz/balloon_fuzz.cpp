@@ -1,22 +1,18 @@
 // Any driver for a virtio balloon: lists of pages, reports, statistics and registers as the input
 // has them. Memory stays memory, and nothing else is given away.
-#include <deque>
-#include <functional>
-#include <memory>
-
 #include "base/assert.h"
 #include "devices/virtio/virtio_balloon.h"
-#include "fuzz/fuzz_input.h"
 #include "fuzz/mmio_driver.h"
+#include "fuzz/virtio_fuzz_world.h"
 
 namespace vireo::test {
 namespace {
 
 using devices::virtio::VirtioBalloon;
 
-class World {
+class World : private VirtioFuzzWorld {
  public:
-  explicit World(FuzzInput input) : input_(input) {}
+  explicit World(FuzzInput input) : VirtioFuzzWorld(input) {}
 
   void run() {
     driver_.start();
@@ -26,26 +22,15 @@ class World {
     driver_.reset();
     model_.request_statistics();
     VIREO_ASSERT(model_.actual_bytes() == 0);
-    VIREO_ASSERT(memory_->resident_bytes() <= MmioDriver::kMemory);
+    VIREO_ASSERT(memory_->resident_bytes() <= kMemory);
     std::uint64_t word = 0;
-    for (std::uint64_t at = 0; at < MmioDriver::kMemory; at += 4096) {
+    for (std::uint64_t at = 0; at < kMemory; at += 4096) {
       driver_.put(at, at + 1);
       VIREO_ASSERT(memory_->read_value(PhysAddr{at}, word) && word == at + 1);
     }
   }
 
  private:
-  template <class T>
-  T take() {
-    return input_.take<T>();
-  }
-  void run_tasks() {
-    while (!tasks_.empty()) {
-      const auto task = std::move(tasks_.front());
-      tasks_.pop_front();
-      task();
-    }
-  }
   void step() {
     driver_.start_again_if_needed();
     const auto choice = take<std::uint8_t>();
@@ -80,12 +65,8 @@ class World {
     if (take<std::uint8_t>() % 4 != 0) run_tasks();
   }
 
-  FuzzInput input_;
-  std::unique_ptr<memory::GuestMemory> memory_ = MmioDriver::make_memory();
   VirtioBalloon model_{*memory_, 0};
-  std::deque<std::function<void()>> tasks_;
-  MmioDriver driver_{model_, *memory_,
-                     [this](std::function<void()> task) { tasks_.push_back(std::move(task)); }};
+  MmioDriver driver_{model_, *memory_, post()};
 };
 
 }  // namespace

@@ -1,14 +1,12 @@
 // Any driver for a virtio console with channels, and whatever is typed: messages about ports,
 // buffers and bytes as the input has them. The device survives it, and a reset ends it.
-#include <deque>
-#include <functional>
-#include <memory>
+#include <array>
 #include <string>
 
 #include "backends/character/memory_backend.h"
 #include "devices/virtio/virtio_console.h"
-#include "fuzz/fuzz_input.h"
 #include "fuzz/mmio_driver.h"
+#include "fuzz/virtio_fuzz_world.h"
 
 namespace vireo::test {
 namespace {
@@ -16,9 +14,9 @@ namespace {
 namespace console = devices::virtio::console;
 using devices::virtio::VirtioConsole;
 
-class World {
+class World : private VirtioFuzzWorld {
  public:
-  explicit World(FuzzInput input) : input_(input) {}
+  explicit World(FuzzInput input) : VirtioFuzzWorld(input) {}
 
   void run() {
     driver_.start();
@@ -30,17 +28,6 @@ class World {
   }
 
  private:
-  template <class T>
-  T take() {
-    return input_.take<T>();
-  }
-  void run_tasks() {
-    while (!tasks_.empty()) {
-      const auto task = std::move(tasks_.front());
-      tasks_.pop_front();
-      task();
-    }
-  }
   void step() {
     driver_.start_again_if_needed();
     const auto choice = take<std::uint8_t>();
@@ -73,13 +60,9 @@ class World {
     for (auto& port : ports_) port.on_readable();
   }
 
-  FuzzInput input_;
-  std::unique_ptr<memory::GuestMemory> memory_ = MmioDriver::make_memory();
   std::array<backends::MemoryBackend, 3> ports_;
   VirtioConsole model_{&ports_[0], {{&ports_[1], "first"}, {&ports_[2], "second"}}, *memory_};
-  std::deque<std::function<void()>> tasks_;
-  MmioDriver driver_{model_, *memory_,
-                     [this](std::function<void()> task) { tasks_.push_back(std::move(task)); }};
+  MmioDriver driver_{model_, *memory_, post()};
 };
 
 }  // namespace

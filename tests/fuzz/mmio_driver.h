@@ -1,7 +1,6 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -18,14 +17,10 @@ namespace vireo::test {
 /// input gets far; what is in its requests may be anything.
 class MmioDriver {
  public:
-  static constexpr std::uint64_t kMemory = 0x80000, kRings = 0x1000, kRingBytes = 0x3000;
+  static constexpr std::uint64_t kRings = 0x1000, kRingBytes = 0x3000;
   static constexpr std::uint64_t kData = 0x40000;  ///< from here on requests have their buffers
   static constexpr std::uint16_t kSize = 64;
 
-  static std::unique_ptr<memory::GuestMemory> make_memory() {
-    return std::move(
-        *memory::GuestMemory::create({{PhysAddr{0}, kMemory, memory::RegionKind::kRam, "ram"}}));
-  }
   /// At most 21 queues.
   MmioDriver(devices::virtio::VirtioModel& model, memory::GuestMemory& memory,
              devices::virtio::VirtioDevice::Post post)

@@ -94,15 +94,20 @@ class Client {
                                                  "out", "..", "../secret", "/", "",  "."};
     text(kNames.at(take<std::uint8_t>() % kNames.size()));
   }
+  void attribute() {
+    constexpr std::array<const char*, 5> kNames{"", "user.a", "user.b", "security.capability",
+                                                "system.posix_acl_access"};
+    text(kNames.at(take<std::uint8_t>() % kNames.size()));
+  }
   /// Mostly of the right form.
   void step() {
-    constexpr std::array<Kind, 22> kKinds{
+    constexpr std::array<Kind, 24> kKinds{
         Kind::kStatfs,     Kind::kOpen,       Kind::kCreate,        Kind::kSymlink,
         Kind::kMakeNode,   Kind::kReadLink,   Kind::kGetAttributes, Kind::kSetAttributes,
         Kind::kReadFolder, Kind::kSync,       Kind::kLock,          Kind::kGetLock,
         Kind::kLink,       Kind::kMakeFolder, Kind::kRenameAt,      Kind::kUnlinkAt,
         Kind::kAttach,     Kind::kWalk,       Kind::kRead,          Kind::kWrite,
-        Kind::kClunk,      Kind::kRemove};
+        Kind::kClunk,      Kind::kRemove,     Kind::kFindExtended,  Kind::kMakeExtended};
     const auto choice = take<std::uint8_t>();
     const Kind kind = kKinds.at(choice % kKinds.size());
     begin(choice >= 250 ? static_cast<Kind>(take<std::uint8_t>()) : kind);
@@ -115,6 +120,13 @@ class Client {
         for (unsigned i = 0; i < count; ++i) name();
         break;
       }
+      case Kind::kFindExtended:
+        fid(), attribute();
+        break;
+      case Kind::kMakeExtended:
+        attribute(), put(std::uint64_t{take<std::uint8_t>()} % 64);
+        put(std::uint32_t{take<std::uint8_t>()} % 4);
+        break;
       case Kind::kRenameAt:
         name(), fid(), name();
         break;

@@ -17,8 +17,8 @@
 #include "base/assert.h"
 #include "base/host_clock.h"
 #include "devices/virtio/virtio_vsock.h"
-#include "fuzz/fuzz_input.h"
 #include "fuzz/mmio_driver.h"
+#include "fuzz/virtio_fuzz_world.h"
 
 namespace vireo::test {
 namespace {
@@ -66,12 +66,11 @@ class Host {
   UniqueFd listener_;
 };
 
-class World {
+class World : private VirtioFuzzWorld {
  public:
   World(FuzzInput input, const Host& host)
-      : input_(input),
+      : VirtioFuzzWorld(input),
         host_(host),
-        memory_(MmioDriver::make_memory()),
         loop_(std::move(*EventLoop::create(host.clock))),
         model_(std::move(*backends::SocketFolder::open(host.path())), 3, *memory_, *loop_),
         driver_(model_, *memory_,
@@ -89,10 +88,6 @@ class World {
   }
 
  private:
-  template <class T>
-  T take() {
-    return input_.take<T>();
-  }
   void start() {
     driver_.start();
     settle();
@@ -171,9 +166,7 @@ class World {
     }
   }
 
-  FuzzInput input_;
   const Host& host_;
-  std::unique_ptr<memory::GuestMemory> memory_;
   std::unique_ptr<EventLoop> loop_;
   VirtioVsock model_;
   MmioDriver driver_;

@@ -16,10 +16,11 @@ FILE = 96  # MiB
 
 class BalloonCase(unittest.TestCase):
     OPTIONS = []
+    APPEND = ""
 
     @classmethod
     def setUpClass(cls):
-        cls.machine = cls.enterClassContext(guest.Guest(*cls.OPTIONS, initrd=INITRD, memory="384M"))
+        cls.machine = cls.enterClassContext(guest.Guest(*cls.OPTIONS, append=cls.APPEND, initrd=INITRD, memory="384M"))
         cls.machine.wait_for_shell()
 
     @classmethod
@@ -76,6 +77,12 @@ class ReportingTest(BalloonCase):
 
     def test_z_nothing_to_complain_about(self):
         self.assert_quiet_end()
+
+
+class MmioReportingTest(ReportingTest):
+    """A guest without PCI."""
+
+    APPEND = "pci=off"
 
 
 class InflatedTest(BalloonCase):

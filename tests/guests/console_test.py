@@ -40,12 +40,14 @@ class Line:
 class ConsoleTest(unittest.TestCase):
     """A shell at the serial port; the console and two channels are sockets."""
 
+    APPEND = ""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.machine = cls.enterClassContext(guest.Guest(
             "--console", f"unix:{cls.folder}/console", "--channel", f"org.a=unix:{cls.folder}/a",
-            "--channel", f"org.b=file:{cls.folder}/b", append="console=hvc0", initrd=INITRD,
+            "--channel", f"org.b=file:{cls.folder}/b", append=f"console=hvc0 {cls.APPEND}", initrd=INITRD,
             memory="256M"))
         cls.machine.wait_for_shell()
         cls.console = Line(cls.folder / "console")
@@ -94,6 +96,12 @@ class ConsoleTest(unittest.TestCase):
         self.machine.send("poweroff -f\n")
         self.assertEqual(self.machine.wait(), 0)
         self.assertEqual(self.machine.errors(), "")
+
+
+class MmioConsoleTest(ConsoleTest):
+    """A guest without PCI."""
+
+    APPEND = "pci=off"
 
 
 class TerminalTest(unittest.TestCase):

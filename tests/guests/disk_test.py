@@ -4,6 +4,9 @@ import hashlib
 import os
 import pathlib
 import random
+import re
+import resource
+import subprocess
 import tempfile
 import time
 import unittest
@@ -192,6 +195,32 @@ class PicDiskTest(DiskCase):
         self.assertRegex(self.output("cat /proc/interrupts"), r"XT-PIC +virtio")
 
 
+class BypassCacheDiskTest(DiskCase):
+    """A disk past the host's page cache; the guest's buffers are anywhere in its memory."""
+
+    DISKS = [",cache=none"]
+
+    @classmethod
+    def setUpClass(cls):
+        with tempfile.NamedTemporaryFile() as probe:
+            try:
+                os.close(os.open(probe.name, os.O_RDWR | os.O_DIRECT))
+            except OSError as error:
+                raise unittest.SkipTest(f"the folder for temporary files: {error}") from error
+        super().setUpClass()
+
+    def test_a_a_disk_works(self):
+        self.assertEqual(self.md5("vda"), digest(self.before[0]))
+        data = self.write_and_compare(3, 5)
+        self.assertEqual(data[: 3 * MIB], self.before[0][: 3 * MIB])
+        self.output("dd if=/dev/zero of=/dev/vda bs=512 seek=3 count=1 conv=fsync 2>/dev/null")
+        self.assertEqual(self.images[0].read_bytes()[: 4096],
+                         data[:1536] + bytes(512) + data[2048:4096])
+
+    def test_z_power_off(self):
+        self.assert_power_off()
+
+
 class MmioDiskTest(DiskCase):
     """A guest without PCI finds its disks by ACPI."""
 
@@ -203,12 +232,98 @@ class MmioDiskTest(DiskCase):
         self.assertEqual(self.md5("vdb"), digest(self.before[1]))
         self.write_and_compare(1, 2)
         self.assertRegex(self.output("cat /proc/interrupts"), r"IO-APIC +5-fasteoi +virtio0")
+        self.assertRegex(self.output("cat /sys/class/misc/hw_random/rng_current"), "virtio_rng")
+        self.output("[ $(dd if=/dev/hwrng bs=64 count=64 2>/dev/null | wc -c) = 4096 ]")
 
     def test_y_the_kernel_has_nothing_to_complain_about(self):
         self.assertEqual(unexpected_messages(self.output("dmesg -r")), [])
 
     def test_z_power_off(self):
         self.assert_power_off()
+
+
+class AnnouncedDiskTest(unittest.TestCase):
+    """A guest that looks for neither PCI nor ACPI is told on its command line. Debian has no driver for that:
+    what is there is looked at by hand."""
+
+    def test_the_command_line_says_where_a_disk_is(self):
+        with tempfile.TemporaryDirectory() as folder:
+            disk = image(folder, "disk", 1, MIB)
+            machine = self.enterContext(guest.Guest("--disk", f"{disk},format=raw", append="pci=off acpi=off", initrd=INITRD))
+            machine.wait_for_shell()
+            window = re.search(r"virtio_mmio.device=4K@(0x\w+):5", machine.output("cat /proc/cmdline"))
+            self.assertTrue(window)
+            base = int(window[1], 16)
+            self.assertEqual(machine.output(f"devmem {base}"), "0x74726976", "virt")
+            self.assertEqual(machine.output(f"devmem {base + 8}"), "0x00000002", "a disk")
+
+
+class FullHostCase:
+    """What the host has room for ends before the disk does: the guest hears of it, and so does the user."""
+
+    ROOM = 4 * MIB
+
+    def boot(self, folder):
+        self.image = pathlib.Path(folder) / "disk.qcow2"
+        self.shell(f"qemu-img create -q -f qcow2 {self.image} 32M")
+        self.machine = self.enterContext(guest.Guest("--disk", self.image, initrd=INITRD))
+        self.machine.wait_for_shell()
+        self.machine.output(LOAD)
+        self.machine.output("while [ ! -b /dev/vda ]; do sleep 0.1; done")
+
+    def shell(self, command):
+        done = subprocess.run(command, shell=True, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done)
+        return done.stdout
+
+    def fill(self, reason):
+        output = self.machine.output
+        output("dd if=/dev/urandom of=/tmp/data bs=1M count=1 2>/dev/null")
+        output("dd if=/tmp/data of=/dev/vda bs=64k conv=fsync 2>/dev/null")
+        status, text = self.machine.run("dd if=/dev/urandom of=/dev/vda bs=64k seek=16 count=200 conv=fsync")
+        self.assertNotEqual(status, 0, text)
+        self.assertIn("Input/output error", text)
+        told = self.machine.errors()
+        self.assertEqual(len(told.splitlines()), 1, told)
+        self.assertIn(f"the qcow2 image {self.image} cannot be written: {reason}", told)
+
+    def assert_sound(self):
+        """What was flushed before is there, what the guest lets go of makes room, and no damage is left."""
+        output = self.machine.output
+        output("blkdiscard -o 2097152 -l 31457280 /dev/vda; echo 3 >/proc/sys/vm/drop_caches")
+        output("dd if=/tmp/data of=/dev/vda bs=64k seek=64 conv=fsync 2>/dev/null")
+        wanted = output("md5sum </tmp/data")
+        self.machine.send("poweroff -f\n")
+        self.assertEqual(self.machine.wait(), 0)
+        self.assertEqual(len(self.machine.errors().splitlines()), 1, "once is enough")
+        self.shell(f"qemu-img check -q -f qcow2 {self.image}")
+        raw = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "raw"
+        self.shell(f"qemu-img convert -f qcow2 -O raw {self.image} {raw}")
+        data = raw.read_bytes()
+        for start in (0, 4):
+            self.assertEqual(digest(data[start * MIB : (start + 1) * MIB]), wanted.split()[0])
+
+
+class FullHostDiskTest(FullHostCase, unittest.TestCase):
+    def test_a_full_host_disk_is_an_error_of_the_guests_disk(self):
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.ROOM}", "none", folder], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("only root makes a file system that is full so soon")
+        self.addCleanup(subprocess.run, ["umount", "-l", folder])
+        self.boot(folder)
+        self.fill("No space left on device")
+        self.assert_sound()
+
+
+class FileSizeLimitTest(FullHostCase, unittest.TestCase):
+    def test_so_is_the_limit_on_the_size_of_files(self):
+        self.boot(self.enterContext(tempfile.TemporaryDirectory()))
+        process = self.machine.process.pid
+        hard = resource.prlimit(process, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(process, resource.RLIMIT_FSIZE, (self.ROOM, hard))
+        self.fill("File too large")
+        self.assert_sound()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 """SeaBIOS from the reset vector, and GRUB and Debian's kernel from disks and a CD-ROM behind it."""
 import hashlib
 import random
-import socket
+import struct
 import time
 import unittest
 
@@ -10,6 +10,7 @@ import boot_images
 import guest
 from firmware_case import FirmwareCase
 from known_messages import unexpected_messages
+from net_test import free_port
 from vnc_client import VncClient
 
 MENU = """set timeout=100
@@ -70,9 +71,7 @@ class FirmwareTest(FirmwareCase):
             self.machine.expect("one two")
 
     def test_a_vnc_client_sees_the_screen_and_has_a_keyboard(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         disk = boot_images.grub_disk(self.folder / "disk", MENU)
         machine = self.start("--display", f"vnc={port}", disk)
         machine.expect(r"\*The first entry")
@@ -101,17 +100,41 @@ class FirmwareTest(FirmwareCase):
 
 
 class LinuxTest(FirmwareCase):
-    """Debian's kernel from an IDE disk by GRUB, with its own driver for disks and a CD-ROM."""
+    """Debian's kernel from an IDE disk by GRUB, with its own drivers for disks, a CD-ROM, a keyboard and a mouse."""
+
+    def linux_disk(self):
+        kernel, initrd = self.folder / "vmlinuz", self.folder / "ide.gz"
+        kernel.write_bytes((guest.GUESTS / "amd64/vmlinuz").read_bytes())
+        initrd.write_bytes((guest.GUESTS / "ide.cpio.gz").read_bytes())
+        return boot_images.grub_disk(self.folder / "disk", LINUX, [kernel, initrd])
+
+    def test_keys_and_a_mouse_reach_linux(self):
+        port = free_port()
+        machine = self.start("--display", f"vnc={port}", "--disk", f"{self.linux_disk()},format=raw,interface=ide",
+                             memory="512M")
+        machine.wait_for_shell()
+        machine.output(LOAD)
+        machine.output("while ! grep -q PS/2.*Mouse /proc/bus/input/devices; do sleep 0.1; done")
+        machine.output("(head -n 1 </dev/tty1 >/tmp/line) & (head -c 9 /dev/input/mice >/tmp/mouse) & sleep 1")
+        with VncClient(port) as client:
+            client.press(0xFFE1, ord("V"))  # with Shift
+            for keysym in (*b"nc 7", 0xFF0D):
+                client.press(keysym)
+            for x, y, buttons in ((10, 10, 0), (30, 15, 0), (30, 15, 1)):
+                client.point(x, y, buttons)
+                time.sleep(0.5)
+        machine.output("wait")
+        self.assertEqual(machine.output("cat /tmp/line"), "Vnc 7")
+        packets = bytes.fromhex(machine.output("hexdump -v -e '1/1 \"%02x\"' /tmp/mouse; echo"))
+        moves = struct.unpack("9b", packets)
+        self.assertEqual((sum(moves[1::3]), sum(moves[2::3])), (30, -15))
+        self.assertEqual([flags & 7 for flags in moves[::3]], [0, 0, 1])
 
     def test_linux_from_an_ide_disk(self):
         content = random.Random(1).randbytes(4 << 20)
         data = self.folder / "data"
         data.write_bytes(content)
-        kernel = self.folder / "vmlinuz"
-        kernel.write_bytes((guest.GUESTS / "amd64/vmlinuz").read_bytes())
-        initrd = self.folder / "ide.gz"
-        initrd.write_bytes((guest.GUESTS / "ide.cpio.gz").read_bytes())
-        disk = boot_images.grub_disk(self.folder / "disk", LINUX, [kernel, initrd])
+        disk = self.linux_disk()
         iso = boot_images.grub_iso(self.folder / "cd.iso", MENU, [data])
         machine = self.start("--disk", f"{disk},format=raw,interface=ide", "--disk",
                              f"{data},format=raw,interface=ide", "--cdrom", iso, "--cpus", "2", memory="512M")

@@ -12,8 +12,14 @@ KNOWN = [
      "others meanwhile; on a PC it is system management mode that takes it away"),
     (r"device-mapper: core: CONFIG_IMA_DISABLE_HTABLE is disabled\.",
      "a wish about how Debian configures its kernel, on any machine"),
+    (r"\.\.MP-BIOS bug: 8254 timer not connected to IO-APIC$",
+     "Linux waits 40 ms by the TSC for ticks of the PIT; the host gave the CPU to others meanwhile. "
+     "Then it tries another way, and says so if that does not work either"),
     (r"hrtimer: interrupt took \d+ ns$",
      "the host gave the CPU to others in the midst of a timer interrupt, and time went on"),
+    (r"atkbd serio0: Spurious ACK on isa0060/serio0\.",
+     "Linux waits 200 ms for the keyboard's answer; the host gave the CPU that is interrupted for it "
+     "to others meanwhile, and then the answer comes late"),
 ]
 WARNING = 4  # levels 0-4 are emergency to warning
 

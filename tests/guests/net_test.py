@@ -76,6 +76,7 @@ class UserNetworkCase(unittest.TestCase):
 
     OPTIONS = []
     APPEND = ""
+    MORE = ""  # behind the network's other options
 
     @classmethod
     def setUpClass(cls):
@@ -83,7 +84,7 @@ class UserNetworkCase(unittest.TestCase):
         cls.forwarded = free_port()
         folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.pcap = folder / "frames.pcap"
-        net = f"user,forward=tcp:{cls.forwarded}:9000,pcap={cls.pcap}"
+        net = f"user,forward=tcp:{cls.forwarded}:9000,pcap={cls.pcap}{cls.MORE}"
         cls.machine = boot(cls.enterClassContext, *cls.OPTIONS, "--net", net, append=cls.APPEND)
         cls.machine.output(DHCP)
 
@@ -228,6 +229,26 @@ class MmioNetworkTest(UserNetworkCase):
     def test_a_a_card_works_without_pci(self):
         self.assert_both_directions()
         self.assertRegex(self.output("cat /proc/interrupts"), r"IO-APIC +5-fasteoi +virtio0")
+
+    def test_z_nothing_to_complain_about(self):
+        self.assert_quiet_end()
+
+
+class LimitedNetworkTest(UserNetworkCase):
+    """A network with a rate: streams get what it says, in each direction, and not much less."""
+
+    MBIT = 80
+    MORE = f",rate={MBIT}Mbit"
+
+    def test_a_streams_get_their_rate(self):
+        wanted = SIZE * 8 / (self.MBIT * 1e6)
+        for transfer in (self.fetch, self.send_back):
+            with self.subTest(transfer.__name__):
+                before = time.monotonic()
+                transfer()
+                took = time.monotonic() - before
+                self.assertGreater(took, wanted * 0.9)
+                self.assertLess(took, wanted * 4 + 5)
 
     def test_z_nothing_to_complain_about(self):
         self.assert_quiet_end()

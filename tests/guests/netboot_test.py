@@ -71,7 +71,9 @@ class NetbootTest(FirmwareCase):
             machine = self.ipxe("1G")
             self.type_slowly(f"chain http://{HOST}:{port}/boot.ipxe\n")
             machine.expect(r"^linux\.\.\..* ok")
-            machine.expect(r"^initrd\.gz\.\.\..* ok")
+            # SeaBIOS holds the last character back until more follows or its timer ticks: of "ok", the
+            # kernel may leave it no time for more than the "o".
+            machine.expect(r"^initrd\.gz\.\.\..* o")
             screen = self.expect_screen("Select a language", "English              -  English",
                                         seconds=guest.BOOT_SECONDS)
         self.assertIn("┌───────────────────────┤ [!!] Select a language ├────────────────────────┐", screen)

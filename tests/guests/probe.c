@@ -1,5 +1,7 @@
 // What busybox lacks, for tests inside guests: `probe lock FILE SECONDS` holds a lock of the whole
-// file so long, `probe map FILE` prints the sum of its bytes as a mapping shows them; `probe connect
+// file so long, `probe map FILE` prints the sum of its bytes as a mapping shows them; `probe set FILE
+// NAME VALUE` sets an extended attribute, `probe get FILE NAME` prints it, `probe unset FILE NAME`
+// takes it away, `probe names FILE` prints the names of all, one in each line; `probe connect
 // PORT` and `probe listen PORT` pass standard input to a vsock stream to the host, or from whoever
 // comes, and what arrives to standard output, until both have ended. Linked statically. Status 1: it
 // could not, with the reason.
@@ -12,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static int failed(const char* what) {
@@ -38,6 +41,22 @@ static int map(const char* path) {
   unsigned long long sum = 0;
   for (off_t i = 0; i < info.st_size; ++i) sum += bytes[i];
   printf("%llu\n", sum);
+  return 0;
+}
+
+static int get(const char* path, const char* name) {
+  char value[4096];
+  const ssize_t size = getxattr(path, name, value, sizeof(value));
+  if (size < 0) return failed(name);
+  printf("%.*s\n", (int)size, value);
+  return 0;
+}
+
+static int names(const char* path) {
+  char list[4096];
+  const ssize_t size = listxattr(path, list, sizeof(list));
+  if (size < 0) return failed(path);
+  for (const char* name = list; name < list + size; name += strlen(name) + 1) puts(name);
   return 0;
 }
 
@@ -92,6 +111,12 @@ static int vsock(int listens, unsigned port) {
 int main(int argc, char** argv) {
   if (argc == 4 && strcmp(argv[1], "lock") == 0) return lock(argv[2], (unsigned)atoi(argv[3]));
   if (argc == 3 && strcmp(argv[1], "map") == 0) return map(argv[2]);
+  if (argc == 5 && strcmp(argv[1], "set") == 0)
+    return setxattr(argv[2], argv[3], argv[4], strlen(argv[4]), 0) != 0 ? failed(argv[3]) : 0;
+  if (argc == 4 && strcmp(argv[1], "get") == 0) return get(argv[2], argv[3]);
+  if (argc == 4 && strcmp(argv[1], "unset") == 0)
+    return removexattr(argv[2], argv[3]) != 0 ? failed(argv[3]) : 0;
+  if (argc == 3 && strcmp(argv[1], "names") == 0) return names(argv[2]);
   if (argc == 3 && strcmp(argv[1], "connect") == 0) return vsock(0, (unsigned)atoi(argv[2]));
   if (argc == 3 && strcmp(argv[1], "listen") == 0) return vsock(1, (unsigned)atoi(argv[2]));
   return 2;

@@ -124,7 +124,24 @@ class ShareTest(ShareCase):
         self.output("cp /bin/busybox /f/s && chmod 6755 /f/s")
         self.assertEqual((self.files / "s").stat().st_mode & 0o7777, 0o755)
 
-    def test_j_a_share_is_mounted_again(self):
+    def test_j_extended_attributes_count_on_both_sides(self):
+        path = self.files / "marked"
+        path.write_text("x")
+        try:
+            os.setxattr(path, "user.host", b"here")
+        except OSError as error:
+            self.skipTest(f"no extended attributes where temporary files are: {error}")
+        self.assertEqual(self.output("probe get /f/marked user.host"), "here")
+        self.output("probe set /f/marked user.guest there")
+        self.assertEqual(os.getxattr(path, "user.guest"), b"there")
+        self.assertEqual(sorted(self.output("probe names /f/marked").split()), ["user.guest", "user.host"])
+        self.output("probe unset /f/marked user.host")
+        self.assertEqual(os.listxattr(path), ["user.guest"])
+        self.fails("probe get /f/marked user.host")
+        self.fails("probe set /f/marked security.capability x")
+        self.fails("probe set /r/data user.guest there")
+
+    def test_k_a_share_is_mounted_again(self):
         self.output(f"umount /f && {MOUNT},cache=loose files /f && md5sum </f/copy")
         self.output("echo cached >/f/cached && sync && umount /f")
         self.assertEqual((self.files / "cached").read_text(), "cached\n")

@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
+import socket
 import struct
 import tempfile
 import unittest
@@ -99,6 +101,12 @@ class UsageTest(unittest.TestCase):
             with self.subTest(size):
                 self.assert_run_refused([], f"--memory={size}")
 
+    def test_a_limit_on_files_below_the_memory(self):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, limits[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, limits)
+        self.assert_run_refused(["MiB of guest memory", "ulimit -f"], "--memory", "128M", status=HOST)
+
     def test_numbers_of_cpus_that_make_no_sense(self):
         for number in ("0", "-1", "two", "1.5", "99999999999"):
             with self.subTest(number):
@@ -142,6 +150,12 @@ class UsageTest(unittest.TestCase):
         for display in ("", "vga", "png:", "text:", "vnc=", "vnc=host:port"):
             with self.subTest(display):
                 self.assert_run_refused([display.removeprefix("vnc=")], f"--display={display}")
+
+    def test_ports_that_others_have(self):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            self.assert_run_refused([port, "in use"], "--net", f"user,forward=tcp:{port}:22", status=HOST)
+            self.assert_run_refused([port, "taken"], "--display", f"vnc={port}", status=HOST)
 
     def test_shares_sockets_and_consoles_that_make_no_sense(self):
         self.assert_run_refused(["--share", "HOSTDIR=TAG"], "--share", ".")

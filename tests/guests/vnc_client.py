@@ -1,4 +1,4 @@
-"""As much of a VNC client (RFC 6143) as a test needs: pictures as they are, and keys."""
+"""As much of a VNC client (RFC 6143) as a test needs: pictures as they are, keys and a pointer."""
 import socket
 import struct
 import time
@@ -45,9 +45,14 @@ class VncClient:
             data += more
         return data
 
-    def press(self, keysym):
-        for down in (1, 0):
-            self._socket.sendall(struct.pack(">BBxxI", 4, down, keysym))
+    def press(self, *keysyms):
+        """All of them at once, the first the longest."""
+        for down, order in ((1, keysyms), (0, keysyms[::-1])):
+            for keysym in order:
+                self._socket.sendall(struct.pack(">BBxxI", 4, down, keysym))
+
+    def point(self, x, y, buttons=0):
+        self._socket.sendall(struct.pack(">BBHH", 5, buttons, x, y))
 
     def picture(self):
         """The whole screen: (width, height, four bytes for each dot)."""

@@ -27,11 +27,13 @@ def receive_all(connection):
 
 
 class VsockTest(unittest.TestCase):
+    APPEND = ""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.machine = cls.enterClassContext(guest.Guest(
-            "--vsock", f"cid=42,dir={cls.folder}", "--cpus", "2", initrd=INITRD, memory="256M"))
+            "--vsock", f"cid=42,dir={cls.folder}", "--cpus", "2", append=cls.APPEND, initrd=INITRD, memory="256M"))
         cls.machine.wait_for_shell()
         cls.output(LOAD)
 
@@ -126,6 +128,13 @@ class VsockTest(unittest.TestCase):
         self.assertEqual(list(self.folder.iterdir()), [])
 
 
+class MmioVsockTest(VsockTest):
+    """A guest without PCI."""
+
+    APPEND = "pci=off"
+
+
 if __name__ == "__main__":
     guest.skip_unless_engine_runs()
-    unittest.main(verbosity=2)
+    only = ["VsockTest"] if guest.ENGINE == "interpreter" else None
+    unittest.main(defaultTest=only, verbosity=2)

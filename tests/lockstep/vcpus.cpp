@@ -77,6 +77,7 @@ void SteppingTranslator::run_stretch() {
   in_translation_ = true;
   const auto run_once = [this] {
     stop_soon(true);
+    not_translated_ = kNoAddress;  // it may be by now
     TranslatorVcpu::execute();
     stop_soon(false);
   };

@@ -2,6 +2,7 @@
 
 #include <ctime>
 
+#include "engine/direct/direct.h"
 #include "engine/translator/translator.h"
 #include "support/guest_layout.h"
 #include "x86/fault.h"
@@ -38,14 +39,18 @@ Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view en
   x86::CpuidModel::Topology topology;
   topology.cpus = 1;
   topology.tsc_hz = 1'000'000'000;
-  std::unique_ptr<EngineFixture> fixture(
-      new EngineFixture(TRY(x86::CpuidModel::parse(cpu_model, topology))));
+  const x86::CpuidModel model = TRY(x86::CpuidModel::parse(cpu_model, topology));
+  std::unique_ptr<EngineFixture> fixture(new EngineFixture(model));
   fixture->memory_ = TRY(memory::GuestMemory::create(
       {{PhysAddr{0}, layout::kRamSize, memory::RegionKind::kRam, "ram"}}));
-  fixture->engine_ =
-      engine == kEagerTranslator
-          ? engine::make_translator(*fixture->memory_, {.warm_after = 1, .exact_flags = true})
-          : TRY(engine::create_engine(engine, *fixture->memory_));
+  engine::DirectOptions eager;
+  eager.warm_after = 1;
+  eager.exact_flags = true;
+  eager.eager = true;
+  fixture->engine_ = engine == kEagerTranslator ? engine::make_translator(*fixture->memory_, eager)
+                     : engine == kEagerDirect
+                         ? engine::make_direct(*fixture->memory_, eager)
+                         : TRY(engine::create_engine(engine, *fixture->memory_));
   fixture->vcpu_ =
       TRY(fixture->engine_->create_vcpu({0, fixture->port_, fixture->model_, fixture->clock_}));
   engine::EngineVcpu& vcpu = *fixture->vcpu_;

@@ -46,6 +46,8 @@ struct Outcome {
 /// Beside the engines that users can name: the translator that translates all code the first time
 /// it runs.
 inline constexpr std::string_view kEagerTranslator = "translator-eager";
+/// The same, and all user code that can run natively does.
+inline constexpr std::string_view kEagerDirect = "direct-eager";
 
 /// One vCPU of one engine with memory and a recording machine around it.
 class EngineFixture {

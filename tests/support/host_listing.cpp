@@ -216,6 +216,12 @@ std::string name_of_field(std::int64_t offset) {
     return name_of_branch("branch_code_saved", place - at::kBranchCodeSaved);
   if (within(place, at::kPageHome, 2 * TranslatorCpu::kHomes * 8))
     return fmt::format("page_home{}", place == at::page_home(true, 0) ? ".nobody" : "");
+  if (within(place, at::kSegmentSlots, sizeof(engine::translator::SegmentSlots))) {
+    using Slot = engine::translator::SegmentSlots::Slot;
+    const std::size_t in_slots = place - at::kSegmentSlots;
+    const bool linear = in_slots % sizeof(Slot) == offsetof(Slot, linear);
+    return fmt::format("segment_slot[{}].{}", in_slots / sizeof(Slot), linear ? "linear" : "host");
+  }
   return fmt::format("cpu+{:#x}", offset);
 }
 

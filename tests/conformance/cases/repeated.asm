@@ -565,3 +565,72 @@ again:
     dec ebx
     jnz again
     jmp case_end
+
+; case: an operand of {SEG} follows its page: {HOW}
+; columns: HOW SEG DROP
+; row: invlpg | fs | invlpg [rdi]
+; row: invlpg of a neighbour's byte | gs | invlpg [rdi+0xfff]
+; row: CR3 loaded | fs | mov cr3, rcx
+; row: CR3 loaded again | gs | mov cr3, rcx
+; in: {SEG}.base=0x8ff00, [DATA+0x40].8=1, [EXTRA+0x40].8=2, page[0x90000]=DATA|P|W, rdi=0x90000, rax=0
+; expect: rax=60, [EXTRA+0x40].8=22, [DATA+0x40].8=1
+    mov ebx, 40
+again:
+    add rax, [{SEG}:0x140]
+    cmp ebx, 21
+    jne same
+    mov qword [PT+0x90*8], EXTRA|3
+    mov rcx, cr3
+    {DROP}
+same:
+    cmp ebx, 20
+    ja first
+    inc dword [{SEG}:0x148]
+first:
+    dec ebx
+    jnz again
+    mov ecx, [{SEG}:0x148]
+    add [{SEG}:0x140], ecx
+
+; case: an operand of FS is where its base says, whatever the base was
+; in: cr4|=0x10000, rsi=DATA, rdi=EXTRA, [DATA].8=1, [EXTRA].8=0x10000, rax=0, rdx=0
+; expect: rax=0x140014, rdx=0
+    mov ebx, 40
+again:
+    wrfsbase rsi
+    add rax, [fs:0]
+    xchg rsi, rdi
+    dec ebx
+    jnz again
+
+; case: operands of GS that want the same place
+; in: gs.base=DATA, [DATA].8=1, [DATA+0x84].8=0x100, rax=0
+; expect: rax=0x2b34, [DATA+0x84].8=0x128
+    mov ebx, 40
+again:
+    add rax, [gs:0]
+    add rax, [gs:0x84]
+    inc dword [gs:0x84]
+    dec ebx
+    jnz again
+
+; case: what was read by FS may not be written for that
+; in: page[0x90000]=DATA|P, fs.base=0x90000, cr0|=0x10000
+; expect: fault=#PF, error=3, cr2=0x90010, rip=store
+    mov ebx, 40
+again:
+    mov rax, [fs:0x10]
+    dec ebx
+    jnz again
+store:
+    mov [fs:0x10], rax
+
+; case: an operand of GS that lies on two pages
+; in: gs.base=0x8f000, page[0x90000]=DATA|P|W, page[0x91000]=EXTRA|P|W, [DATA+0xffc].4=1, [EXTRA].4=1, rax=0
+; expect: rax=0x2800000028
+    mov ebx, 40
+again:
+    mov ecx, [gs:0x1ffc]
+    add rax, [gs:0x1ffc]
+    dec ebx
+    jnz again
