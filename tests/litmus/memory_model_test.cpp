@@ -13,10 +13,11 @@ namespace {
 using namespace Xbyak::util;
 
 enum class What : std::uint8_t {
-  kStore,     ///< of 1, or of `value`
-  kLoad,      ///< into result `result`
-  kFence,     ///< MFENCE
-  kExchange,  ///< locked store of 1
+  kStore,      ///< of 1, or of `value`
+  kLoad,       ///< into result `result`
+  kFence,      ///< MFENCE
+  kExchange,   ///< locked store of 1
+  kSerialize,  ///< CPUID
 };
 enum Where : std::uint8_t { kX, kY };
 
@@ -32,6 +33,7 @@ constexpr Access store(Where where, std::uint8_t value = 1) {
 constexpr Access load(Where where, std::uint8_t result) { return {What::kLoad, where, result, 1}; }
 constexpr Access exchange(Where where) { return {What::kExchange, where, 0, 1}; }
 constexpr Access fence() { return {What::kFence, kX, 0, 1}; }
+constexpr Access serialize() { return {What::kSerialize, kX, 0, 1}; }
 
 /// Results 0 to 3 of one round, then what X and Y hold after it.
 using Seen = std::array<std::uint64_t, 6>;
@@ -50,6 +52,9 @@ std::vector<Litmus> litmus_tests() {
        [](const Seen& s) { return s[0] == 0 && s[1] == 0; }},
       {"StoreBufferingWithLockedStores",
        {{exchange(kX), load(kY, 0)}, {exchange(kY), load(kX, 1)}},
+       [](const Seen& s) { return s[0] == 0 && s[1] == 0; }},
+      {"StoreBufferingWithSerializingInstructions",
+       {{store(kX), serialize(), load(kY, 0)}, {store(kY), serialize(), load(kX, 1)}},
        [](const Seen& s) { return s[0] == 0 && s[1] == 0; }},
       {"MessagePassing",
        {{store(kX), store(kY)}, {load(kY, 0), load(kX, 1)}},
@@ -98,6 +103,11 @@ void emit_round(Xbyak::CodeGenerator& code, const std::vector<Access>& accesses)
         break;
       case What::kFence:
         code.mfence();
+        break;
+      case What::kSerialize:
+        code.mov(r12d, ecx);
+        code.cpuid();
+        code.mov(ecx, r12d);
         break;
     }
   }

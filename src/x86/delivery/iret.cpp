@@ -8,6 +8,7 @@
 #include "x86/delivery/stack_access.h"
 #include "x86/delivery/task_switch.h"
 #include "x86/delivery/virtual_interrupts.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -150,9 +151,9 @@ OrFault<> iret(CpuState& state, CpuPort& port, const Insn&) {
 }
 
 constexpr std::array kRows{
-    HandlerRow{ZYDIS_MNEMONIC_IRET, iret<2>},
-    HandlerRow{ZYDIS_MNEMONIC_IRETD, iret<4>},
-    HandlerRow{ZYDIS_MNEMONIC_IRETQ, iret<8>},
+    HandlerRow{ZYDIS_MNEMONIC_IRET, serializing<iret<2>>},
+    HandlerRow{ZYDIS_MNEMONIC_IRETD, serializing<iret<4>>},
+    HandlerRow{ZYDIS_MNEMONIC_IRETQ, serializing<iret<8>>},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "x86/delivery/segment_rules.h"
 #include "x86/semantics/base_address.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -129,10 +130,14 @@ OrFault<> ltr(CpuState& state, CpuPort& port, const Insn& insn) {
 }
 
 constexpr std::array kRows{
-    HandlerRow{ZYDIS_MNEMONIC_LGDT, lgdt}, HandlerRow{ZYDIS_MNEMONIC_LIDT, lidt},
-    HandlerRow{ZYDIS_MNEMONIC_SGDT, sgdt}, HandlerRow{ZYDIS_MNEMONIC_SIDT, sidt},
-    HandlerRow{ZYDIS_MNEMONIC_LLDT, lldt}, HandlerRow{ZYDIS_MNEMONIC_SLDT, sldt},
-    HandlerRow{ZYDIS_MNEMONIC_LTR, ltr},   HandlerRow{ZYDIS_MNEMONIC_STR, str},
+    HandlerRow{ZYDIS_MNEMONIC_LGDT, serializing<lgdt>},
+    HandlerRow{ZYDIS_MNEMONIC_LIDT, serializing<lidt>},
+    HandlerRow{ZYDIS_MNEMONIC_SGDT, sgdt},
+    HandlerRow{ZYDIS_MNEMONIC_SIDT, sidt},
+    HandlerRow{ZYDIS_MNEMONIC_LLDT, serializing<lldt>},
+    HandlerRow{ZYDIS_MNEMONIC_SLDT, sldt},
+    HandlerRow{ZYDIS_MNEMONIC_LTR, serializing<ltr>},
+    HandlerRow{ZYDIS_MNEMONIC_STR, str},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "x86/paging/paging_mode.h"
 #include "x86/semantics/control.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -159,7 +160,8 @@ OrFault<> write_xcr0(CpuState& state, CpuPort& port, std::uint64_t value) {
   return Unit{};
 }
 
-// The operand size is 64 bits in 64-bit mode and else 32, whatever the prefixes say.
+// The operand size is 64 bits in 64-bit mode and else 32, whatever the prefixes say. Only MOV to
+// CR8 does not serialize.
 OrFault<> move_control_register(CpuState& state, CpuPort& port, const Insn& insn) {
   TRY(require_cpl0(state));
   const bool to_control = insn.operands[0].kind == OperandKind::kControl;
@@ -167,6 +169,7 @@ OrFault<> move_control_register(CpuState& state, CpuPort& port, const Insn& insn
   const Operand& general = insn.operands[to_control ? 1 : 0];
   const std::uint64_t mask = width_mask(state.code64() ? 8 : 4);
   std::uint64_t& reg = state.gpr[general.number & 0xf];
+  if (to_control && control.number != 8) drain_stores();
   if (to_control) return write_control(state, port, control.number, reg & mask);
   reg = TRY(read_control(state, port, control.number)) & mask;
   return Unit{};

@@ -1,5 +1,6 @@
 #include "x86/semantics/control.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -51,6 +52,7 @@ OrFault<> move_debug_register(CpuState& state, CpuPort& port, const Insn& insn) 
     reg = read_debug(state, number) & mask;
     return Unit{};
   }
+  drain_stores();
   TRY(write_debug(state, number, reg & mask));
   port.mode_changed();
   return Unit{};

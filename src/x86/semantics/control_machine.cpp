@@ -4,6 +4,7 @@
 #include "x86/semantics/control.h"
 #include "x86/semantics/msr.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -85,16 +86,16 @@ OrFault<> rsm(CpuState&, CpuPort&, const Insn&) { return undefined_opcode(); }
 
 std::span<const HandlerRow> control_rows::machine() {
   static constexpr std::array kRows = {
-      HandlerRow{ZYDIS_MNEMONIC_LMSW, lmsw},
+      HandlerRow{ZYDIS_MNEMONIC_LMSW, serializing<lmsw>},
       HandlerRow{ZYDIS_MNEMONIC_SMSW, smsw},
-      HandlerRow{ZYDIS_MNEMONIC_CLTS, clts},
+      HandlerRow{ZYDIS_MNEMONIC_CLTS, serializing<clts>},
       HandlerRow{ZYDIS_MNEMONIC_SWAPGS, swapgs},
       HandlerRow{ZYDIS_MNEMONIC_CLAC, set_alignment_check},
       HandlerRow{ZYDIS_MNEMONIC_STAC, set_alignment_check},
       HandlerRow{ZYDIS_MNEMONIC_MONITOR, monitor},
       HandlerRow{ZYDIS_MNEMONIC_MWAIT, mwait},
       HandlerRow{ZYDIS_MNEMONIC_RDMSR, rdmsr},
-      HandlerRow{ZYDIS_MNEMONIC_WRMSR, wrmsr},
+      HandlerRow{ZYDIS_MNEMONIC_WRMSR, serializing<wrmsr>},
       HandlerRow{ZYDIS_MNEMONIC_RSM, rsm},
   };
   return kRows;

@@ -3,6 +3,7 @@
 #include "x86/semantics/base_address.h"
 #include "x86/semantics/control.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -52,10 +53,10 @@ OrFault<> flush_caches(CpuState& state, CpuPort&, const Insn&) { return require_
 
 std::span<const HandlerRow> control_rows::translation() {
   static constexpr std::array kRows = {
-      HandlerRow{ZYDIS_MNEMONIC_INVLPG, invlpg},
-      HandlerRow{ZYDIS_MNEMONIC_INVPCID, invpcid},
-      HandlerRow{ZYDIS_MNEMONIC_INVD, flush_caches},
-      HandlerRow{ZYDIS_MNEMONIC_WBINVD, flush_caches},
+      HandlerRow{ZYDIS_MNEMONIC_INVLPG, serializing<invlpg>},
+      HandlerRow{ZYDIS_MNEMONIC_INVPCID, serializing<invpcid>},
+      HandlerRow{ZYDIS_MNEMONIC_INVD, serializing<flush_caches>},
+      HandlerRow{ZYDIS_MNEMONIC_WBINVD, serializing<flush_caches>},
   };
   return kRows;
 }

@@ -3,6 +3,7 @@
 #include "x86/semantics/base_address.h"
 #include "x86/semantics/control.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -153,14 +154,14 @@ std::span<const HandlerRow> control_rows::user() {
       HandlerRow{ZYDIS_MNEMONIC_XGETBV, xgetbv},
       HandlerRow{ZYDIS_MNEMONIC_VMCALL, vmcall},
       HandlerRow{ZYDIS_MNEMONIC_VMMCALL, vmcall},
-      HandlerRow{ZYDIS_MNEMONIC_XSETBV, xsetbv},
+      HandlerRow{ZYDIS_MNEMONIC_XSETBV, serializing<xsetbv>},
       HandlerRow{ZYDIS_MNEMONIC_RDPKRU, rdpkru},
       HandlerRow{ZYDIS_MNEMONIC_WRPKRU, wrpkru},
       HandlerRow{ZYDIS_MNEMONIC_RDTSC, read_time_stamp},
       HandlerRow{ZYDIS_MNEMONIC_RDTSCP, read_time_stamp},
       HandlerRow{ZYDIS_MNEMONIC_RDPID, rdpid},
       HandlerRow{ZYDIS_MNEMONIC_RDPMC, rdpmc},
-      HandlerRow{ZYDIS_MNEMONIC_CPUID, cpuid},
+      HandlerRow{ZYDIS_MNEMONIC_CPUID, serializing<cpuid>},
       HandlerRow{ZYDIS_MNEMONIC_RDFSBASE, read_segment_base},
       HandlerRow{ZYDIS_MNEMONIC_RDGSBASE, read_segment_base},
       HandlerRow{ZYDIS_MNEMONIC_WRFSBASE, write_segment_base},

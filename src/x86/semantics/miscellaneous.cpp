@@ -4,6 +4,7 @@
 #include "x86/semantics/host_flags.h"
 #include "x86/semantics/integer.h"
 #include "x86/semantics/operands.h"
+#include "x86/semantics/serializing.h"
 
 namespace vireo::x86 {
 namespace {
@@ -113,7 +114,7 @@ constexpr HandlerRow kRows[] = {
     {ZYDIS_MNEMONIC_PAUSE, pause},
     {ZYDIS_MNEMONIC_LFENCE, nop},
     {ZYDIS_MNEMONIC_SFENCE, nop},
-    {ZYDIS_MNEMONIC_MFENCE, nop},
+    {ZYDIS_MNEMONIC_MFENCE, serializing<nop>},
     {ZYDIS_MNEMONIC_PREFETCH, nop},
     {ZYDIS_MNEMONIC_PREFETCHNTA, nop},
     {ZYDIS_MNEMONIC_PREFETCHT0, nop},
@@ -127,8 +128,8 @@ constexpr HandlerRow kRows[] = {
     {ZYDIS_MNEMONIC_UD0, undefined},
     {ZYDIS_MNEMONIC_UD1, undefined},
     {ZYDIS_MNEMONIC_UD2, undefined},
-    {ZYDIS_MNEMONIC_IN, in},
-    {ZYDIS_MNEMONIC_OUT, out},
+    {ZYDIS_MNEMONIC_IN, serializing<in>},
+    {ZYDIS_MNEMONIC_OUT, serializing<out>},
     {ZYDIS_MNEMONIC_HLT, hlt},
     {ZYDIS_MNEMONIC_CLC, clear_flag<rflags::kCf>},
     {ZYDIS_MNEMONIC_STC, set_flag<rflags::kCf>},
