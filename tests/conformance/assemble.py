@@ -198,7 +198,9 @@ class Case:
         code = self.assemble(directory)
         result = {"name": self.name, "mode": self.mode, "code": code.hex(),
                   "end": hex(self.symbols["case_end"]),
-                  "native": self.one("native", "no") == "yes" and self.mode in NATIVE_MODES,
+                  "native": self.one("native", "no") != "no" and self.mode in NATIVE_MODES,
+                  "only_intel": self.one("native", "no") == "intel",
+                  "copied_only_intel": self.one("copied", "") == "intel",
                   "strict": self.one("strict", "no") == "yes",
                   "software_interrupt": self.one("software-interrupt", "no") == "yes",
                   "cpu": self.one("cpu", "host"),

@@ -62,6 +62,8 @@ Case parse_case(const std::string& suite, const Json& json) {
   result.code = parse_bytes(json.at("code").get<std::string>());
   result.end = parse_number(json.at("end").get<std::string>());
   result.native = json.at("native").get<bool>();
+  result.only_intel = json.at("only_intel").get<bool>();
+  result.copied_only_intel = json.at("copied_only_intel").get<bool>();
   result.strict = json.at("strict").get<bool>();
   result.software_interrupt = json.at("software_interrupt").get<bool>();
   result.skip_engines = json.at("skip").get<std::vector<std::string>>();

@@ -13,6 +13,7 @@
 #include "conformance/run_case.h"
 #include "engine/engines.h"
 #include "support/engine_fixture.h"
+#include "support/silicon.h"
 
 namespace vireo::test {
 namespace {
@@ -71,9 +72,13 @@ int run(int argc, char** argv) {
   }
   available.emplace_back(kEagerTranslator);
   for (const Case& test : *cases) {
-    if (test.native) add(test, "native", [&test] { return run_native_case(test); });
-    for (const std::string& engine : available)
+    if (test.native && (intel_silicon() || !test.only_intel))
+      add(test, "native", [&test] { return run_native_case(test); });
+    for (const std::string& engine : available) {
+      const bool copies = engine != "interpreter";
+      if (test.copied_only_intel && copies && !intel_silicon()) continue;
       add(test, engine, [&test, engine] { return run_on_engine(test, engine); });
+    }
   }
   for (auto& [name, run] : masking_tests(*cases, available))
     add("masking", name, nullptr, std::move(run));

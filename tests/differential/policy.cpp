@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "differential/vendors.h"
+#include "support/silicon.h"
+
 namespace vireo::test {
 namespace {
 
@@ -44,6 +47,7 @@ std::optional<Family> comparable(const ZydisDecodedInstruction& instruction,
   if ((instruction.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) != 0) return std::nullopt;
   if (instruction.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return std::nullopt;
   if (touches_segment_register(instruction, operands)) return std::nullopt;
+  if (!intel_silicon() && vendors_differ(instruction, operands)) return std::nullopt;
   switch (instruction.meta.isa_set) {
     case ZYDIS_ISA_SET_I86:
     case ZYDIS_ISA_SET_I186:

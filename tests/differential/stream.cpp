@@ -10,6 +10,8 @@
 
 #include "base/assert.h"
 #include "differential/policy.h"
+#include "differential/vendors.h"
+#include "support/silicon.h"
 
 namespace vireo::test {
 namespace {
@@ -88,6 +90,10 @@ class ItemBuilder {
     if (!place_branch()) return std::nullopt;
     Item item{setup_, static_cast<unsigned>(setup_.size()), instructions_ + 1};
     item.bytes.insert(item.bytes.end(), main_.begin(), main_.end());
+    if (!intel_silicon() && vendors_leave_other_flags(decoded_.instruction.mnemonic)) {
+      append(item.bytes, std::uint16_t{0xc038});  // cmp al, al: all flags are defined again
+      ++item.instructions;
+    }
     return item;
   }
 
@@ -223,7 +229,8 @@ class ItemBuilder {
       case ZYDIS_MNEMONIC_POPF:
       case ZYDIS_MNEMONIC_POPFD:
       case ZYDIS_MNEMONIC_POPFQ:
-        push(static_cast<std::uint32_t>(random_()) & (pick(10) == 0 ? ~0u : ~0x40100u));
+        push(static_cast<std::uint32_t>(random_()) & (pick(10) == 0 ? ~0u : ~0x40100u) &
+             ~(intel_silicon() ? 0 : static_cast<std::uint32_t>(x86::rflags::kAc)));
         break;
       case ZYDIS_MNEMONIC_RET:
         // The push is part of the setup: the address behind the instruction includes it.

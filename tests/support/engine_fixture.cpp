@@ -39,6 +39,7 @@ Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view en
   x86::CpuidModel::Topology topology;
   topology.cpus = 1;
   topology.tsc_hz = 1'000'000'000;
+  topology.vendor = x86::Vendor::kIntel;  // on any host
   const x86::CpuidModel model = TRY(x86::CpuidModel::parse(cpu_model, topology));
   std::unique_ptr<EngineFixture> fixture(new EngineFixture(model));
   fixture->memory_ = TRY(memory::GuestMemory::create(

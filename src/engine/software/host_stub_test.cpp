@@ -77,6 +77,9 @@ class HostStubSweep : public ::testing::Test {
     const HostStub* stub = stubs_.find(insn);
     if (!stub) return;
     if (unmasked && (!stub->floating_point || is_dot_product(insn.mnemonic))) return;
+    // Denormal numbers become halves in the way of Intel's silicon.
+    if (insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH && x86::host_vendor() != x86::Vendor::kIntel)
+      return;
     mnemonics_.insert(insn.mnemonic);
     Oracle oracle(std::span(insn.bytes).first(insn.length));
     for (int round = 0; round < rounds && !HasFailure(); ++round)

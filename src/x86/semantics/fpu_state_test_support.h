@@ -3,10 +3,19 @@
 #include <cstring>
 #include <vector>
 
-#include "x86/cpuid/cpuid_model.h"
+#include "x86/cpuid/host_features.h"
 #include "x86/semantics/handler.h"
 
 namespace vireo::x86::test {
+
+/// Other vendors' silicon keeps the x87's last instruction and operand only for an exception that
+/// is pending, and has another mask of MXCSR.
+inline void keep_what_all_silicon_keeps(FpuState& fpu) {
+  if (host_vendor() == Vendor::kIntel) return;
+  fpu.opcode = 0;
+  fpu.instruction_pointer = fpu.data_pointer = 0;
+  fpu.mxcsr_mask = 0;
+}
 
 /// Linear memory of a few pages at kBase, each of which can be absent or read-only. All else
 /// faults.

@@ -202,7 +202,7 @@ data:
     movsx {D}, {S}
 
 ; case: movsxd with 16-bit operands reads 16 bits of {WHAT}
-; native: yes
+; native: intel
 ; columns: WHAT CODE RDI
 ; row: memory | 0x66, 0x63, 0x0f | DATA+0xffe
 ; row: memory that is aligned to no more | 0x66, 0x63, 0x0f | DATA+2

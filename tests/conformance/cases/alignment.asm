@@ -46,6 +46,7 @@
     o16 enter 2, 0
 
 ; case: {INSN} of an operand that is not aligned to {TO} is #AC and does nothing
+; native: intel
 ; columns: INSN AT TO
 ; row: fstp tword [rdi] | 4 | 8
 ; row: fld tword [rdi] | 4 | 8
@@ -85,6 +86,7 @@
     {INSN}
 
 ; case: {INSN} of an operand of 16 bytes or more may lie anywhere
+; native: intel
 ; columns: INSN
 ; row: movups xmm0, [rdi]
 ; row: movdqu [rdi], xmm0
@@ -107,6 +109,7 @@
     {INSN}
 
 ; case: {INSN} that faults leaves the top of the x87 stack where MMX has it
+; native: intel
 ; columns: INSN AT FAULT
 ; row: movq [rdi], mm0 | DATA+1 | #AC
 ; row: movd [rdi], mm0 | DATA+1 | #AC
@@ -157,6 +160,7 @@
     fistp qword [rdi]
 
 ; case: alignment is looked at before the page in {INSN}
+; native: intel
 ; columns: INSN
 ; row: mov [rdi], eax
 ; row: mov eax, [rdi]

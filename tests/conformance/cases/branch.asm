@@ -151,6 +151,7 @@ target:
     dq case_end
 
 ; case: a 66 prefix does not shorten a near jump in 64-bit mode
+; native: intel
 ; expect: rax=0x1111111111111111
     db 0x66, 0xe9
     dd case_end - next

@@ -316,6 +316,7 @@ again:
     rdpkru
 
 ; case: wrpkru changes rights at once
+; cpu: host,+pku
 ; mode: long-user
 ; in: cr4|=0x400000, pkru=0, page[0x90000]=0x90000|P|W|U|(5<<59), rdi=0x90000, rax=1<<10, rcx=0, rdx=0
 ; expect: fault=#PF, error=0x25, rip=again
@@ -325,6 +326,7 @@ again:
     mov rbx, [rdi]
 
 ; case: wrpkru with ECX not zero is #GP
+; cpu: host,+pku
 ; in: cr4|=0x400000, rcx=1, rdx=0, rax=0
 ; expect: fault=#GP, error=0, rip=case_start
     wrpkru

@@ -15,6 +15,8 @@
     dd DATA
 
 ; case: {OP} {D} by {N} leaves overflow {OF}
+; native: intel
+; copied: intel
 ; columns: OP D N OF
 ; row: rol | al | 4 | 1
 ; row: rol | al | 4 | 0
@@ -85,16 +87,19 @@
     vpgatherqq xmm0, [rdi+xmm1*8], xmm2
 
 ; case: a gather that faults has made what is left of its mask all ones
+; native: intel
 ; in: cr4|=0x40000, xcr0=7, rdi=DATA, xmm1=ps(0, 0, HOLE-DATA, 0), xmm2=ps(0x80000000, 0, 0x80000000, 0x80000000), xmm0=0
 ; expect: fault=#PF, error=4, cr2=HOLE, rip=case_start, xmm2=ps(0, 0, 0xffffffff, 0xffffffff)
     vpgatherdd xmm0, [rdi+xmm1], xmm2
 
 ; case: an x87 store that does not happen does not fault
+; native: intel
 ; in: rdi=RO, fpu.control=0x37e
 ; expect: fpu.tag=0, mxcsr=0x1f80
     fst dword [rdi]
 
 ; case: VEX.W means nothing to {WHAT} outside 64-bit mode
+; native: intel
 ; mode: compat
 ; columns: WHAT CODE R
 ; row: vpinsrd | 0xc4, 0xe3, 0xf9, 0x22, 0xc1, 0x01 | 0x2222222200000005
@@ -126,18 +131,21 @@
     aad {I}
 
 ; case: an access that wraps around 4 GiB of a flat segment is no segment fault
+; native: intel
 ; mode: compat
 ; in: rcx=0xfffffffe
 ; expect: fault=#PF, rip=case_start
     mov eax, [ecx]
 
 ; case: the same in the stack segment
+; native: intel
 ; mode: compat
 ; in: rbp=0xfffffffe
 ; expect: fault=#PF, rip=case_start
     mov eax, [ebp]
 
 ; case: maskmovdqu of {M} to an absent page names its upper half
+; native: intel
 ; mode: long-user, compat
 ; columns: M H L A
 ; row: both halves | 0x8000000000000000 | 0x80 | HOLE+8
@@ -148,6 +156,7 @@
     maskmovdqu xmm0, xmm1
 
 ; case: maskmovdqu of bytes {M} with pages absent from {WHERE} on
+; native: intel
 ; columns: M H L WHERE RDI A
 ; row: of the lower half | 0 | 0x8080808080808080 | byte 4 | HOLE-4 | HOLE+4
 ; row: of both halves | 0x8080808080808080 | 0x8080808080808080 | byte 8 | HOLE-8 | HOLE
@@ -156,6 +165,7 @@
     maskmovdqu xmm0, xmm1
 
 ; case: maskmovdqu of {M} on two pages that are not the user's names its upper half
+; native: intel
 ; mode: long-user, compat
 ; columns: M RDI H L A
 ; row: the end of the upper half | 0x7ff2 | 0x8000000000000000 | 0 | 0x7ffa
@@ -176,16 +186,19 @@
     dpps xmm0, xmm1, 0xff
 
 ; case: a conversion to halves that cannot be stored has set its flags
+; native: intel
 ; in: cr4|=0x40000, xcr0=7, rdi=RO, xmm0=ps(0x33333333, 0, 0, 0), mxcsr=0x1f80
 ; expect: fault=#PF, error=7, cr2=RO, rip=case_start, mxcsr=0x1fb0
     vcvtps2ph [rdi], xmm0, 4
 
 ; case: a conversion to halves raises #XM before it stores
+; native: intel
 ; in: cr4|=0x40000, xcr0=7, rdi=RO, xmm0=ps(0x33333333, 0, 0, 0), mxcsr=0x0f80
 ; expect: fault=#XM, rip=case_start, mxcsr=0x0fb0
     vcvtps2ph [rdi], xmm0, 4
 
 ; case: a denormal number makes an inexact half
+; native: intel
 ; in: cr4|=0x40000, xcr0=7, xmm0=ps(0x00400000, 0, 0, 0), mxcsr=0x1780
 ; expect: fault=#XM, rip=case_start, mxcsr=0x17b2
     vcvtps2ph xmm1, xmm0, 4
@@ -196,6 +209,8 @@
     vcvtps2ph xmm1, xmm0, 4
 
 ; case: a gather of 128 bits that faults at its {WHICH} element has {HIGH} above its result
+; native: intel
+; copied: intel
 ; columns: WHICH I HIGH
 ; row: first | ps(HOLE-DATA, 0, 0, 0) | 0x77
 ; row: second | ps(0, HOLE-DATA, 0, 0) | 0
@@ -204,11 +219,13 @@
     vpgatherdd xmm0, [rdi+xmm1], xmm2
 
 ; case: a gather of halves that faults keeps the rest of its vector
+; native: intel
 ; in: cr4|=0x40000, xcr0=7, rdi=DATA, xmm1=(HOLE-DATA)<<64, xmm2=ps(0x80000000, 0x80000000, 0x80000000, 0x80000000), ymm0=0x77<<64
 ; expect: fault=#PF, error=4, cr2=HOLE, rip=case_start, ymm0=0x77<<64, xmm2=ps(0, 0xffffffff, 0xffffffff, 0xffffffff)
     vpgatherqd xmm0, [rdi+xmm1], xmm2
 
 ; case: an x87 store that does not happen does not ask for a writable segment
+; native: intel
 ; mode: compat
 ; in: rdi=DATA, fpu.control=0x37e
 ; expect: fpu.tag=0, mxcsr=0x1f80

@@ -153,8 +153,8 @@
     a32 rep movsb
 
 ; case: a32 rep {OP} that faults at once cuts RCX and what silicon cuts with it
+; native: intel
 ; mode: long-user
-; native: yes
 ; columns: OP RDI RSI
 ; row: movsd | HOLE | HOLE
 ; row: movsb | HOLE | HOLE
@@ -167,6 +167,7 @@
     a32 rep {OP}
 
 ; case: a32 rep {OP} with a count of zero cuts RCX and what silicon cuts with it
+; native: intel
 ; columns: OP SI DI
 ; row: movsb | 0x20100 | 0x20200
 ; row: stosb | 0xffffffff00020100 | 0x20200

@@ -1,7 +1,7 @@
 ; mode: long-user
 
 ; case: the last of several x87 instructions is the one that fxsave shows
-; native: yes
+; native: intel
 ; in: rdi=DATA
 ; expect: [DATA+8].8=last, [DATA+6].2=0
     fld1
@@ -12,7 +12,7 @@ last:
     fxsave64 [rdi]
 
 ; case: the last x87 instruction is known behind a {WHAT}
-; native: yes
+; native: intel
 ; columns: WHAT CODE
 ; row: branch that is taken | jz over
 ; row: branch that is not taken | jnz over
@@ -30,7 +30,7 @@ over:
     fxsave64 [rdi]
 
 ; case: the last x87 instruction is known behind a call
-; native: yes
+; native: intel
 ; in: rdi=DATA
 ; expect: [DATA+8].8=last
     fld1
@@ -44,7 +44,7 @@ last:
 done:
 
 ; case: control instructions are not the last x87 instruction
-; native: yes
+; native: intel
 ; in: rdi=DATA, [DATA+2].2=0x37f
 ; expect: [DATA+16+8].8=last
 last:
