@@ -20,6 +20,7 @@ namespace {
 x86::CpuState state_of(std::size_t index, const x86::CpuState& boot_cpu, std::uint32_t signature) {
   if (index == 0) return boot_cpu;
   x86::CpuState state = after_init(x86::CpuState{}, false, signature);
+  state.tsc_offset = boot_cpu.tsc_offset;
   state.msr.mtrr_def_type = boot_cpu.msr.mtrr_def_type;
   state.msr.mtrr_fixed = boot_cpu.msr.mtrr_fixed;
   state.msr.mtrr_variable = boot_cpu.msr.mtrr_variable;
@@ -58,6 +59,13 @@ FirmwareTables Machine::firmware_tables() const {
 Result<x86::CpuState> Machine::power_on() {
   board_->reset();
   console_->forget_panic();
+  x86::CpuState state = TRY(put_boot_code());
+  // The guest's time-stamp counter is the host's, which user code may then read by itself.
+  state.tsc_offset = 0 - clock_->host_tsc_bias().value_or(0);
+  return state;
+}
+
+Result<x86::CpuState> Machine::put_boot_code() {
   if (firmware_) {
     put_firmware(*memory_, *firmware_);
     return after_init(x86::CpuState{}, true, cpuid_->signature());

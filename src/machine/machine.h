@@ -105,6 +105,7 @@ class Machine final : private VcpuOwner {
   /// Everything as after power-on, firmware or the kernel loaded; answers with the boot CPU's
   /// state.
   Result<x86::CpuState> power_on();
+  Result<x86::CpuState> put_boot_code();
   FirmwareTables firmware_tables() const;
   bool has_vga() const { return firmware_.has_value() || config_.display != "none"; }
   Result<> restart();

@@ -231,14 +231,20 @@ std::optional<ShadowPage> DirectVcpu::page_for(std::uint64_t linear, bool execut
 void DirectVcpu::take_rules() {
   const x86::CpuState& state = translated_.state;
   const std::uint64_t fsgsbase = state.cr4 & x86::cr4::kFsgsbase;
-  if (rules_xcr0_ == state.xcr0 && rules_fsgsbase_ == fsgsbase) return;
+  const auto bias = context_.clock.host_tsc_bias();
+  const bool same_tsc =
+      bias && *bias + state.tsc_offset == 0 && (state.cr4 & x86::cr4::kTsd) == 0;
+  if (rules_xcr0_ == state.xcr0 && rules_fsgsbase_ == fsgsbase && rules_same_tsc_ == same_tsc)
+    return;
   rules_xcr0_ = state.xcr0;
   rules_fsgsbase_ = fsgsbase;
+  rules_same_tsc_ = same_tsc;
   SensitiveCode::Rules rules;
   rules.guest = context_.cpuid.features();
   rules.host = x86::reported_by_host();
   rules.same_xcr0 = x86::host_xcr0() == state.xcr0;
   rules.fsgsbase = fsgsbase != 0;
+  rules.same_tsc = same_tsc;
   scanned_.set_rules(rules);
   for (const auto& space : spaces_of_processes_)
     if (space->shadow) space->shadow->remove_all();

@@ -88,6 +88,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   std::uint64_t current_cr3_ = ~0ull;  ///< `current_` is of that
   bool hold_ = false;  ///< what comes next is the translator's, until the guest's kernel has run
   std::uint64_t rules_xcr0_ = ~0ull, rules_fsgsbase_ = 0;
+  bool rules_same_tsc_ = false;
   std::vector<std::byte> image_;
 
   // The window of time in which translated user code is judged.

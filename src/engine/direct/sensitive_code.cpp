@@ -32,7 +32,6 @@ constexpr std::uint16_t kAllForms = 0xffff;
 bool always_sensitive(const ZydisDecodedInstruction& insn) {
   switch (insn.mnemonic) {
     case ZYDIS_MNEMONIC_CPUID:
-    case ZYDIS_MNEMONIC_RDTSC:
     case ZYDIS_MNEMONIC_RDTSCP:
     case ZYDIS_MNEMONIC_RDPID:
     case ZYDIS_MNEMONIC_RDPRU:
@@ -232,6 +231,8 @@ bool SensitiveCode::sensitive_by_rules(ZydisMnemonic mnemonic) const {
     case ZYDIS_MNEMONIC_WRFSBASE:
     case ZYDIS_MNEMONIC_WRGSBASE:
       return !rules_.fsgsbase;
+    case ZYDIS_MNEMONIC_RDTSC:
+      return !rules_.same_tsc;
     default:
       return false;
   }

@@ -25,6 +25,7 @@ class SensitiveCode {
     x86::FeatureSet guest, host;  ///< the model's, and what the host's own CPUID reports
     bool same_xcr0 = true;  ///< guest XCR0 is the host's: the XSAVE family and XGETBV give the same
     bool fsgsbase = true;   ///< CR4.FSGSBASE of the guest
+    bool same_tsc = false;  ///< RDTSC gives the guest's user code what it gives ours
   };
   explicit SensitiveCode(const Rules& rules);
 

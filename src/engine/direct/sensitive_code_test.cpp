@@ -298,6 +298,17 @@ TEST(SensitiveCode, SegmentBasesCountIfTheGuestMayNotAccessThem) {
   }
 }
 
+TEST(SensitiveCode, TheTimeStampCounterCountsIfItIsNotTheHosts) {
+  auto rules = same_as_host();
+  const SensitiveCode other(rules);
+  rules.same_tsc = true;
+  const SensitiveCode same(rules);
+  const Code kRdtsc = {0x0f, 0x31}, kRdtscp = {0x0f, 0x01, 0xf9};
+  expect_clean(same, kRdtsc);
+  expect_found(other, kRdtsc);
+  expect_found(same, kRdtscp);  // it answers with the guest's TSC_AUX too
+}
+
 TEST(SensitiveCode, ExtensionsCountIfOnlyTheHostHasThem) {
   const FeatureSet guest =
       without({Feature::kAes, Feature::kSha, Feature::kRdrand, Feature::kAdx, Feature::kPclmulqdq});
