@@ -232,8 +232,7 @@ void DirectVcpu::take_rules() {
   const x86::CpuState& state = translated_.state;
   const std::uint64_t fsgsbase = state.cr4 & x86::cr4::kFsgsbase;
   const auto bias = context_.clock.host_tsc_bias();
-  const bool same_tsc =
-      bias && *bias + state.tsc_offset == 0 && (state.cr4 & x86::cr4::kTsd) == 0;
+  const bool same_tsc = bias && *bias + state.tsc_offset == 0 && (state.cr4 & x86::cr4::kTsd) == 0;
   if (rules_xcr0_ == state.xcr0 && rules_fsgsbase_ == fsgsbase && rules_same_tsc_ == same_tsc)
     return;
   rules_xcr0_ = state.xcr0;
