@@ -6,10 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "base/assert.h"
+#include "support/read_file.h"
 
 namespace vireo::test {
 
@@ -23,8 +22,7 @@ void JournalWriter::append(const JournalRecord& record) const {
 }
 
 std::vector<JournalRecord> read_journal(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  const auto bytes = read_file(path);
   std::vector<JournalRecord> records(bytes.size() / sizeof(JournalRecord));
   std::memcpy(records.data(), bytes.data(), records.size() * sizeof(JournalRecord));
   return records;
@@ -63,8 +61,7 @@ std::string JournalReader::first_wrong(const std::vector<std::uint64_t>& now) co
 }
 
 std::vector<std::uint64_t> read_stamps(const std::string& raw_path) {
-  std::ifstream file(raw_path, std::ios::binary);
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  const auto bytes = read_file(raw_path);
   std::vector<std::uint64_t> stamps(bytes.size() / kSector);
   for (std::size_t i = 0; i < stamps.size(); ++i) {
     const char* sector = bytes.data() + i * kSector;

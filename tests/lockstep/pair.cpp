@@ -1,10 +1,12 @@
 #include "lockstep/pair.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "base/assert.h"
 #include "support/guest_layout.h"
 #include "support/host_listing.h"
 
@@ -85,6 +87,17 @@ std::string_view without_value(std::string_view line) {
 /// Tables whose accessed and dirty bits a CPU may set early.
 bool in_page_tables(std::uint64_t address) {
   return address >= layout::kPageRoot && address < layout::kPageRoot + 0x10000;
+}
+
+/// A bit for each page of the RAM below `end`: what nobody has touched is zero, and to read it
+/// would first make it.
+std::vector<unsigned char> touched_pages(const memory::GuestMemory& memory, std::uint64_t end) {
+  std::vector<unsigned char> resident(end / kPageSize);
+  // SAFETY: the RAM is one mapping, and mincore(2) only asks about it.
+  auto* const begin = const_cast<std::byte*>(memory.host_page(PhysAddr{0}));
+  VIREO_ASSERT(memory.host_page(PhysAddr{end - kPageSize}) == begin + end - kPageSize);
+  VIREO_ASSERT(::mincore(begin, end, resident.data()) == 0);
+  return resident;
 }
 
 }  // namespace
@@ -193,7 +206,11 @@ void Pair::compare_devices(std::vector<std::string>& report) const {
 
 void Pair::compare_memory(std::vector<std::string>& report) const {
   constexpr std::size_t kShown = 8;
+  const auto reference_touched = touched_pages(*reference_.memory, compared_end_);
+  const auto subject_touched = touched_pages(*subject_.memory, compared_end_);
   for (std::uint64_t page = 0; page < compared_end_; page += kPageSize) {
+    const std::size_t number = page / kPageSize;
+    if (((reference_touched[number] | subject_touched[number]) & 1) == 0) continue;
     const std::byte* reference = reference_.memory->host_page(PhysAddr{page});
     const std::byte* subject = subject_.memory->host_page(PhysAddr{page});
     if (in_page_tables(page) || std::memcmp(reference, subject, kPageSize) == 0) continue;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backends/block/open_block.h"
+#include "support/read_file.h"
 
 namespace vireo::backends {
 
@@ -40,10 +41,7 @@ class TemporaryFolder {
   std::string path_;
 };
 
-inline Bytes read_whole_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+inline Bytes read_whole_file(const std::string& path) { return test::read_file<Bytes>(path); }
 inline void write_whole_file(const std::string& path, const Bytes& bytes) {
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()),

@@ -4,12 +4,11 @@
 
 #include <chrono>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "engine/direct/sensitive_code.h"
+#include "support/read_file.h"
 #include "x86/cpuid/cpuid_model.h"
 #include "x86/cpuid/host_features.h"
 #include "x86/decode/decoder.h"
@@ -21,8 +20,7 @@ using x86::FeatureSet;
 
 /// The code of a 64-bit ELF file: the executable segment, of which the last page may be less.
 std::vector<std::byte> text_of(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  const std::string file{std::istreambuf_iterator<char>(stream), {}};
+  const std::string file = test::read_file(path);
   std::vector<std::byte> text;
   Elf64_Ehdr header;
   if (file.size() < sizeof header) return text;

@@ -100,8 +100,11 @@ struct Situation : SemanticsWorld {
   explicit Situation(std::uint64_t seed) {
     std::mt19937_64 random(seed);
     const auto below = [&](std::uint64_t n) { return random() % n; };
-    for (std::uint64_t at = 0; at < 0x11000; ++at)
-      port.poke(at, static_cast<std::uint8_t>(below(16) == 0 ? 1 : 0));
+    // One byte of sixteen is 1.
+    for (std::uint64_t at = 0, bits = 0; at < 0x11000; ++at, bits >>= 4) {
+      if (at % 16 == 0) bits = random();
+      if (bits % 16 == 0) port.poke(at, std::uint8_t{1});
+    }
     if (below(3) == 0) make_legacy(below(2) == 0);
     state.gpr[kRdi] = 0x5000 + below(0x3000);
     state.gpr[kRsi] = below(2) ? 0x5000 + below(0x3000) : state.gpr[kRdi] - 40 + below(80);
