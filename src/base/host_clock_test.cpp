@@ -10,15 +10,24 @@ namespace {
 
 using std::chrono::milliseconds;
 
+double host_ns() {
+  return std::chrono::duration<double, std::nano>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// A busy host may stop us between two readings: each of ours stands between two of the host's.
 TEST(HostClock, RunsAsFastAsTheHost) {
   HostClock clock;
-  const auto host_start = std::chrono::steady_clock::now();
+  const double before = host_ns();
   const std::uint64_t start = clock.now_ns();
+  const double begun = host_ns();
   std::this_thread::sleep_for(milliseconds(50));
+  const double ended = host_ns();
   const auto ours = static_cast<double>(clock.now_ns() - start);
-  const auto host =
-      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - host_start);
-  EXPECT_NEAR(ours / host.count(), 1.0, 0.02);
+  const double after = host_ns();
+  EXPECT_GT(ours, (ended - begun) * 0.98);
+  EXPECT_LT(ours, (after - before) * 1.02);
 }
 
 TEST(HostClock, NanosecondsAndTicksAreOneTime) {
@@ -51,7 +60,7 @@ TEST(HostClock, TheBiasLeadsFromTheHostsCounterToOurs) {
 
 TEST(HostClock, StartsNearZeroAndNeverGoesBack) {
   HostClock clock;
-  EXPECT_LT(clock.now_ns(), 1'000'000'000u);
+  EXPECT_LT(clock.now_ns(), 60'000'000'000u);
   std::uint64_t last = 0;
   for (int i = 0; i < 10000; ++i) {
     const std::uint64_t now = clock.tsc();
@@ -66,18 +75,24 @@ TEST(HostClock, StandsStillWhilePaused) {
   const std::uint64_t stopped = clock.tsc();
   std::this_thread::sleep_for(milliseconds(20));
   EXPECT_EQ(clock.tsc(), stopped);
+  const double before = host_ns();
   clock.resume();
   const std::uint64_t resumed = clock.tsc();
+  const double after = host_ns();
   EXPECT_GE(resumed, stopped);
-  EXPECT_LT(resumed - stopped, clock.tsc_hz() / 100);  // the 20 ms are not part of our time
+  // The 20 ms are not part of our time, what a busy host took from us since is.
+  EXPECT_LT(static_cast<double>(resumed - stopped) * 1e9 / static_cast<double>(clock.tsc_hz()),
+            after - before + 10e6);
   std::this_thread::sleep_for(milliseconds(2));
   EXPECT_GT(clock.tsc(), resumed);
 }
 
 TEST(HostClock, KnowsTheDate) {
+  const std::time_t before = std::time(nullptr);
   HostClock clock;
-  EXPECT_NEAR(static_cast<double>(clock.epoch_at_start()), static_cast<double>(std::time(nullptr)),
-              2.0);
+  const auto epoch = static_cast<std::time_t>(clock.epoch_at_start());
+  EXPECT_GE(epoch, before - 1);
+  EXPECT_LE(epoch, std::time(nullptr) + 1);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ struct ControllerTest : ::testing::Test {
     config.kernel = name;
     config.memory_bytes = 16 << 20;
     config.cpu = "baseline";
-    config.timeout_seconds = 20;
+    config.timeout_seconds = 60;
     config.balloon_bytes = 1 << 20;
     machine::HostParts parts;
     parts.serial = std::make_unique<backends::MemoryBackend>();

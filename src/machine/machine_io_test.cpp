@@ -104,7 +104,7 @@ struct MachineIoTest : ::testing::Test {
     config.command_line = "pci=off";
     config.memory_bytes = 16 << 20;
     config.cpu = "baseline";
-    config.timeout_seconds = 60;
+    config.timeout_seconds = 120;
     HostParts parts;
     parts.create_engine = [this](std::string_view, memory::GuestMemory&) {
       return Result<std::unique_ptr<engine::Engine>>(
@@ -170,7 +170,7 @@ struct MachineIoTest : ::testing::Test {
   }
   void wait_for_progress() {
     const std::uint16_t before = used();
-    for (int i = 0; i < 20000 && used() == before; ++i) std::this_thread::sleep_for(1ms);
+    for (int i = 0; i < 60000 && used() == before; ++i) std::this_thread::sleep_for(1ms);
     ASSERT_NE(used(), before);
   }
 

@@ -30,7 +30,7 @@ struct MachineTest : ::testing::Test {
                static_cast<std::streamsize>(file.size()));
     config.memory_bytes = 16 << 20;
     config.cpu = "baseline";
-    config.timeout_seconds = 20;  // no test hangs
+    config.timeout_seconds = 60;  // no test hangs
   }
   ~MachineTest() override { ::unlink(config.kernel.c_str()); }
 

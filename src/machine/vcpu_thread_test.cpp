@@ -35,7 +35,7 @@ struct VcpuThreadTest : ::testing::Test, VcpuOwner {
     thread->wait_parked();
   }
   static void eventually(auto condition) {
-    for (int i = 0; i < 5000 && !condition(); ++i) {
+    for (int i = 0; i < 60000 && !condition(); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     EXPECT_TRUE(condition());

@@ -79,11 +79,11 @@ class ConsoleTest(unittest.TestCase):
     def test_c_channels_have_names_and_pass_bytes_unchanged(self):
         self.output("cat /sys/class/virtio-ports/*/name | grep org.a")
         self.output(f"head -c {len(DATA)} /dev/virtio-ports/org.a >/tmp/data &")
-        time.sleep(1)
+        self.output("while ! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/vport; do sleep 0.1; done")
         self.a.socket.sendall(DATA)
         self.assertIn(hashlib.md5(DATA).hexdigest(), self.output("wait; md5sum /tmp/data"))
         self.output("cat /tmp/data >/dev/virtio-ports/org.b")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + guest.COMMAND_SECONDS
         while (self.folder / "b").stat().st_size < len(DATA) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.assertEqual((self.folder / "b").read_bytes(), DATA)
@@ -112,7 +112,7 @@ class TerminalTest(unittest.TestCase):
         machine = self.enterContext(guest.Guest(
             "--console", "stdio", "--serial", f"unix:{folder}/serial", append="console=hvc0",
             initrd=INITRD, memory="256M"))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + guest.COMMAND_SECONDS
         while not (folder / "serial").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         serial = Line(folder / "serial")

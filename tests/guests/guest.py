@@ -47,6 +47,30 @@ def vireo(*arguments, timeout=60, **options):
     )
 
 
+def cpu_seconds(process):
+    """The CPU time that a process has used so far."""
+    fields = pathlib.Path(f"/proc/{process}/stat").read_text()
+    return sum(map(int, fields.rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_share(process, tries=5):
+    """How much of a CPU a process uses that has nothing to do: at rest in one of several looks, since what was before may
+    take a busy host a while."""
+    shares = []
+    for _ in range(tries):
+        before, cpu_before = time.monotonic(), cpu_seconds(process)
+        time.sleep(2)
+        shares.append((cpu_seconds(process) - cpu_before) / (time.monotonic() - before))
+        if shares[-1] < 0.1:
+            break
+    return min(shares)
+
+
+def listening(port):
+    """A command for the guest's shell that waits until somebody listens at a TCP port."""
+    return f"while ! grep -q ':{port:04X} [0-9A-F:]* 0A' /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done"
+
+
 def engines():
     """What `vireo engines --json` lists, by name."""
     listed = json.loads(vireo("engines", "--json").stdout)

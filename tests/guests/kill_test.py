@@ -51,7 +51,7 @@ class KillTest(unittest.TestCase):
 
     def check(self, image):
         """The kernel lets go of the files of a program a little after its end, locks included."""
-        for _ in range(100):
+        for _ in range(3000):
             done = shell(f"qemu-img check -q -f qcow2 {image}")
             if done.returncode != 1:
                 return done

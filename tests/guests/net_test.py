@@ -99,7 +99,7 @@ class UserNetworkCase(unittest.TestCase):
     def send_back(self):
         self.server.summed.clear()
         self.output(f"(echo put; cat /tmp/data) | nc 10.0.2.2 {self.server.port}")
-        self.assertTrue(self.server.summed.wait(30))
+        self.assertTrue(self.server.summed.wait(guest.COMMAND_SECONDS))
         self.assertEqual(self.server.digests.pop(), DIGEST)
 
     def assert_both_directions(self):
@@ -129,7 +129,7 @@ class UserNetworkTest(UserNetworkCase):
         self.assert_both_directions()
 
     def test_c_the_host_reaches_a_server_in_the_guest(self):
-        self.output("(nc -l -p 9000 | md5sum >/tmp/sum) & sleep 0.5")
+        self.output(f"(nc -l -p 9000 | md5sum >/tmp/sum) & {guest.listening(9000)}")
         with socket.create_connection(("127.0.0.1", self.forwarded)) as connection:
             connection.sendall(DATA)
             connection.shutdown(socket.SHUT_WR)
@@ -169,14 +169,7 @@ class UserNetworkTest(UserNetworkCase):
         self.assertLess(pages * os.sysconf("SC_PAGE_SIZE"), 500 * MIB)
 
     def test_h_an_idle_machine_needs_no_cpu(self):
-        def cpu_seconds():
-            fields = pathlib.Path(f"/proc/{self.machine.process.pid}/stat").read_text()
-            return sum(map(int, fields.rpartition(")")[2].split()[11:13])) / os.sysconf("SC_CLK_TCK")
-
-        time.sleep(1)
-        before = cpu_seconds()
-        time.sleep(2)
-        self.assertLess(cpu_seconds() - before, 0.7)
+        self.assertLess(guest.idle_share(self.machine.process.pid), 0.35)
 
     def test_y_frames_are_in_the_file(self):
         data = self.pcap.read_bytes()
@@ -244,10 +237,13 @@ class LimitedNetworkTest(UserNetworkCase):
         wanted = SIZE * 8 / (self.MBIT * 1e6)
         for transfer in (self.fetch, self.send_back):
             with self.subTest(transfer.__name__):
-                before = time.monotonic()
-                transfer()
-                took = time.monotonic() - before
-                self.assertGreater(took, wanted * 0.9)
+                for _ in range(3):  # what a busy host takes from us is not the network's
+                    before = time.monotonic()
+                    transfer()
+                    took = time.monotonic() - before
+                    self.assertGreater(took, wanted * 0.9)
+                    if took < wanted * 4 + 5:
+                        break
                 self.assertLess(took, wanted * 4 + 5)
 
     def test_z_nothing_to_complain_about(self):
@@ -269,14 +265,14 @@ class SwitchTest(unittest.TestCase):
                                              + tiny_guest.HALT))
         cls.holder = cls.enterClassContext(guest.Guest(
             "--net", "switch=lab", kernel=kernel, initrd=None, memory="16M"))
-        cls.holder.expect("^up\n", 30)
+        cls.holder.expect("^up\n")
         cls.machines = [boot(cls.enterClassContext, "--net", "switch=lab") for _ in range(2)]
         for number, machine in enumerate(cls.machines, 1):
             machine.output(f"ip link set eth0 up; ip addr add 10.9.8.{number}/24 dev eth0")
 
     def transfer(self, meanwhile=lambda: None):
         first, second = self.machines
-        second.output("rm -f /tmp/sum; (nc -l -p 9000 | md5sum >/tmp/sum) & sleep 0.5")
+        second.output(f"rm -f /tmp/sum; (nc -l -p 9000 | md5sum >/tmp/sum) & {guest.listening(9000)}")
         # The same bytes again and again, so that it takes a while and is known beforehand.
         first.output("dd if=/dev/zero bs=1M count=1 2>/dev/null | tr '\\0' x >/tmp/x")
         first.output(f"(for i in $(seq {SIZE // MIB}); do cat /tmp/x; done | nc 10.9.8.2 9000) &")
@@ -334,7 +330,7 @@ class TapTest(unittest.TestCase):
     def test_a_data_passes_in_both_directions(self):
         self.assertEqual(self.machine.output("cat /sys/class/net/eth0/address"), "02:56:52:aa:bb:cc")
         self.machine.output(f"ping -c 1 {self.HOST}")
-        self.machine.output("(nc -l -p 9000 | tee /tmp/data | md5sum >/tmp/sum) & sleep 0.5")
+        self.machine.output(f"(nc -l -p 9000 | tee /tmp/data | md5sum >/tmp/sum) & {guest.listening(9000)}")
         with socket.create_connection((self.GUEST, 9000), 10) as connection:
             connection.sendall(DATA)
             connection.shutdown(socket.SHUT_WR)

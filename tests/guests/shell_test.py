@@ -72,7 +72,10 @@ class ShellTest(unittest.TestCase):
 
     def test_a_busy_processor_gets_timer_ticks(self):
         before = self.interrupts("LOC|0")
-        self.output("end=$(($(date +%s) + 3)); while [ $(date +%s) -lt $end ]; do :; done")
+        for _ in range(10):  # how many come in three seconds is for the host to say
+            self.output("end=$(($(date +%s) + 3)); while [ $(date +%s) -lt $end ]; do :; done")
+            if self.interrupts("LOC|0") > before + 50:
+                break
         self.assertGreater(self.interrupts("LOC|0"), before + 50)
 
     def test_the_serial_port_interrupts(self):
@@ -107,7 +110,7 @@ class ShellTest(unittest.TestCase):
         self.machine.expect("^started\n")
         time.sleep(1)
         self.machine.send("\x03")
-        self.machine.expect("vireo# ", 20)
+        self.machine.expect("vireo# ")
         self.assertEqual(self.output("echo usable"), "usable")
 
     def test_arithmetic_is_right(self):

@@ -40,18 +40,18 @@ class TerminalTest(unittest.TestCase):
             with self.subTest(role):
                 machine = self.start(ECHO, role=role)
                 machine.send("a\x03\x04\x1a\x11\x13~")  # among them ^C, ^D, ^Z, ^Q and ^S
-                machine.expect("a\x03\x04\x1a\x11\x13~", 20)
+                machine.expect("a\x03\x04\x1a\x11\x13~")
 
     def test_ctrl_a_x_ends_the_program(self):
         machine = self.start(SPIN)
         machine.send("\x01x")
-        self.assertEqual(machine.wait(20), 0)
+        self.assertEqual(machine.wait(), 0)
         self.assert_terminal_is_back(machine)
 
     def test_ctrl_a_h_explains_the_keys(self):
         machine = self.start(SPIN)
         machine.send("\x01h")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + guest.COMMAND_SECONDS
         while "Ctrl-A" not in machine.console + machine.errors():
             self.assertLess(time.monotonic(), deadline)
             machine.poll()
@@ -59,7 +59,7 @@ class TerminalTest(unittest.TestCase):
     def test_ctrl_a_twice_is_ctrl_a_for_the_guest(self):
         machine = self.start(ECHO)
         machine.send("\x01\x01!")
-        machine.expect("\x01!", 20)
+        machine.expect("\x01!")
 
     def test_the_terminal_comes_back_whatever_ends_the_program(self):
         endings = {
@@ -70,7 +70,7 @@ class TerminalTest(unittest.TestCase):
         for name, (code, status) in endings.items():
             with self.subTest(name):
                 machine = self.start(code, "--debug-exit", "--timeout", "2")
-                self.assertEqual(machine.wait(20), status)
+                self.assertEqual(machine.wait(), status)
                 self.assert_terminal_is_back(machine)
 
     def test_a_terminal_that_is_not_the_controlling_one_is_treated_alike(self):
@@ -78,7 +78,7 @@ class TerminalTest(unittest.TestCase):
         modes = machine.terminal_now()[LOCAL_MODES]
         self.assertEqual(modes & (termios.ICANON | termios.ECHO | termios.ISIG), 0)
         machine.send("\x01x")
-        self.assertEqual(machine.wait(20), 0)
+        self.assertEqual(machine.wait(), 0)
         self.assert_terminal_is_back(machine)
 
     def test_the_terminal_comes_back_after_signals(self):
@@ -87,7 +87,7 @@ class TerminalTest(unittest.TestCase):
             with self.subTest((number, role)):
                 machine = self.start(SPIN, role=role)
                 machine.process.send_signal(number)
-                machine.wait(20)
+                machine.wait()
                 self.assert_terminal_is_back(machine)
 
 

@@ -6,6 +6,7 @@ import random
 import socket
 import tempfile
 import threading
+import time
 import unittest
 
 import guest
@@ -80,8 +81,11 @@ class VsockTest(unittest.TestCase):
         self.assertEqual(self.connect(7002)[1], "")
 
     def test_c_the_host_reaches_the_guest(self):
-        self.output("(echo hello | probe listen 7003 >/tmp/heard) & sleep 1")
-        connection, line = self.connect(7003)
+        self.output("(echo hello | probe listen 7003 >/tmp/heard) &")
+        deadline = time.monotonic() + guest.COMMAND_SECONDS
+        line = ""
+        while not line and time.monotonic() < deadline:  # until it listens
+            connection, line = self.connect(7003)
         self.assertRegex(line, r"^OK \d+$")
         self.assertEqual(connection.recv(100), b"hello\n")
         connection.sendall(b"from the host\n")

@@ -90,7 +90,7 @@ struct ProgramTest : ::testing::Test {
 
 TEST_F(ProgramTest, DebugExitDecidesTheStatusAndTheSerialPortIsTheOutput) {
   const auto file = kernel(out_code(0x3f8, "hello\n") + out_code(0xf4, "\x03") + kLoop);
-  const Outcome outcome = vireo({"run", "--kernel", file, "--debug-exit", "--timeout", "20"});
+  const Outcome outcome = vireo({"run", "--kernel", file, "--debug-exit", "--timeout", "60"});
   EXPECT_EQ(outcome.status, 7);
   EXPECT_EQ(outcome.out, "hello\n");
   EXPECT_EQ(outcome.error, "");
@@ -98,7 +98,7 @@ TEST_F(ProgramTest, DebugExitDecidesTheStatusAndTheSerialPortIsTheOutput) {
 
 TEST_F(ProgramTest, ATripleFaultEndsWithFourAndSaysWhere) {
   const auto file = kernel(out_code(0x3f8, "dying\n") + kInvalid);  // there is no IDT
-  const Outcome outcome = vireo({"run", "--kernel", file, "--timeout", "20"});
+  const Outcome outcome = vireo({"run", "--kernel", file, "--timeout", "60"});
   EXPECT_EQ(outcome.status, 4);
   EXPECT_THAT(outcome.error, HasSubstr("triple fault at 0x0010:0x1000"));
   EXPECT_THAT(outcome.error, HasSubstr("32-bit protected mode"));
@@ -107,7 +107,7 @@ TEST_F(ProgramTest, ATripleFaultEndsWithFourAndSaysWhere) {
 
 TEST_F(ProgramTest, AResetEndsWithZeroIfThatIsWanted) {
   const auto file = kernel(out_code(0x64, "\xfe") + kLoop);
-  EXPECT_EQ(vireo({"run", "--kernel", file, "--no-reboot", "--timeout", "20"}).status, 0);
+  EXPECT_EQ(vireo({"run", "--kernel", file, "--no-reboot", "--timeout", "60"}).status, 0);
 }
 
 TEST_F(ProgramTest, TheTimeoutEndsWith124WhateverTheGuestDoes) {
@@ -121,8 +121,8 @@ TEST_F(ProgramTest, TheTimeoutEndsWith124WhateverTheGuestDoes) {
 TEST_F(ProgramTest, SignalsEndTheMachineInOrder) {
   const std::string socket = directory + "/serial", stats = directory + "/stats";
   const pid_t child = start({"run", "--kernel", kernel(kLoop), "--serial", "unix:" + socket,
-                             "--stats", stats, "--timeout", "20"});
-  for (int i = 0; i < 2000 && ::access(socket.c_str(), F_OK) != 0; ++i) ::usleep(5000);
+                             "--stats", stats, "--timeout", "60"});
+  for (int i = 0; i < 12000 && ::access(socket.c_str(), F_OK) != 0; ++i) ::usleep(5000);
   EXPECT_EQ(::access(socket.c_str(), F_OK), 0);
   ::usleep(300'000);
   ::kill(child, SIGTERM);
@@ -134,7 +134,7 @@ TEST_F(ProgramTest, SignalsEndTheMachineInOrder) {
 TEST_F(ProgramTest, StatisticsCountWhatTheGuestDid) {
   const auto file = kernel(out_code(0x3f8, "12345") + out_code(0xf4, "\x01") + kLoop);
   const Outcome outcome = vireo({"run", "--kernel", file, "--serial", "none", "--debug-exit",
-                                 "--engine", "interpreter", "--stats", "-", "--timeout", "20"});
+                                 "--engine", "interpreter", "--stats", "-", "--timeout", "60"});
   EXPECT_EQ(outcome.status, 3);
   const auto stats = nlohmann::json::parse(outcome.out);
   EXPECT_EQ(stats["engine"], "interpreter");
@@ -151,7 +151,7 @@ TEST_F(ProgramTest, StatisticsNameDisksAndNetworks) {
   const Outcome outcome = vireo(
       {"run", "--kernel", kernel(out_code(0xf4, "\x01") + kLoop), "--serial", "none",
        "--debug-exit", "--disk", image + ",format=raw", "--disk",
-       other + ",format=raw,interface=ide", "--net", "user", "--stats", "-", "--timeout", "20"});
+       other + ",format=raw,interface=ide", "--net", "user", "--stats", "-", "--timeout", "60"});
   ASSERT_EQ(outcome.status, 3) << outcome.error;
   const auto stats = nlohmann::json::parse(outcome.out);
   ASSERT_EQ(stats["disks"].size(), 2u);
@@ -174,7 +174,7 @@ TEST_F(ProgramTest, TheDebugConsoleGetsWhatIsWrittenToItsPort) {
   const auto file = kernel(out_code(0xe9, "debug") + out_code(0xf4, "\x10") + kLoop);
   const std::string log = directory + "/log";
   EXPECT_EQ(vireo({"run", "--kernel", file, "--debug-console", "file:" + log, "--debug-exit",
-                   "--timeout", "20"})
+                   "--timeout", "60"})
                 .status,
             33);
   EXPECT_EQ(contents(log), "debug");
@@ -242,7 +242,7 @@ TEST_F(ProgramTest, DisksAreInTheSlotsBehindTheChipset) {
   std::ofstream(image) << std::string(1 << 20, 'x');
   const auto status = [&](unsigned slot, const std::vector<std::string>& more) {
     std::vector<std::string> words{"run",          "--kernel",  kernel(probe(slot) + kLoop),
-                                   "--debug-exit", "--timeout", "20"};
+                                   "--debug-exit", "--timeout", "60"};
     words.insert(words.end(), more.begin(), more.end());
     const Outcome outcome = vireo(words);
     EXPECT_EQ(outcome.error, "");
@@ -262,7 +262,7 @@ TEST_F(ProgramTest, NetworkCardsComeBehindDisks) {
     const std::string probe = std::string("\xb8\0\x18\0\x80\x66\xba\xf8\x0c\xef", 10) +
                               std::string("\x66\xba\xfe\x0c\xec\x66\xba\xf4\x00\xee", 10);
     std::vector<std::string> words{"run",          "--kernel",  kernel(probe + kLoop),
-                                   "--debug-exit", "--timeout", "20"};
+                                   "--debug-exit", "--timeout", "60"};
     words.insert(words.end(), more.begin(), more.end());
     return vireo(words).status;
   };
@@ -279,7 +279,7 @@ TEST_F(ProgramTest, NetworkCardsComeBehindDisks) {
 TEST_F(ProgramTest, WhatThisHostLacksIsOneSentenceAndStatusThree) {
   const auto lack = [&](const std::string& net) {
     const Outcome outcome =
-        vireo({"run", "--kernel", kernel(kLoop), "--timeout", "20", "--net", net});
+        vireo({"run", "--kernel", kernel(kLoop), "--timeout", "60", "--net", net});
     EXPECT_EQ(outcome.status, 3) << outcome.error;
     EXPECT_EQ(outcome.error.find('\n'), outcome.error.size() - 1) << outcome.error;
     return outcome.error;

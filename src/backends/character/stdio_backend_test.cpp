@@ -125,7 +125,8 @@ struct RawTerminalTest : ::testing::Test {
     return start(slave.get(), slave.get(), [&, controlling] {
       ::setsid();
       if (controlling) ::ioctl(STDIN_FILENO, TIOCSCTTY, 0);
-      for (const int signal : {SIGTERM, SIGSEGV, SIGTSTP, SIGCONT}) ::signal(signal, SIG_DFL);
+      for (const int signal : {SIGTERM, SIGSEGV, SIGINT, SIGTSTP, SIGCONT})
+        ::signal(signal, SIG_DFL);
       const RawTerminal terminal(STDIN_FILENO);
       body();
     });
@@ -136,30 +137,36 @@ struct RawTerminalTest : ::testing::Test {
     return (mode.c_lflag & (ICANON | ECHO | ISIG)) == 0;
   }
   bool becomes_raw(bool wanted) const {
-    for (int i = 0; i < 400 && raw() != wanted; ++i)
+    for (int i = 0; i < 12000 && raw() != wanted; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return raw() == wanted;
   }
   static void sleep_long() {
     for (int i = 0; i < 1000; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  static void wait_for_a_key() {
+    char key = 0;
+    EXPECT_EQ(::read(STDIN_FILENO, &key, 1), 1);
+  }
+  void press_a_key() const { EXPECT_EQ(::write(master.get(), "x", 1), 1); }
   UniqueFd master, slave;
 };
 
 TEST_F(RawTerminalTest, IsRestoredWhenItIsDestroyed) {
-  const pid_t child =
-      start_raw([] { std::this_thread::sleep_for(std::chrono::milliseconds(200)); });
+  const pid_t child = start_raw(wait_for_a_key);
   EXPECT_TRUE(becomes_raw(true));
+  press_a_key();
   exit_status(child);
   EXPECT_FALSE(raw());
 }
 
 TEST_F(RawTerminalTest, IsRestoredAtExit) {
   const pid_t child = start_raw([] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    wait_for_a_key();
     std::exit(3);
   });
   EXPECT_TRUE(becomes_raw(true));
+  press_a_key();
   EXPECT_EQ(WEXITSTATUS(exit_status(child)), 3);
   EXPECT_FALSE(raw());
 }

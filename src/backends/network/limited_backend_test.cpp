@@ -26,7 +26,7 @@ struct Wire final : NetworkBackend {
   }
   bool wait_for_resume() {
     std::unique_lock lock(mutex);
-    return changed.wait_for(lock, std::chrono::seconds(10), [this] { return resumed > 0; });
+    return changed.wait_for(lock, std::chrono::seconds(60), [this] { return resumed > 0; });
   }
   NetworkReader* reader = nullptr;
   bool full = false, stopped = false;

@@ -65,7 +65,7 @@ class RecordingReader final : public NetworkReader {
   }
 
  private:
-  static constexpr std::chrono::milliseconds kPatience{10'000};
+  static constexpr std::chrono::milliseconds kPatience{60'000};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::pair<FrameHeader, FrameBytes>> frames_;

@@ -57,6 +57,13 @@ struct SwitchTest : ::testing::Test {
     }
   }
   static std::string heard(Member& member) { return text_of(member.reader.take(kShort).second); }
+  /// What comes next but for what meetings have left, however late that is.
+  static std::string told(Member& member) {
+    for (;;) {
+      std::string text = text_of(member.reader.take().second);
+      if (text != "meet" && text != "met") return text;
+    }
+  }
 
   std::string base, folder;
   std::uint8_t members = 0;
@@ -68,10 +75,10 @@ TEST_F(SwitchTest, FramesGoToAllUntilTheirReceiverIsKnown) {
   while (!heard(*c).empty() || !heard(*b).empty() || !heard(*a).empty()) {
   }
   a->say({2, 0, 0, 0, 0, 99}, "who");
-  EXPECT_EQ(text_of(b->reader.take().second), "who");
-  EXPECT_EQ(text_of(c->reader.take().second), "who");
+  EXPECT_EQ(told(*b), "who");
+  EXPECT_EQ(told(*c), "who");
   a->say(b->mac, "you");
-  EXPECT_EQ(text_of(b->reader.take().second), "you");
+  EXPECT_EQ(told(*b), "you");
   EXPECT_EQ(heard(*c), "") << "b's address was learned";
   EXPECT_EQ(heard(*a), "") << "nobody hears himself";
 }
@@ -109,7 +116,10 @@ TEST_F(SwitchTest, APortThatDoesNotReadHoldsNobodyUp) {
   while (!heard(*b).empty()) {
   }
   a->say(b->mac, "still here");
-  EXPECT_EQ(text_of(b->reader.take().second), "still here");
+  std::string last;
+  do last = told(*b);
+  while (last == text);
+  EXPECT_EQ(last, "still here");
 }
 
 TEST_F(SwitchTest, AnythingButANameIsRefused) {

@@ -6,6 +6,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 
 #include "backends/network/recording_reader_fake.h"
@@ -63,7 +65,7 @@ struct HostSocket {
     sockaddr_in from{};
     socklen_t size = sizeof(from);
     pollfd polled{fd.get(), POLLIN, 0};
-    if (::poll(&polled, 1, 10'000) != 1) return {};
+    if (::poll(&polled, 1, 60'000) != 1) return {};
     const ssize_t bytes = ::recvfrom(fd.get(), text.data(), text.size(), 0,
                                      reinterpret_cast<sockaddr*>(&from), &size);
     text.resize(bytes > 0 ? static_cast<std::size_t>(bytes) : 0);
@@ -175,7 +177,8 @@ TEST_F(UserNetworkTest, WhileTheGuestHasNoRoomTheHostsSocketsAreNotRead) {
   network->resume();
   std::size_t bytes = 0;
   for (;;) {
-    const auto frame = reader.take(std::chrono::milliseconds(200)).second;
+    const auto patience = std::chrono::milliseconds(bytes > 40'000 ? 500 : 60'000);
+    const auto frame = reader.take(patience).second;
     if (frame.empty()) break;
     bytes += frame.size();
   }
@@ -219,6 +222,7 @@ TEST_F(UserNetworkTest, SocketsThatASentFrameHasOpenedAreLookedAtAtOnce) {
   open();
   answer_arp();
   HostSocket host;
+  std::vector<std::chrono::steady_clock::duration> took;
   for (int i = 0; i < 5; ++i) {
     // The thread sleeps by now, and knows of no socket from which an answer could come.
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -228,8 +232,11 @@ TEST_F(UserNetworkTest, SocketsThatASentFrameHasOpenedAreLookedAtAtOnce) {
     host.send_to(from, "answer");
     const auto before = std::chrono::steady_clock::now();
     EXPECT_FALSE(find("answer").empty());
-    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::milliseconds(400));
+    took.push_back(std::chrono::steady_clock::now() - before);
   }
+  // The median: a busy host delays some of them.
+  std::ranges::nth_element(took, took.begin() + 2);
+  EXPECT_LT(took[2], std::chrono::milliseconds(400));
 }
 
 /// A card in which whoever brings a frame stays until it may go on.
@@ -238,7 +245,7 @@ struct GateReader final : NetworkReader {
     std::unique_lock lock(mutex);
     ++inside;
     changed.notify_all();
-    changed.wait_for(lock, std::chrono::seconds(10), [this] { return open; });
+    changed.wait_for(lock, std::chrono::seconds(60), [this] { return open; });
     return true;
   }
   void on_writable() override {
@@ -249,7 +256,7 @@ struct GateReader final : NetworkReader {
   template <class Condition>
   bool wait(Condition condition) {
     std::unique_lock lock(mutex);
-    return changed.wait_for(lock, std::chrono::seconds(10), condition);
+    return changed.wait_for(lock, std::chrono::seconds(60), condition);
   }
   void let_go() {
     const std::lock_guard lock(mutex);

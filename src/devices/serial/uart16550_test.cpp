@@ -226,7 +226,7 @@ TEST_F(Uart16550Test, NothingIsLostBetweenAnEventThreadAndAGuestThread) {
     }
   });
   std::string received;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (received.size() < text.size() && std::chrono::steady_clock::now() < deadline) {
     if (read_of(port, kLsr) & 0x01) received += static_cast<char>(read_of(port, kData));
   }

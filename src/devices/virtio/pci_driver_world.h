@@ -29,7 +29,7 @@ struct Messages final : bus::MsiSink {
   bool wait(std::uint64_t& seen) {
     std::unique_lock lock(mutex);
     const bool came =
-        arrived.wait_for(lock, std::chrono::seconds(20), [&] { return count > seen; });
+        arrived.wait_for(lock, std::chrono::seconds(60), [&] { return count > seen; });
     seen = count;
     return came;
   }

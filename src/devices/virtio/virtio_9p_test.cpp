@@ -118,7 +118,7 @@ TEST_F(Virtio9pTest, AFlushIsAnsweredBehindWhatItIsAbout) {
   driver.notify(0);
   driver.run_posted();
   std::optional<RingDriver::Used> used;
-  for (int i = 0; i < 20000 && !used; ++i) {
+  for (int i = 0; i < 60000 && !used; ++i) {
     used = ring->take_used();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

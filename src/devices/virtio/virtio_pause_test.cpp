@@ -258,7 +258,7 @@ TEST(PausedConsole, ATerminalThatIsStuckHoldsNoPauseUp) {
   std::this_thread::sleep_for(30ms);
   EXPECT_FALSE(output.take_used());
   driver.card->device().resume();
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < 60000; ++i) {
     if (output.take_used()) return;
     std::this_thread::sleep_for(1ms);
   }

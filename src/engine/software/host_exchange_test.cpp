@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -136,12 +137,16 @@ TEST(HostExchange, AcrossLinesNothingIsLost) {
 
 TEST(HostExchange, AcrossLinesTheHostsBusesAreNotLocked) {
   Lines lines;
-  const auto begin = std::chrono::steady_clock::now();
-  for (std::uint32_t i = 0; i < 50; ++i) {
+  std::vector<std::chrono::nanoseconds> took;
+  for (std::uint32_t i = 0; i < 51; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
     std::uint32_t old = load<std::uint32_t>(&lines.bytes[62]);
     EXPECT_TRUE(exchange(&lines.bytes[62], old, i));
+    took.push_back(std::chrono::steady_clock::now() - begin);
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2))
+  // The median: a busy host delays some of them.
+  std::ranges::nth_element(took, took.begin() + 25);
+  EXPECT_LT(took[25], std::chrono::milliseconds(5))
       << "hosts that detect such locks let a few pass each second";
 }
 
