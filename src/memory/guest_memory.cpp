@@ -160,8 +160,7 @@ void GuestMemory::set_rom(PhysAddr base, std::uint64_t size, bool rom) {
       auto& word = *entry(PhysAddr{page});
       const std::uint64_t before = rom ? word.fetch_or(kRomBit) : word.fetch_and(~kRomBit);
       if (!rom || (before & kRomBit) != 0) continue;
-      const auto receivers = listeners();
-      for (PageListener* listener : *receivers) listener->on_watch(PhysAddr{page});
+      tell_and_wait([page](PageListener& listener) { return listener.on_watch(PhysAddr{page}); });
     }
   }
 }
@@ -179,11 +178,10 @@ void GuestMemory::place_device_memory(std::optional<PhysAddr> base) {
   }
   if (!before) return;
   // With no lock held: who is told may wait for others who are here, too.
+  tell_and_wait([](PageListener& listener) { return listener.on_move(); });
   const auto receivers = listeners();
-  for (PageListener* listener : *receivers) {
-    listener->on_move();
+  for (PageListener* listener : *receivers)
     listener->on_watched_write(*before, device_memory().size());
-  }
 }
 
 void GuestMemory::clear_device_memory() {
@@ -245,6 +243,17 @@ std::uint64_t GuestMemory::resident_bytes() const {
   return static_cast<std::uint64_t>(info.st_blocks) * kBlock;
 }
 
+/// `tell(listener)` answers whether the listener is to be waited for.
+template <class Tell>
+void GuestMemory::tell_and_wait(Tell tell) const {
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // what they are told of has happened
+  const auto receivers = listeners();
+  std::vector<PageListener*> late;
+  for (PageListener* listener : *receivers)
+    if (tell(*listener)) late.push_back(listener);
+  for (PageListener* listener : late) listener->settle();
+}
+
 void GuestMemory::watch(PhysAddr page) {
   auto* word = entry(page);
   if (word == nullptr || word->load(std::memory_order_relaxed) == 0) return;
@@ -258,10 +267,9 @@ void GuestMemory::watch(PhysAddr page) {
     word->fetch_or(kWatchedBit);
   }
   // Also when somebody else is about to: nobody returns before everybody has been told.
-  const auto receivers = listeners();
-  for (PageListener* listener : *receivers) {
-    listener->on_watch(PhysAddr{value(page) & ~kPageMask});
-  }
+  tell_and_wait([page](PageListener& listener) {
+    return listener.on_watch(PhysAddr{value(page) & ~kPageMask});
+  });
   const std::lock_guard lock(watches_mutex_);
   watches_[value(page) >> kPageShift].told = true;  // it is there: one of its count is ours
 }

@@ -36,16 +36,22 @@ struct PageView {
 };
 
 /// Told when something that an engine may have cached about a page is no longer true.
-/// Called on the thread that made the change, with no lock of GuestMemory held.
+/// Called on the thread that made the change, with no lock of GuestMemory held. Who runs guest code
+/// on another thread cannot let go of a page at once: all listeners are told before the first of
+/// them is waited for.
 class PageListener {
  public:
   virtual ~PageListener() = default;
-  /// The page got watched, or became ROM: cached permission to write it directly must go.
-  virtual void on_watch(PhysAddr page) = 0;
+  /// The page got watched, or became ROM: cached permission to write it directly must go. True: it
+  /// will be gone when settle() returns.
+  [[nodiscard]] virtual bool on_watch(PhysAddr page) = 0;
   /// Bytes of a watched page were (or are being) written: what was derived from them is stale.
   virtual void on_watched_write(PhysAddr address, std::size_t size) = 0;
-  /// Pages are no longer where they were: cached pointers, to read and to write, must go.
-  virtual void on_move() = 0;
+  /// Pages are no longer where they were: cached pointers, to read and to write, must go. True:
+  /// they will be gone when settle() returns.
+  [[nodiscard]] virtual bool on_move() = 0;
+  /// Waits until what it was told before has happened.
+  virtual void settle() {}
 };
 
 /// Guest-physical memory, and the only source of host pointers to it. RAM is one memfd mapped
@@ -150,6 +156,8 @@ class GuestMemory {
   Result<> map_pages(std::uint64_t device_bytes);
   void enter_device_pages(PhysAddr base, bool there);
   bool copy_in(PhysAddr address, std::span<const std::byte> data, bool rom);
+  template <class Tell>
+  void tell_and_wait(Tell tell) const;
   std::shared_ptr<const Listeners> listeners() const;
 
   std::atomic<std::uint64_t>* entry(PhysAddr address) const {

@@ -11,11 +11,17 @@ namespace {
 constexpr PhysAddr at(std::uint64_t address) { return PhysAddr{address}; }
 
 struct Recorder final : PageListener {
-  void on_watch(PhysAddr page) override { watches.push_back(value(page)); }
+  bool on_watch(PhysAddr page) override {
+    watches.push_back(value(page));
+    return false;
+  }
   void on_watched_write(PhysAddr address, std::size_t size) override {
     writes.emplace_back(value(address), size);
   }
-  void on_move() override { ++moves; }
+  bool on_move() override {
+    ++moves;
+    return false;
+  }
   int moves = 0;
   std::vector<std::uint64_t> watches;
   std::vector<std::pair<std::uint64_t, std::size_t>> writes;
@@ -126,11 +132,12 @@ TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
 TEST_F(GuestMemoryTest, WhoeverWatchesWhileOthersAreToldTellsThemToo) {
   struct Another final : PageListener {
     explicit Another(GuestMemory& memory) : memory_(memory) {}
-    void on_watch(PhysAddr page) override {
+    bool on_watch(PhysAddr page) override {
       if (calls++ == 0) memory_.watch(page);
+      return false;
     }
     void on_watched_write(PhysAddr, std::size_t) override {}
-    void on_move() override {}
+    bool on_move() override { return false; }
     int calls = 0;
     GuestMemory& memory_;
   } another(*memory);
@@ -140,6 +147,39 @@ TEST_F(GuestMemoryTest, WhoeverWatchesWhileOthersAreToldTellsThemToo) {
   memory->watch(at(0x1000));
   EXPECT_EQ(another.calls, 2);
   EXPECT_EQ(recorder.watches.size(), 2u);
+}
+
+// Who runs guest code takes a while to notice: the wait is that of the slowest, not of all
+// together.
+TEST_F(GuestMemoryTest, AllAreToldBeforeTheFirstIsWaitedFor) {
+  struct Late final : PageListener {
+    Late(std::vector<std::string>& log, bool late) : log_(log), late_(late) {}
+    bool on_watch(PhysAddr) override {
+      log_.emplace_back("watch");
+      return late_;
+    }
+    void on_watched_write(PhysAddr, std::size_t) override { log_.emplace_back("write"); }
+    bool on_move() override {
+      log_.emplace_back("move");
+      return late_;
+    }
+    void settle() override { log_.emplace_back("settle"); }
+    std::vector<std::string>& log_;
+    bool late_;
+  };
+  using Log = std::vector<std::string>;
+  Log log;
+  Late first(log, true), second(log, false), third(log, true);
+  for (Late* listener : {&first, &second, &third}) memory->add_listener(*listener);
+  memory->watch(at(0x1000));
+  EXPECT_EQ(log, (Log{"watch", "watch", "watch", "settle", "settle"}));
+  log.clear();
+  memory->set_rom(at(0x2000), 0x1000, true);
+  EXPECT_EQ(log, (Log{"watch", "watch", "watch", "settle", "settle"}));
+  log.clear();
+  memory->place_device_memory(at(0xe000'0000));
+  memory->place_device_memory(std::nullopt);
+  EXPECT_EQ(log, (Log{"move", "move", "move", "settle", "settle", "write", "write", "write"}));
 }
 
 TEST_F(GuestMemoryTest, WatchingWhereThereIsNoMemoryDoesNothing) {
@@ -162,9 +202,9 @@ TEST_F(GuestMemoryTest, ARemovedListenerHearsNothing) {
 TEST_F(GuestMemoryTest, AListenerMayUnwatchTheWrittenPage) {
   struct Unwatcher final : PageListener {
     explicit Unwatcher(GuestMemory& m) : memory_(m) {}
-    void on_watch(PhysAddr) override {}
+    bool on_watch(PhysAddr) override { return false; }
     void on_watched_write(PhysAddr address, std::size_t) override { memory_.unwatch(address); }
-    void on_move() override {}
+    bool on_move() override { return false; }
     GuestMemory& memory_;
   } unwatcher(*memory);
   memory->add_listener(unwatcher);
@@ -294,9 +334,9 @@ TEST_F(DeviceMemoryTest, KeepsWatchesOfItsPages) {
 // Whoever watches a page and then reads it either sees the bytes of a racing write or is told.
 TEST_F(GuestMemoryTest, AWriteThatRacesWithAWatchIsNeverMissed) {
   struct Flag final : PageListener {
-    void on_watch(PhysAddr) override {}
+    bool on_watch(PhysAddr) override { return false; }
     void on_watched_write(PhysAddr, std::size_t) override { told.store(true); }
-    void on_move() override {}
+    bool on_move() override { return false; }
     std::atomic<bool> told = false;
   } flag;
   memory->add_listener(flag);

@@ -240,8 +240,8 @@ TEST_F(VirtioBlockTest, RequestsComeBackAsTheyAreDone) {
 
 TEST_F(VirtioBlockTest, WhatWasReadIsToldToTranslators) {
   struct Listener final : memory::PageListener {
-    void on_watch(PhysAddr) override {}
-    void on_move() override {}
+    bool on_watch(PhysAddr) override { return false; }
+    bool on_move() override { return false; }
     void on_watched_write(PhysAddr address, std::size_t size) override {
       if (value(address) == kData) bytes += size;
     }

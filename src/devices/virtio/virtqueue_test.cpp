@@ -437,8 +437,8 @@ TEST_P(PackedRingTest, APositionOutsideTheRingIsNotRestored) {
 }
 
 struct Listener final : memory::PageListener {
-  void on_watch(PhysAddr) override {}
-  void on_move() override {}
+  bool on_watch(PhysAddr) override { return false; }
+  bool on_move() override { return false; }
   void on_watched_write(PhysAddr address, std::size_t size) override {
     written.emplace_back(value(address), size);
   }

@@ -220,10 +220,9 @@ std::optional<ShadowPage> DirectVcpu::page_for(std::uint64_t linear, bool execut
   page.executable =
       executable && found->rights.executable &&
       scanned_.clean(found->page, {code_at(linear - kPageSize), code_at(linear + kPageSize)});
-  const memory::PageView view = memory_.view(found->page);
-  if (view.host == nullptr) return {};
-  page.writable =
-      found->rights.writable && found->rights.dirty && view.writable && !page.executable;
+  if (memory_.host_page(found->page) == nullptr) return {};
+  page.writable = found->rights.writable && found->rights.dirty && !page.executable &&
+                  mmu_.take_write_permission(found->page);
   return page;
 }
 

@@ -29,9 +29,9 @@ class ScannedCode final : public memory::PageListener {
   std::vector<PhysAddr> take_written();
 
   // memory::PageListener
-  void on_watch(PhysAddr) override {}
+  bool on_watch(PhysAddr) override { return false; }
   void on_watched_write(PhysAddr address, std::size_t size) override;
-  void on_move() override {}
+  bool on_move() override { return false; }
 
  private:
   memory::GuestMemory& memory_;

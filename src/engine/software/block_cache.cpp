@@ -109,6 +109,7 @@ void BlockCache::flush() {
   blocks_.clear();
   recent_.fill(nullptr);
   pages_.clear();
+  used_.forget_all();
   last_page_ = nullptr;
   arena_.clear();
   if (derived_ != nullptr) derived_->flush();
@@ -130,6 +131,7 @@ void BlockCache::leave_guest() {
 void BlockCache::watch(PhysAddr where) {
   if (page(number_of(where)) != nullptr) return;
   pages_.try_emplace(number_of(where));
+  used_.announce(where);
   memory_.watch(PhysAddr{value(where) & ~kPageMask});
 }
 
@@ -168,36 +170,37 @@ void BlockCache::protect(PhysAddr page) {
   if (cpu_.mapping_listener != nullptr) cpu_.mapping_listener->page_protected(page);
 }
 
-void BlockCache::on_watch(PhysAddr page) {
+bool BlockCache::on_watch(PhysAddr page) {
+  if (!cpu_.directly_written.announced(page)) return false;
   if (std::this_thread::get_id() == owner_) {
     protect(page);
-    return;
+    return false;
   }
-  std::uint64_t ticket;
   {
     const std::lock_guard lock(remote_mutex_);
     if (remote_watches_.size() < kMaxRemote) remote_watches_.push_back(page);
-    ticket = ++watches_asked_;
+    ++watches_asked_;
   }
-  wait_until_served(ticket);
+  cpu_.events.raise(PendingEvents::kStaleCode);
+  return true;
 }
 
-void BlockCache::on_move() {
+bool BlockCache::on_move() {
   if (std::this_thread::get_id() == owner_) {
     protect_all();
-    return;
+    return false;
   }
-  std::uint64_t ticket;
   {
     const std::lock_guard lock(remote_mutex_);
     remote_move_ = true;
-    ticket = ++watches_asked_;
+    ++watches_asked_;
   }
-  wait_until_served(ticket);
+  cpu_.events.raise(PendingEvents::kStaleCode);
+  return true;
 }
 
-void BlockCache::wait_until_served(std::uint64_t ticket) {
-  cpu_.events.raise(PendingEvents::kStaleCode);
+void BlockCache::settle() {
+  const std::uint64_t ticket = watches_asked_.load();
   // A vCPU that is not running guest code serves before it runs any.
   while (in_guest_.load() && watches_served_.load() < ticket) {
     if (own_cache != nullptr) own_cache->serve_watches();
@@ -205,11 +208,20 @@ void BlockCache::wait_until_served(std::uint64_t ticket) {
   }
 }
 
+/// Whether code of this vCPU may be among the bytes.
+bool BlockCache::uses_any(PhysAddr address, std::size_t size) const {
+  const std::uint64_t last = value(address) + size - 1;
+  for (std::uint64_t page = value(address) & ~kPageMask; page <= last; page += kPageSize)
+    if (used_.announced(PhysAddr{page})) return true;
+  return false;
+}
+
 void BlockCache::on_watched_write(PhysAddr address, std::size_t size) {
   if (std::this_thread::get_id() == owner_) {
     invalidate(address, size);
     return;
   }
+  if (!uses_any(address, size)) return;
   {
     const std::lock_guard lock(remote_mutex_);
     if (remote_writes_.size() < kMaxRemote)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/chunked_list.h"
+#include "engine/software/announced_pages.h"
 #include "engine/software/block.h"
 #include "engine/software/cpu.h"
 #include "memory/guest_memory.h"
@@ -31,8 +32,8 @@ class DerivedCode {
 /// Decoded guest code, keyed by guest-physical address and mode. Pages that code was decoded from
 /// are watched; a write that touches a block makes every one of its operations leave the block, the
 /// next one included when the block is running. Belongs to one vCPU. Other threads only tell it
-/// what they watch and write; what they ask for happens between blocks, and whoever watches a page
-/// waits until no vCPU can write to it unseen any more.
+/// what they watch and write, if it is concerned with the page; what they ask for happens between
+/// blocks, and whoever watches a page waits until no vCPU can write to it unseen any more.
 class BlockCache final : public memory::PageListener {
  public:
   BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale);
@@ -68,9 +69,10 @@ class BlockCache final : public memory::PageListener {
   void watch(PhysAddr where);
 
   // memory::PageListener
-  void on_watch(PhysAddr page) override;
+  bool on_watch(PhysAddr page) override;
   void on_watched_write(PhysAddr address, std::size_t size) override;
-  void on_move() override;
+  bool on_move() override;
+  void settle() override;
 
  private:
   struct Range {
@@ -101,7 +103,7 @@ class BlockCache final : public memory::PageListener {
   void protect(PhysAddr page);
   void protect_all();
   void serve_watches();
-  void wait_until_served(std::uint64_t ticket);
+  bool uses_any(PhysAddr address, std::size_t size) const;
 
   Cpu& cpu_;
   memory::GuestMemory& memory_;
@@ -117,6 +119,7 @@ class BlockCache final : public memory::PageListener {
   std::vector<std::unique_ptr<std::byte[]>> arena_;
   std::size_t arena_used_ = 0;
 
+  AnnouncedPages used_;  ///< pages that it watches, and others that it once did
   std::atomic<bool> in_guest_ = false;
   std::mutex remote_mutex_;  // guards what follows
   std::vector<Range> remote_writes_;

@@ -41,6 +41,7 @@ struct Vcpu {
   /// Makes a page directly writable at the linear address that equals the physical one.
   TlbEntry& writable(std::uint64_t page) {
     Tlb& tlb = cpu->tlbs[0];
+    cpu->directly_written.announce(PhysAddr{page});
     tlb.fill(page, {page, page, 0, page});
     return tlb.entry(page);
   }
@@ -215,6 +216,18 @@ TEST(BlockCache, AnotherThreadsWriteIsServedBetweenBlocks) {
   EXPECT_FALSE(w.has(kCode));
 }
 
+TEST(BlockCache, WritesToPagesOfOthersCodeDisturbNobodyElse) {
+  World w;
+  Vcpu other(*w.memory);
+  other.add(kCode, 8);
+  w.vcpu.add(kSecond, 8);
+  std::thread([&] { w.write(kCode + 3); }).join();
+  EXPECT_TRUE(other.cpu->events.any());
+  EXPECT_FALSE(w.vcpu.cpu->events.any());
+  std::thread([&] { w.write(kCode + kPageSize - 1, kSecond - kCode); }).join();  // up to its code
+  EXPECT_TRUE(w.vcpu.cpu->events.any());
+}
+
 TEST(BlockCache, AWatchDoesNotWaitForAVcpuThatIsOutOfTheGuest) {
   World w;
   w.vcpu.writable(kCode);
@@ -302,6 +315,24 @@ TEST(BlockCacheThreads, WhenWatchReturnsNoOtherVcpuWritesUnseen) {
     ASSERT_EQ(other.stores(), stores);
     w.vcpu.cache.leave_guest();
   }
+}
+
+// A vCPU in the guest that does not serve anybody: whoever waited for it would wait forever.
+TEST(BlockCacheThreads, AVcpuThatCannotWriteToAPageIsNotWaitedFor) {
+  World w;
+  Vcpu other(*w.memory);
+  std::atomic<bool> entered = false, done = false;
+  std::thread thread([&] {
+    other.cache.enter_guest();
+    entered = true;
+    while (!done) std::this_thread::yield();
+    other.cache.leave_guest();
+  });
+  while (!entered) std::this_thread::yield();
+  w.vcpu.cache.watch(PhysAddr{kCode});
+  EXPECT_FALSE(other.cpu->events.any());
+  done = true;
+  thread.join();
 }
 
 TEST(BlockCacheThreads, VcpusThatWatchAtTheSameTimeDoNotWaitForEachOtherForever) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "engine/engine.h"
+#include "engine/software/announced_pages.h"
 #include "engine/software/block.h"
 #include "engine/software/pending_events.h"
 #include "engine/software/tlb.h"
@@ -115,6 +116,7 @@ struct alignas(64) Cpu : Zeroed {
   /// The same for a branch whose target is fixed: links the branch to it where that is allowed.
   const Op* (*find_linked)(const Op* branch, Cpu* cpu) = nullptr;
   CpuCounters counters;
+  AnnouncedPages directly_written;  ///< pages that it may write to without telling anybody
 
   void bring_out_flags() { state.rflags = x86::merge_flags(state.rflags, flags); }
   void take_in_flags() { flags = x86::to_host_flags(state.rflags); }

@@ -106,7 +106,10 @@ void SoftMmu::flush(x86::TlbFlush kind) {
     else
       tlb.clear_non_global();
   }
-  if (kind == x86::TlbFlush::kAll) spaces_.forget_all();
+  if (kind == x86::TlbFlush::kAll) {
+    spaces_.forget_all();
+    cpu_.directly_written.forget_all();
+  }
   jump_tags_.flush(kind);
   renew_jump_tag();
   cpu_.close_window();
@@ -164,9 +167,7 @@ std::optional<PhysAddr> SoftMmu::cached(LinearAddr address, Access access, TlbIn
     return entry.read_tag == page ? std::optional(physical) : std::nullopt;
   if (entry.write_tag == page) return physical;
   if (entry.read_tag != page || !(entry.physical & TlbEntry::kWritableSlowly)) return {};
-  if (memory_.view(physical).writable) {  // no longer watched
-    table(who).allow_writes(linear);
-  }
+  if (take_write_permission(physical)) table(who).allow_writes(linear);  // no longer watched
   return physical;
 }
 
@@ -392,14 +393,12 @@ void SoftMmu::read_physical(PhysAddr address, std::span<std::byte> data) {
 }
 
 void SoftMmu::write_physical(PhysAddr address, std::span<const std::byte> data) {
-  const memory::PageView page = memory_.view(address);
-  if (page.writable) {
+  if (std::byte* host = memory_.host_page(address)) {
     // As a hit would: whoever begins to watch the page waits until this vCPU is between blocks.
-    copy(page.host + (value(address) & kPageMask), data.data(), data.size());
-    return;
-  }
-  if (page.host != nullptr) {
-    memory_.write(address, data);
+    if (take_write_permission(address))
+      copy(host + (value(address) & kPageMask), data.data(), data.size());
+    else
+      memory_.write(address, data);
     return;
   }
   ++cpu_.counters.mmio_accesses;

@@ -59,6 +59,13 @@ class SoftMmu final : public x86::PhysicalMemory {
   /// Takes note of an access to ports for I/O breakpoints.
   void note_io_access(std::uint16_t port, std::size_t size);
 
+  /// Whether the page may be written to directly, until this CPU is told that it no longer may.
+  [[gnu::always_inline]] bool take_write_permission(PhysAddr page) {
+    if (!memory_.view(page).writable) return false;
+    cpu_.directly_written.announce(page);
+    return memory_.view(page).writable;  // whoever began to watch it before did not ask this CPU
+  }
+
   TlbIndex current() const { return cpu_.current_tlb; }
   memory::GuestMemory& memory() { return memory_; }
 

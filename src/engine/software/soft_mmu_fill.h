@@ -36,7 +36,7 @@ namespace vireo::engine {
   request.access = x86::Access::kWrite;
   const bool allowed = (access == x86::Access::kWrite || translation.rights.dirty) &&
                        permitted(mode_, translation.rights, request);
-  const bool directly = allowed && memory_.view(translation.page).writable;
+  const bool directly = allowed && take_write_permission(translation.page);
   entry.write_tag = directly ? linear : Tlb::no_tag(linear);
   // SAFETY: an address is made from the pointer; it becomes one again in load() and store().
   entry.delta = reinterpret_cast<std::uint64_t>(host) - linear;

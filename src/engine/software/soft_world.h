@@ -134,9 +134,9 @@ class WriteCounter final : public memory::PageListener {
     memory_.add_listener(*this);
   }
   ~WriteCounter() override { memory_.remove_listener(*this); }
-  void on_watch(PhysAddr) override {}
+  bool on_watch(PhysAddr) override { return false; }
   void on_watched_write(PhysAddr, std::size_t) override { ++writes; }
-  void on_move() override {}
+  bool on_move() override { return false; }
   unsigned writes = 0;
 
  private:
