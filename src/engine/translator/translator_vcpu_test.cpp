@@ -64,6 +64,17 @@ TEST(TranslatorVcpu, AccessesThatFightForASlotOfTheTlbAreKeptApart) {
   EXPECT_LT(w.counter("access_misses"), kRounds / 10);
 }
 
+/// With more virtual CPUs than the host has, whom a loop waits for may wait for its thread.
+TEST(TranslatorVcpu, EachPauseLetsOthersHaveTheHostsCpu) {
+  World w;
+  constexpr std::uint64_t kRounds = 1000;
+  w.state.gpr[x86::kRcx] = kRounds;
+  w.code(World::kCode,
+         {0xf3, 0x90, 0x48, 0xff, 0xc9, 0x75, 0xf9, 0xf4});  // pause; dec rcx; jnz; hlt
+  EXPECT_EQ(w.run(), ExitReason::kHalted);
+  EXPECT_GT(w.counter("calls_pause"), kRounds / 2);
+}
+
 /// A loop that reads and writes the fields of a structure, which share a look into the TLB.
 struct Fields : World {
   static constexpr std::uint64_t kRounds = 1000;
