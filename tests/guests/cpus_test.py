@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Debian's kernel finds all its processors, takes them off and on again, and ends with all of them."""
 import os
+import re
 import time
 import unittest
 
@@ -39,6 +40,11 @@ class CpusTest(unittest.TestCase):
         self.assertEqual(machine.wait(), 0)
         self.assertEqual(machine.errors(), "")
 
+    def use(self, machine, count):
+        """Work for each of them, one after the other."""
+        return machine.output(f"for cpu in $(seq 0 {count - 1}); do taskset -c $cpu sh -c "
+                              "'i=0; while [ $i -lt 500 ]; do i=$((i + 1)); done; echo done'; done")
+
     def set_online(self, machine, cpu, online):
         machine.output(f"echo {online} >/sys/devices/system/cpu/cpu{cpu}/online")
 
@@ -59,15 +65,38 @@ class CpusTest(unittest.TestCase):
                 continue
             with self.subTest(cpus=count):
                 machine = self.boot(count)
+                self.assertEqual(self.use(machine, count), "done\n" * (count - 1) + "done")
                 for cpu in range(1, count):
                     self.set_online(machine, cpu, 0)
                 self.assertEqual(self.processors(machine), [0])
+                self.assertNotEqual(machine.run("taskset -c 1 true")[0], 0)
                 for cpu in range(1, count):
                     self.set_online(machine, cpu, 1)
                 self.assertEqual(self.processors(machine), list(range(count)))
-                for cpu in range(1, min(count, 4)):
-                    self.assertEqual(machine.output(f"taskset -c {cpu} echo usable"), "usable")
+                self.assertEqual(self.use(machine, count), "done\n" * (count - 1) + "done")
                 self.finish(machine)
+
+    def test_one_that_works_goes_off(self):
+        machine = self.boot(4)
+        machine.output("sh -c 'i=0; while [ ! -e /stop ]; do i=$((i + 1)); done; echo $i >/counted' & echo $! >/worker")
+        for _ in range(5):
+            machine.output("taskset -cp 2 $(cat /worker)")
+            self.set_online(machine, 2, 0)
+            self.assertEqual(self.processors(machine), [0, 1, 3])
+            # What was pinned to it goes on elsewhere, and the kernel says so.
+            self.assertRegex(machine.output("dmesg -c"), r"process \d+ \(sh\) no longer affine to cpu2")
+            self.set_online(machine, 2, 1)
+        self.assertEqual(self.processors(machine), [0, 1, 2, 3])
+        self.assertGreater(int(machine.output("touch /stop; wait; cat /counted")), 1000)
+        self.finish(machine)
+
+    def test_an_nmi_reaches_each_processor(self):
+        machine = self.boot(4)
+        machine.output("dmesg -c; echo l >/proc/sysrq-trigger; sleep 1")
+        log = machine.output("dmesg -c")
+        shown = {int(number) for number in re.findall(r"NMI backtrace for cpu (\d+)", log)}
+        self.assertEqual(shown, set(range(4)), log)
+        self.finish(machine)
 
     def test_one_processor_has_nobody_to_tell(self):
         machine = self.boot(1)
