@@ -111,8 +111,7 @@ class VcpuThread {
 
 /// The state of a CPU after INIT. SDM vol. 3A, table 9-1: MSRs, the x87 and vector units, CR0.CD
 /// and NW, and the time stay. Application processors then wait for a SIPI.
-/// `signature`: family, model and stepping, for EDX; if not given, as power-on leaves it.
-x86::CpuState after_init(const x86::CpuState& before, bool boot_processor,
-                         std::uint32_t signature = 0x000806f8);
+/// `signature`: family, model and stepping, for EDX.
+x86::CpuState after_init(const x86::CpuState& before, bool boot_processor, std::uint32_t signature);
 
 }  // namespace vireo::machine

@@ -113,7 +113,7 @@ struct MsrState {
 /// and handed from one engine to another. Constructed, it is the state after power-on reset.
 /// SDM vol. 3A, table 9-1.
 struct CpuState {
-  std::array<std::uint64_t, 16> gpr{0, 0, 0x000806f8};  // RDX: family, model, stepping
+  std::array<std::uint64_t, 16> gpr{0, 0, 0x600};  // RDX: family 6; which CPU, a model knows
   std::uint64_t rip = 0xfff0;
   std::uint64_t rflags = rflags::kFixed1;
 

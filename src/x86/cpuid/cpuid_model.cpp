@@ -6,6 +6,7 @@
 
 #include "x86/cpuid/feature_table.h"
 #include "x86/cpuid/host_features.h"
+#include "x86/cpuid/real_cpu.h"
 
 namespace vireo::x86 {
 namespace {
@@ -182,6 +183,14 @@ Result<CpuidModel> CpuidModel::parse(std::string_view text, Topology topology) {
   }
   TRY(drop_dependents(result.features_, explicitly));
   return result;
+}
+
+std::uint32_t CpuidModel::signature() const {
+  return real_cpu_within(features_, vendor_).signature;
+}
+
+std::uint32_t CpuidModel::microcode() const {
+  return real_cpu_within(features_, vendor_).microcode;
 }
 
 std::uint64_t CpuidModel::cr4_allowed() const {

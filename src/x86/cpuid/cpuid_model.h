@@ -62,8 +62,11 @@ class CpuidModel {
   const std::string& name() const { return name_; }
   const Topology& topology() const { return topology_; }
   Vendor vendor() const { return vendor_; }
-  /// Family, model and stepping as leaf 1 has them in EAX, and EDX after a reset.
-  std::uint32_t signature() const { return vendor_ == Vendor::kIntel ? 0x000806f8 : 0x00a10f11; }
+  /// Family, model and stepping as leaf 1 has them in EAX, and EDX after a reset: those of a CPU
+  /// that has no more than the model.
+  std::uint32_t signature() const;
+  /// What the MSR says of that CPU's microcode.
+  std::uint32_t microcode() const;
 
   /// What CPUID answers on the CPU with this APIC id in this state (OSXSAVE, OSPKE and the sizes of
   /// leaf 0xd depend on it).

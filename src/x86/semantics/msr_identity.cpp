@@ -79,7 +79,8 @@ OrFault<std::uint64_t> load_core_count(const MsrAccess& access) {
 
 OrFault<std::uint64_t> load_microcode_revision(const MsrAccess& access) {
   // Intel has it in the upper half.
-  return access.model().vendor() == Vendor::kIntel ? 1ull << 32 : 0x0a101148ull;
+  const std::uint64_t revision = access.model().microcode();
+  return access.model().vendor() == Vendor::kIntel ? revision << 32 : revision;
 }
 
 constexpr std::uint64_t kLbr = 1u << 0, kBtf = 1u << 1;
