@@ -212,9 +212,10 @@ CpuidLeaf CpuidModel::extended_leaf(std::uint32_t leaf) const {
       return {physical_address_bits_ | linear << 8, 0,
               intel ? 0 : std::min(cores, 255u) | (id_bits & 0xf) << 12, 0};
     }
-    case kExtendedBase + 0x21: {  // LFENCE always serializes; not vulnerable to SRSO
+    case kExtendedBase + 0x21: {  // LFENCE always serializes; not vulnerable to SRSO and TSA
       constexpr std::uint32_t kLfenceSerializes = 1u << 2, kSrsoNo = 1u << 29;
-      return {kLfenceSerializes | kSrsoNo, 0, 0, 0};
+      constexpr std::uint32_t kTsaSqNo = 1u << 1, kTsaL1No = 1u << 2;
+      return {kLfenceSerializes | kSrsoNo, 0, kTsaSqNo | kTsaL1No, 0};
     }
     default:
       return {};

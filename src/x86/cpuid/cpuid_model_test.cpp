@@ -249,6 +249,11 @@ TEST(CpuidModel, TheVendorCanBeChosen) {
   }
 }
 
+TEST(Cpuid, AmdsTellWhatTheyDoNotLeak) {
+  const CpuidModel model = make("baseline", 1, Vendor::kAmd);
+  EXPECT_EQ(model.cpuid({}, 0, 0x80000021, 0), (CpuidLeaf{1u << 2 | 1u << 29, 0, 6, 0}));
+}
+
 TEST(Cpuid, TheTopologyIsOnePackageOfCores) {
   const CpuidModel model = make("baseline", 6);
   EXPECT_EQ(model.cpuid({}, 5, 0xb, 0), (CpuidLeaf{0, 1, 0x100, 5}));
