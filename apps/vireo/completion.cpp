@@ -23,13 +23,14 @@ std::string values_of(const std::string& option) {
   if (option == "--firmware") return "seabios ovmf";
   if (option == "--display") return "none vnc= png: text:";
   if (option == "--debug-console") return "stdio file:";
-  if (option == "--format" || option == "--source-format") return "raw qcow2";
+  if (option == "--format" || option == "--source-format" || option == "--backing-format")
+    return "raw qcow2";
   return "";
 }
 
 bool takes_file(const std::string& option) {
   return option == "--kernel" || option == "--initrd" || option == "--disk" ||
-         option == "--cdrom" || option == "--share" || option == "--stats";
+         option == "--cdrom" || option == "--share" || option == "--stats" || option == "--backing";
 }
 
 std::string join(const std::vector<std::string>& words) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "machine/disk_images.h"
@@ -19,6 +21,7 @@ constexpr int kDamagedStatus = 1;
 struct ImageOptions {
   std::string path, target, size;
   std::string format, source_format;
+  std::string backing, backing_format;
   bool as_json = false, repair = false, shrink = false;
 };
 
@@ -41,8 +44,17 @@ std::string readable(std::uint64_t bytes) {
 
 Result<int> create(const ImageOptions& options) {
   const std::string format = TRY(format_of_new(options.path, options.format));
-  const std::uint64_t size = TRY(parse_size("SIZE", options.size));
-  TRY(machine::create_image_file(options.path, format, size));
+  std::optional<std::uint64_t> size;
+  if (!options.size.empty()) size = TRY(parse_size("SIZE", options.size));
+  if (!options.backing.empty()) {
+    if (format != "qcow2")
+      return usage_error("only a qcow2 image can stand on another: make {} one", options.path);
+    TRY(machine::create_image_over(options.path, options.backing, options.backing_format, size));
+    return 0;
+  }
+  if (!options.backing_format.empty()) return usage_error("--backing-format needs --backing FILE");
+  if (!size) return usage_error("SIZE is missing: say how large the disk is, such as 10G");
+  TRY(machine::create_image_file(options.path, format, *size));
   return 0;
 }
 
@@ -63,12 +75,7 @@ void print_info(const machine::ImageInfo& info) {
   if (info.corrupt) fmt::print("{:<14} it is marked as corrupt\n", "note");
 }
 
-Result<int> info(const ImageOptions& options) {
-  const auto info = TRY(machine::describe_image(options.path, options.format));
-  if (!options.as_json) {
-    print_info(info);
-    return 0;
-  }
+Json json_of(const machine::ImageInfo& info) {
   Json json{{"path", info.path},
             {"format", info.format},
             {"disk_bytes", info.disk_bytes},
@@ -84,7 +91,25 @@ Result<int> info(const ImageOptions& options) {
     json["backing_path"] = info.backing_path ? Json(*info.backing_path) : Json();
     json["backing_format"] = info.backing_format.empty() ? Json() : Json(info.backing_format);
   }
-  print_json(json);
+  return json;
+}
+
+Result<int> info(const ImageOptions& options) {
+  const auto [images, broken] = TRY(machine::describe_stack(options.path, options.format));
+  if (options.as_json) {
+    Json json = json_of(images.front()), below = Json::array();
+    for (const machine::ImageInfo& image : std::span(images).subspan(1))
+      below.push_back(json_of(image));
+    json["below"] = below;
+    json["below_error"] = broken.empty() ? Json() : Json(broken);
+    print_json(json);
+    return 0;
+  }
+  for (const machine::ImageInfo& image : images) {
+    if (&image != &images.front()) fmt::print("\n");
+    print_info(image);
+  }
+  if (!broken.empty()) fmt::print("{:<14} {}\n", "note", broken);
   return 0;
 }
 
@@ -184,11 +209,17 @@ void add_image(CLI::App& program, Action& action) {
   const char* const known = "raw or qcow2 (default: told by content)";
   const char* const made = "raw or qcow2 (default: by the name, .raw and .img or .qcow2)";
 
-  CLI::App& creates = add("create", "Make an image of zeroes that takes next to no room", create);
-  creates.add_option("SIZE", options->size, "Of the disk, such as 10G")->required();
+  CLI::App& creates = add(
+      "create", "Make an image of zeroes, or over another one, that takes next to no room", create);
+  creates.add_option("SIZE", options->size,
+                     "Of the disk, such as 10G (default: that of --backing)");
   creates.add_option("--format", options->format, made);
+  creates.add_option("--backing", options->backing,
+                     "An image that shows where nothing was written, and stays as it is; seen from "
+                     "the folder of the new one, which is qcow2");
+  creates.add_option("--backing-format", options->backing_format, known);
 
-  CLI::App& describes = add("info", "Say what an image is", info);
+  CLI::App& describes = add("info", "Say what an image is, and what it stands on", info);
   describes.add_option("--format", options->format, known);
   describes.add_flag("--json", options->as_json, "Print JSON");
 

@@ -322,6 +322,22 @@ TEST_F(ProgramTest, ImagesAreMadeDescribedCheckedCopiedAndResized) {
   EXPECT_EQ(contents(copy).size(), 1u << 20);
 }
 
+TEST_F(ProgramTest, AnImageCanStandOnAnother) {
+  const std::string base = directory + "/base.qcow2", top = directory + "/top.qcow2";
+  ASSERT_EQ(vireo({"image", "create", base, "3M"}).status, 0);
+  const Outcome made = vireo({"image", "create", "--backing", "base.qcow2", top});
+  EXPECT_EQ(made.status, 0) << made.error;
+  const auto info = nlohmann::json::parse(vireo({"image", "info", "--json", top}).out);
+  EXPECT_EQ(info["disk_bytes"], 3 << 20);
+  EXPECT_EQ(info["backing_path"], "base.qcow2");
+  EXPECT_EQ(info["below"][0]["path"], base);
+  EXPECT_TRUE(info["below_error"].is_null());
+  EXPECT_THAT(vireo({"image", "info", top}).out,
+              AllOf(HasSubstr("base.qcow2 (qcow2)"), HasSubstr("\n\nimage          " + base)));
+  ASSERT_EQ(std::remove(base.c_str()), 0);
+  EXPECT_THAT(vireo({"image", "info", top}).out, HasSubstr("note           "));
+}
+
 TEST_F(ProgramTest, MistakesWithImagesAreOneSentence) {
   const auto mistake = [this](std::vector<std::string> words) {
     words.insert(words.begin(), "image");
@@ -335,6 +351,9 @@ TEST_F(ProgramTest, MistakesWithImagesAreOneSentence) {
   EXPECT_THAT(mistake({"creat"}), HasSubstr("did you mean create?"));
   EXPECT_THAT(mistake({"create", image}), HasSubstr("SIZE"));
   EXPECT_THAT(mistake({"create", image, "10"}), HasSubstr("10G"));
+  EXPECT_THAT(mistake({"create", image, "--backing", "b"}), HasSubstr("only a qcow2 image"));
+  EXPECT_THAT(mistake({"create", image, "1M", "--backing-format", "raw"}), HasSubstr("--backing "));
+  EXPECT_THAT(mistake({"create", directory + "/a.qcow2", "--backing", "none"}), HasSubstr("/none"));
   EXPECT_THAT(mistake({"create", directory + "/a", "1M"}), HasSubstr("--format"));
   EXPECT_THAT(mistake({"create", image, "1M", "--formt", "raw"}), HasSubstr("--format"));
   EXPECT_THAT(mistake({"info", image}), HasSubstr(image));

@@ -12,17 +12,16 @@ namespace {
 
 constexpr std::size_t kMostImages = 64;
 
-/// Images name what they stand on as seen from their own folder, sometimes with a protocol.
+}  // namespace
+
 Result<std::string> path_of_backing(const std::string& image, std::string name) {
-  static constexpr std::string_view kFile = "file:";
+  static constexpr std::string_view kFile = "file:";  // sometimes there is a protocol
   if (name.starts_with(kFile)) name.erase(0, kFile.size());
   const std::size_t colon = name.find(':');
   if (colon != std::string::npos && colon < name.find('/'))
     return usage_error("the image {} stands on '{}', which is no path of a file", image, name);
   return (std::filesystem::path(image).parent_path() / name).string();
 }
-
-}  // namespace
 
 Result<ImageFormat> choose_format(const ImageFile& file, const std::string& name) {
   if (!name.empty()) return format_by_name(name);

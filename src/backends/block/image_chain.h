@@ -34,6 +34,10 @@ class ImageChain {
   std::set<std::pair<dev_t, ino_t>> files_;
 };
 
+/// Where the file is that the image at `image` names as the one below it: names are seen from the
+/// image's own folder. A usage error if it is no name of a file.
+[[nodiscard]] Result<std::string> path_of_backing(const std::string& image, std::string name);
+
 /// By its name, or by its content if that is empty.
 [[nodiscard]] Result<ImageFormat> choose_format(const ImageFile& file, const std::string& name);
 

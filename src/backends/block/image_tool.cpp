@@ -63,6 +63,43 @@ Result<ImageInfo> describe_image(const std::string& path, const std::string& for
   return info;
 }
 
+Result<ImageStack> describe_stack(const std::string& path, const std::string& format) {
+  ImageStack stack{.images = {TRY(describe_image(path, format))}, .broken = {}};
+  ImageChain chain;
+  TRY(chain.open(path, true));
+  const auto describe_below = [&chain](const ImageInfo& image) -> Result<ImageInfo> {
+    const std::string below = TRY(path_of_backing(image.path, *image.backing_path));
+    TRY(chain.open(below, true));
+    return describe_image(below, image.backing_format);
+  };
+  while (stack.images.back().backing_path) {
+    auto below = describe_below(stack.images.back());
+    if (!below) {
+      stack.broken = below.error().message;
+      break;
+    }
+    stack.images.push_back(std::move(*below));
+  }
+  return stack;
+}
+
+Result<> create_image_over(const std::string& path, const std::string& backing,
+                           const std::string& backing_format, std::optional<std::uint64_t> size) {
+  if (size) TRY(check_size(*size));
+  NewFile target = TRY(NewFile::create(path));
+  const std::string below = TRY(path_of_backing(path, backing));
+  ImageChain chain;
+  const auto file = TRY(chain.open(below, true));
+  const ImageFormat kind = TRY(choose_format(*file, backing_format));
+  const auto layer = TRY(chain.open_layer(file, kind));
+  const std::uint64_t whole = (layer->size() + kSectorSize - 1) / kSectorSize * kSectorSize;
+  TRY(check_size(size.value_or(whole)));
+  const qcow2::Backing named{backing, kind == ImageFormat::kRaw ? "raw" : "qcow2"};
+  if (const auto made = qcow2::create_image(*target.file(), size.value_or(whole), named); !made)
+    return host_error("cannot write the image {}: {}", path, made.error().message());
+  return target.publish();
+}
+
 Result<> create_image_file(const std::string& path, const std::string& format, std::uint64_t size) {
   const ImageFormat kind = TRY(format_by_name(format));
   TRY(check_size(size));

@@ -3,6 +3,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backends/block/qcow2/check.h"
 #include "base/result.h"
@@ -28,9 +29,23 @@ struct ImageInfo {
 };
 [[nodiscard]] Result<ImageInfo> describe_image(const std::string& path, const std::string& format);
 
+/// An image and those below it, the lowest last.
+struct ImageStack {
+  std::vector<ImageInfo> images;  ///< one at least
+  std::string broken;             ///< why what the last one stands on cannot be described, if so
+};
+[[nodiscard]] Result<ImageStack> describe_stack(const std::string& path, const std::string& format);
+
 /// An image of zeroes that takes next to no room. `size` in bytes, a multiple of 512, not 0.
 [[nodiscard]] Result<> create_image_file(const std::string& path, const std::string& format,
                                          std::uint64_t size);
+
+/// A qcow2 image that shows what is in another one, which stays as it is. The new one names it by
+/// `backing`, seen from the new one's folder unless it is absolute, and by its format. Without a
+/// size the disk is as large as the other's.
+[[nodiscard]] Result<> create_image_over(const std::string& path, const std::string& backing,
+                                         const std::string& backing_format,
+                                         std::optional<std::uint64_t> size);
 
 struct ImageCheck {
   bool has_tables = false;  ///< raw images have none: nothing can be wrong

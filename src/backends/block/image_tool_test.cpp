@@ -101,6 +101,82 @@ TEST_F(ImageToolTest, SizesThatNoDiskHasAreRefused) {
   EXPECT_EQ(files(), 0u);
 }
 
+TEST_F(ImageToolTest, AnImageOverAnotherShowsItAndIsOneForOthers) {
+  const Bytes content = some_content(3 * kMiB);
+  write_whole_file(raw, content);
+  ASSERT_TRUE(create_image_over(qcow2, "disk.raw", "", std::nullopt));
+  expect_clean(qcow2);
+  EXPECT_EQ(guest_bytes(qcow2), content);
+  expect_content(qcow2, content, scratch);
+  const auto theirs = nlohmann::json::parse(qemu("qemu-img info --output=json " + qcow2));
+  EXPECT_EQ(theirs["backing-filename"], "disk.raw");
+  EXPECT_EQ(theirs["full-backing-filename"], raw);
+  EXPECT_EQ(theirs["backing-filename-format"], "raw");
+  EXPECT_EQ(theirs["virtual-size"], 3 * kMiB);
+  qemu("qemu-io -f qcow2 -c 'write -P 9 64k 4k' " + qcow2);
+  expect_clean(qcow2);
+  EXPECT_EQ(guest_bytes(qcow2)[64 << 10], 9);
+  EXPECT_EQ(read_whole_file(raw), content);
+}
+
+TEST_F(ImageToolTest, AStackOfImagesIsDescribedFromTheTop) {
+  ASSERT_TRUE(std::filesystem::create_directory(folder.file("sub")));
+  const std::string middle = folder.file("sub/middle.qcow2");
+  write_whole_file(raw, Bytes(1000, 7));  // not whole sectors
+  ASSERT_TRUE(create_image_over(middle, "../disk.raw", "raw", std::nullopt));
+  ASSERT_TRUE(create_image_over(qcow2, middle, "", 2 * kMiB));
+  const auto stack = describe_stack(qcow2, "");
+  ASSERT_TRUE(stack);
+  EXPECT_EQ(stack->broken, "");
+  ASSERT_EQ(stack->images.size(), 3u);
+  EXPECT_EQ(stack->images[0].disk_bytes, 2 * kMiB);
+  EXPECT_EQ(stack->images[1].path, middle);
+  EXPECT_EQ(stack->images[1].disk_bytes, 1024u);
+  EXPECT_EQ(stack->images[1].backing_path, "../disk.raw");
+  EXPECT_EQ(stack->images[2].format, "raw");
+  const auto theirs =
+      nlohmann::json::parse(qemu("qemu-img info --backing-chain --output=json " + qcow2));
+  ASSERT_EQ(theirs.size(), 3u);
+  EXPECT_EQ(theirs[1]["virtual-size"], 1024);
+  EXPECT_EQ(guest_bytes(qcow2)[999], 7);
+  EXPECT_EQ(guest_bytes(qcow2)[1000], 0);
+}
+
+TEST_F(ImageToolTest, AnImageOverNothingIsNotMade) {
+  const auto refusal = [&](const std::string& backing, const std::string& format) {
+    const auto made = create_image_over(qcow2, backing, format, kMiB);
+    EXPECT_FALSE(made) << backing;
+    EXPECT_FALSE(std::filesystem::exists(qcow2));
+    return made ? "" : made.error().message;
+  };
+  EXPECT_THAT(refusal("disk.raw", ""), HasSubstr("disk.raw"));
+  EXPECT_THAT(refusal("disk.qcow2", ""), HasSubstr("disk.qcow2"));
+  EXPECT_THAT(refusal("nbd:host:1", ""), HasSubstr("no path of a file"));
+  write_whole_file(raw, Bytes(512, 7));
+  EXPECT_THAT(refusal("disk.raw", "vdi"), HasSubstr("vdi"));
+  EXPECT_THAT(refusal("disk.raw", "qcow2"), HasSubstr("disk.raw"));
+  std::string long_name = "disk.raw";
+  while (long_name.size() < 1024) long_name.insert(0, "./");
+  EXPECT_THAT(refusal(long_name, ""), HasSubstr("long"));
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(ImageToolTest, AStackThatEndsNowhereIsDescribedAsFarAsItGoes) {
+  const std::string other = folder.file("other.qcow2");
+  write_whole_file(raw, Bytes(512, 7));
+  ASSERT_TRUE(create_image_over(other, "disk.raw", "", std::nullopt));
+  ASSERT_TRUE(create_image_over(qcow2, "other.qcow2", "", std::nullopt));
+  std::filesystem::remove(raw);
+  EXPECT_THAT(describe_stack(qcow2, "")->broken, HasSubstr(raw));
+  EXPECT_EQ(describe_stack(qcow2, "")->images.size(), 2u);
+  qemu("qemu-img rebase -u -F qcow2 -b disk.qcow2 " + other);
+  EXPECT_THAT(describe_stack(qcow2, "")->broken, HasSubstr("on itself"));
+  EXPECT_EQ(describe_stack(qcow2, "")->images.size(), 2u);
+  const auto over_a_loop = create_image_over(folder.file("new.qcow2"), "disk.qcow2", "", kMiB);
+  ASSERT_FALSE(over_a_loop);
+  EXPECT_THAT(over_a_loop.error().message, HasSubstr("on itself"));
+}
+
 TEST_F(ImageToolTest, ACopyHasTheSameContentInEitherFormat) {
   const Bytes content = some_content(5 * kMiB + 512);
   write_whole_file(raw, content);

@@ -1,8 +1,10 @@
 #include "backends/block/qcow2/create.h"
 
-#include <array>
+#include <algorithm>
+#include <vector>
 
 #include "backends/block/qcow2/big_endian.h"
+#include "backends/block/qcow2/header_extensions.h"
 #include "backends/block/qcow2/table_layout.h"
 
 namespace vireo::backends::qcow2 {
@@ -12,11 +14,40 @@ constexpr std::uint32_t kMagic = 0x514649fb;
 constexpr std::uint32_t kHeaderLength = 104;
 constexpr std::size_t kEndOfExtensions = 8;
 
+/// The header, the extensions and the name of what is below it, as they stand in the first cluster.
+std::vector<std::uint8_t> first_bytes(const Header& header) {
+  std::vector<std::uint8_t> bytes(kHeaderLength);
+  store_big_endian(&bytes[0], kMagic);
+  store_big_endian(&bytes[4], header.version);
+  store_big_endian(&bytes[20], std::uint32_t{header.cluster_bits});
+  store_big_endian(&bytes[24], header.size);
+  store_big_endian(&bytes[36], header.l1_entries);
+  store_big_endian(&bytes[40], header.l1_offset);
+  store_big_endian(&bytes[48], header.refcount_table_offset);
+  store_big_endian(&bytes[56], header.refcount_table_clusters);
+  store_big_endian(&bytes[96], std::uint32_t{header.refcount_order});
+  store_big_endian(&bytes[100], kHeaderLength);
+  if (!header.backing_format.empty()) append_backing_format(bytes, header.backing_format);
+  bytes.resize(bytes.size() + kEndOfExtensions);
+  if (header.backing_path) {
+    store_big_endian(&bytes[8], std::uint64_t{bytes.size()});
+    store_big_endian(&bytes[16], static_cast<std::uint32_t>(header.backing_path->size()));
+    std::ranges::copy(*header.backing_path, std::back_inserter(bytes));
+  }
+  return bytes;
+}
+
 }  // namespace
 
-Outcome<Header> create_image(ImageFile& file, std::uint64_t size) {
+Outcome<Header> create_image(ImageFile& file, std::uint64_t size,
+                             const std::optional<Backing>& backing) {
   Header header;
   header.size = size;
+  if (backing) {
+    if (backing->path.size() > kMaxBackingPath) return failure(std::errc::filename_too_long);
+    header.backing_path = backing->path;
+    header.backing_format = backing->format;
+  }
   const std::uint64_t covered = header.l2_entries() << header.cluster_bits;
   const std::uint64_t l1_entries = size / covered + (size % covered != 0 ? 1 : 0);
   if (l1_entries > kMaxTableBytes / 8) return failure(std::errc::file_too_large);
@@ -28,18 +59,8 @@ Outcome<Header> create_image(ImageFile& file, std::uint64_t size) {
   header.refcount_table_clusters = static_cast<std::uint32_t>(layout.table_clusters);
   TRY(write_table(file, header, layout, {},
                   [&](std::uint64_t cluster) -> std::uint64_t { return cluster < start ? 1 : 0; }));
-  std::array<std::uint8_t, kHeaderLength + kEndOfExtensions> bytes{};
-  store_big_endian(&bytes[0], kMagic);
-  store_big_endian(&bytes[4], header.version);
-  store_big_endian(&bytes[20], std::uint32_t{header.cluster_bits});
-  store_big_endian(&bytes[24], header.size);
-  store_big_endian(&bytes[36], header.l1_entries);
-  store_big_endian(&bytes[40], header.l1_offset);
-  store_big_endian(&bytes[48], header.refcount_table_offset);
-  store_big_endian(&bytes[56], header.refcount_table_clusters);
-  store_big_endian(&bytes[96], std::uint32_t{header.refcount_order});
-  store_big_endian(&bytes[100], kHeaderLength);
-  TRY(outcome(file.write(0, std::span(std::as_const(bytes)))));
+  const std::vector<std::uint8_t> bytes = first_bytes(header);
+  TRY(outcome(file.write(0, std::span(bytes))));
   return header;
 }
 

@@ -16,7 +16,6 @@ namespace {
 constexpr std::size_t kSizeVersion2 = 72;
 constexpr std::size_t kSizeVersion3 = 104;
 constexpr std::size_t kCompressionField = 104;
-constexpr std::uint32_t kMaxBackingPath = 1023;
 
 /// The first cluster, of which no more is there than the file has.
 struct Reader {

@@ -21,6 +21,7 @@ constexpr std::uint32_t kMaxTableBytes = 32u << 20;    ///< of an L1 table
 constexpr std::uint32_t kMaxRefcountBytes = 8u << 20;  ///< of a refcount table
 constexpr std::uint64_t kMaxHostOffset = 1ull << 56;   ///< bytes of an image that tables can name
 constexpr std::uint32_t kMaxSnapshots = 65536;
+constexpr std::uint32_t kMaxBackingPath = 1023;
 
 /// The header of an image, after it was judged: offsets are aligned to clusters and below
 /// kMaxHostOffset, sizes within the limits above, and the L1 table is large enough for the disk.

@@ -62,4 +62,12 @@ Result<Extensions> read_extensions(std::span<const std::uint8_t> cluster, std::u
   return extensions;
 }
 
+void append_backing_format(std::vector<std::uint8_t>& bytes, std::string_view format) {
+  const std::size_t at = bytes.size(), padded = (format.size() + 7) & ~std::size_t{7};
+  bytes.resize(at + kHeadSize + padded);
+  store_big_endian(&bytes[at], kBackingFormat);
+  store_big_endian(&bytes[at + 4], static_cast<std::uint32_t>(format.size()));
+  std::ranges::copy(format, &bytes[at + kHeadSize]);
+}
+
 }  // namespace vireo::backends::qcow2

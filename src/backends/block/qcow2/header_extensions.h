@@ -3,6 +3,8 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -20,5 +22,8 @@ struct Extensions {
 /// `cluster` is the first one of the image, `start` where the header ends in it.
 [[nodiscard]] Result<Extensions> read_extensions(std::span<const std::uint8_t> cluster,
                                                  std::uint32_t start, const std::string& path);
+
+/// Adds the area that says what format an image below has.
+void append_backing_format(std::vector<std::uint8_t>& bytes, std::string_view format);
 
 }  // namespace vireo::backends::qcow2
