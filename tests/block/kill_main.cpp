@@ -94,7 +94,10 @@ class Writer {
 
 int write_for_ever(const std::string& image, const std::string& journal, std::uint64_t seed,
                    std::uint64_t number) {
-  auto disk = backends::open_block_backend({.path = image, .format = "qcow2"});
+  // So often that ends fall into commits that nobody asked for, too.
+  constexpr std::chrono::milliseconds kCommitAfter{7};
+  auto disk = backends::open_block_backend(
+      {.path = image, .format = "qcow2", .commit_after = kCommitAfter});
   if (!disk) {
     fmt::print(stderr, "{}\n", disk.error().message);
     return 9;

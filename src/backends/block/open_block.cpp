@@ -33,7 +33,8 @@ Result<std::unique_ptr<BlockBackend>> open_discarding(std::shared_ptr<Layer> bel
     return host_error("cannot write a temporary image in {}: {}", file->path(),
                       header.error().message());
   auto image = TRY(qcow2::Image::open(std::move(file), *header, std::move(below)));
-  return qcow2::make_backend(std::move(image), std::move(name));
+  constexpr std::chrono::milliseconds kNever{0};  // the file goes with the program
+  return qcow2::make_backend(std::move(image), std::move(name), kNever);
 }
 
 }  // namespace
@@ -53,7 +54,7 @@ Result<std::unique_ptr<BlockBackend>> open_block_backend(const BlockOptions& opt
   const qcow2::Header header = TRY(qcow2::read_header(*file));
   auto below = TRY(chain.open_below(options.path, header));
   auto image = TRY(qcow2::Image::open(std::move(file), header, std::move(below)));
-  return qcow2::make_backend(std::move(image), name);
+  return qcow2::make_backend(std::move(image), name, options.commit_after);
 }
 
 }  // namespace vireo::backends

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -16,6 +17,8 @@ struct BlockOptions {
       false;  ///< what the guest writes is gone at the end; the image stays as it is
   bool bypass_cache =
       false;  ///< the host's page cache keeps nothing of the image, nor of those below
+  /// qcow2: what the guest writes and does not flush is in the tables of the file after so long.
+  std::chrono::milliseconds commit_after = std::chrono::seconds(5);
 };
 
 /// Opens and locks an image. While it is open no other process that keeps the locks of images (see

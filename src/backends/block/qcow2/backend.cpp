@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backends/block/block_account.h"
+#include "backends/block/delayed_task.h"
 #include "backends/block/failure_report.h"
 #include "backends/block/file_io.h"
 #include "backends/block/in_flight.h"
@@ -40,13 +41,16 @@ std::error_code error_of(const Outcome<>& result) {
 
 class Backend final : public BlockBackend {
  public:
-  Backend(std::shared_ptr<Image> image, std::string name)
+  Backend(std::shared_ptr<Image> image, std::string name, std::chrono::milliseconds commit_after)
       : image_(std::move(image)),
         name_(std::move(name)),
         failures_(name_),
         ranges_([this](std::function<void()> task) { pool_.post(std::move(task)); }),
         pool_(kThreads),
-        io_(open_file_io(pool_)) {}
+        io_(open_file_io(pool_)),
+        timed_commit_(commit_after, [this] {
+          failures_.note(BlockOperation::kFlush, error_of(image_->commit_if_changed()));
+        }) {}
 
   ~Backend() override {
     drain();
@@ -158,7 +162,11 @@ class Backend final : public BlockBackend {
   }
 
   void work_alone(const JobPointer& job) {
-    pool_.post([this, job] { finish(job, error_of(change(*job))); });
+    pool_.post([this, job] {
+      const std::error_code error = error_of(change(*job));
+      timed_commit_.ask();
+      finish(job, error);
+    });
   }
   Outcome<> change(const Job& job) {
     switch (job.operation) {
@@ -204,12 +212,14 @@ class Backend final : public BlockBackend {
   // The last, for their threads use all the others until they end.
   WorkerPool pool_;
   std::unique_ptr<FileIo> io_;
+  DelayedTask timed_commit_;
 };
 
 }  // namespace
 
-std::unique_ptr<BlockBackend> make_backend(std::shared_ptr<Image> image, std::string name) {
-  return std::make_unique<Backend>(std::move(image), std::move(name));
+std::unique_ptr<BlockBackend> make_backend(std::shared_ptr<Image> image, std::string name,
+                                           std::chrono::milliseconds commit_after) {
+  return std::make_unique<Backend>(std::move(image), std::move(name), commit_after);
 }
 
 }  // namespace vireo::backends::qcow2

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -7,6 +8,8 @@
 
 namespace vireo::backends::qcow2 {
 
-std::unique_ptr<BlockBackend> make_backend(std::shared_ptr<Image> image, std::string name);
+/// What nobody flushes is committed when it has waited for `commit_after`; never without one.
+std::unique_ptr<BlockBackend> make_backend(std::shared_ptr<Image> image, std::string name,
+                                           std::chrono::milliseconds commit_after);
 
 }  // namespace vireo::backends::qcow2

@@ -43,6 +43,8 @@ class Image final : public Layer {
   /// What was written before is on the disk, tables included. In between, tables in the file are
   /// those of the last commit: a program that ends at any moment leaves them consistent.
   Outcome<> commit();
+  /// The same for tables only: does nothing if none has changed.
+  Outcome<> commit_if_changed();
 
  private:
   struct WritePlan;

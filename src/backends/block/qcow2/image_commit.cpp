@@ -13,6 +13,14 @@ Outcome<> Image::commit_if_crowded() {
   return commit();
 }
 
+Outcome<> Image::commit_if_changed() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!metadata_.changed()) return Unit{};
+  }
+  return commit();
+}
+
 Outcome<> Image::commit() {
   if (file_->read_only()) return Unit{};
   const std::lock_guard commit_lock(commit_mutex_);

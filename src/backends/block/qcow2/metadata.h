@@ -50,6 +50,11 @@ class Metadata {
 
   Allocator& allocator() { return allocator_; }
   Refcounts& refcounts() { return refcounts_; }
+  /// Whether anything is not in the file yet.
+  bool changed() const {
+    return l2_.changed() != 0 || refcounts_.changed_blocks() != 0 || !changed_l1_sectors_.empty() ||
+           !releases_.empty();
+  }
   /// Changes fill the caches so far that they should be written.
   bool crowded() const;
   /// Whether the next write of the metadata lets go of clusters.

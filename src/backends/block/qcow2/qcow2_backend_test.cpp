@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <random>
+#include <thread>
 
 #include "backends/block/qcow2/qemu_tools_test.h"
 
@@ -43,6 +44,39 @@ TEST_F(Qcow2BackendTest, WhatWasFlushedIsInTheFile) {
   Bytes expected(4 << 20);
   std::fill_n(expected.begin() + 1000 * 512, 100 * 512, std::uint8_t{9});
   expect_content(folder.file("copy.qcow2"), expected, folder.file("model"));
+}
+
+TEST_F(Qcow2BackendTest, WhatNobodyFlushesIsInTheFileSoon) {
+  create("-o cluster_size=4096");
+  const std::string copy = folder.file("copy.qcow2");
+  auto disk = open_or_fail({.path = image, .commit_after = std::chrono::milliseconds(50)});
+  for (const std::uint8_t value : Bytes{9, 8}) {  // it does so more than once
+    const Bytes content(100 * 512, value);
+    const std::uint64_t place = value * 100'000u / 512 * 512;
+    ASSERT_FALSE(write(*disk, place, content));
+    Bytes found;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (found != content && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      std::filesystem::copy_file(image, copy, std::filesystem::copy_options::overwrite_existing);
+      found = read_or_fail(*open_or_fail({.path = copy, .read_only = true}), place, content.size());
+    }
+    EXPECT_EQ(found, content);
+  }
+  std::filesystem::copy_file(image, copy, std::filesystem::copy_options::overwrite_existing);
+  expect_clean(copy);
+  EXPECT_EQ(disk->counters().flushes, 0u);
+}
+
+TEST_F(Qcow2BackendTest, WhatIsFlushedIsNotWrittenOnceMore) {
+  create("");
+  auto disk = open_or_fail({.path = image, .commit_after = std::chrono::milliseconds(10)});
+  ASSERT_FALSE(write(*disk, 0, Bytes(512, 9)));
+  ASSERT_FALSE(flush(*disk));
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  const auto before = std::filesystem::last_write_time(image);
+  std::this_thread::sleep_for(std::chrono::milliseconds(60));
+  EXPECT_EQ(std::filesystem::last_write_time(image), before);
 }
 
 TEST_F(Qcow2BackendTest, DiscardedClustersGoBackToTheHostAndAreUsedAgain) {
