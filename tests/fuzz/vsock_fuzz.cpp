@@ -27,19 +27,22 @@ using devices::virtio::VirtioVsock;
 namespace vsock = devices::virtio::vsock;
 
 constexpr std::uint64_t kData = MmioDriver::kData;
-constexpr std::uint32_t kPort = 1000;
+constexpr std::uint32_t kPort = 1000, kMessagesPort = kPort + 1;
+constexpr int kKinds[] = {SOCK_STREAM, SOCK_SEQPACKET};
 
 /// One for all inputs: what is left in it a reset has to end.
 class Host {
  public:
   Host() {
     VIREO_ASSERT(::mkdtemp(path_.data()) != nullptr);
-    listener_ = UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const sockaddr_un at = address(std::to_string(kPort));
-    // SAFETY: as the calls of sockets take addresses.
-    const auto* generic = reinterpret_cast<const sockaddr*>(&at);
-    VIREO_ASSERT(::bind(listener_.get(), generic, sizeof(at)) == 0);
-    VIREO_ASSERT(::listen(listener_.get(), 600) == 0);
+    for (std::uint32_t i = 0; i < listeners_.size(); ++i) {
+      listeners_[i] = UniqueFd(::socket(AF_UNIX, kKinds[i] | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      const sockaddr_un at = address(std::to_string(kPort + i));
+      // SAFETY: as the calls of sockets take addresses.
+      const auto* generic = reinterpret_cast<const sockaddr*>(&at);
+      VIREO_ASSERT(::bind(listeners_[i].get(), generic, sizeof(at)) == 0);
+      VIREO_ASSERT(::listen(listeners_[i].get(), 600) == 0);
+    }
   }
   ~Host() { std::filesystem::remove_all(path_); }
   HostClock clock;  // it takes long to make
@@ -51,11 +54,15 @@ class Host {
     return result;
   }
   UniqueFd accept() const {
-    return UniqueFd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    for (const UniqueFd& listener : listeners_) {
+      UniqueFd fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (fd) return fd;
+    }
+    return {};
   }
-  UniqueFd connect() const {
-    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const sockaddr_un at = address("connect");
+  UniqueFd connect(int kind) const {
+    UniqueFd fd(::socket(AF_UNIX, kind | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const sockaddr_un at = address(kind == SOCK_STREAM ? "connect" : "connect-messages");
     // SAFETY: as above.
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0) return {};
     return fd;
@@ -63,7 +70,7 @@ class Host {
 
  private:
   std::string path_ = "/tmp/vireo-fuzz-XXXXXX";
-  UniqueFd listener_;
+  std::array<UniqueFd, 2> listeners_;
 };
 
 class World : private VirtioFuzzWorld {
@@ -104,8 +111,10 @@ class World : private VirtioFuzzWorld {
     header.source_cid = choice % 32 == 31 ? take<std::uint64_t>() : 3;
     header.destination_cid = vsock::kHostCid;
     header.source_port = take<std::uint8_t>() % 8;
-    header.destination_port =
-        choice % 16 == 15 ? VirtioVsock::kFirstHostPort + take<std::uint8_t>() % 4 : kPort;
+    header.destination_port = choice % 16 == 15
+                                  ? VirtioVsock::kFirstHostPort + take<std::uint8_t>() % 4
+                                  : (choice % 2 == 0 ? kPort : kMessagesPort);
+    header.type = choice % 2 == 0 ? vsock::kStream : vsock::kMessages;
     header.operation = static_cast<vsock::Operation>(choice % 9);
     header.flags = take<std::uint8_t>() % 4;
     header.length = take<std::uint16_t>();
@@ -127,9 +136,10 @@ class World : private VirtioFuzzWorld {
         if (UniqueFd fd = host_.accept()) programs_.push_back(std::move(fd));
         break;
       case 2: {
-        UniqueFd fd = host_.connect();
+        const auto choice = take<std::uint8_t>();
+        UniqueFd fd = host_.connect(kKinds[choice / 8 % 2]);
         if (!fd) break;
-        const std::string line = "CONNECT " + std::to_string(take<std::uint8_t>() % 8) + "\n";
+        const std::string line = "CONNECT " + std::to_string(choice % 8) + "\n";
         [[maybe_unused]] const auto ignored =
             ::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL);
         programs_.push_back(std::move(fd));

@@ -3,8 +3,9 @@
 // NAME VALUE` sets an extended attribute, `probe get FILE NAME` prints it, `probe unset FILE NAME`
 // takes it away, `probe names FILE` prints the names of all, one in each line; `probe connect
 // PORT` and `probe listen PORT` pass standard input to a vsock stream to the host, or from whoever
-// comes, and what arrives to standard output, until both have ended. Linked statically. Status 1: it
-// could not, with the reason.
+// comes, and what arrives to standard output, until both have ended; `probe connect-messages PORT` and
+// `probe listen-messages PORT` send each message that arrives back as it came, until there are no
+// more. Linked statically. Status 1: it could not, with the reason.
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
@@ -92,9 +93,17 @@ static int stream(int fd) {
   return 0;
 }
 
-static int vsock(int listens, unsigned port) {
+static int echo_messages(int fd) {
+  static char buffer[256 << 10];
+  ssize_t size;
+  while ((size = recv(fd, buffer, sizeof(buffer), 0)) > 0)
+    if (send(fd, buffer, (size_t)size, MSG_EOR) != size) return failed("send");
+  return size < 0 ? failed("receive") : 0;
+}
+
+static int vsock(int listens, int type, unsigned port) {
   struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port};
-  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  int fd = socket(AF_VSOCK, type, 0);
   if (fd < 0) return failed("socket");
   if (listens) {
     address.svm_cid = VMADDR_CID_ANY;
@@ -105,7 +114,7 @@ static int vsock(int listens, unsigned port) {
   } else if (connect(fd, (struct sockaddr*)&address, sizeof(address)) != 0) {
     return failed("connect");
   }
-  return stream(fd);
+  return type == SOCK_STREAM ? stream(fd) : echo_messages(fd);
 }
 
 int main(int argc, char** argv) {
@@ -117,7 +126,11 @@ int main(int argc, char** argv) {
   if (argc == 4 && strcmp(argv[1], "unset") == 0)
     return removexattr(argv[2], argv[3]) != 0 ? failed(argv[3]) : 0;
   if (argc == 3 && strcmp(argv[1], "names") == 0) return names(argv[2]);
-  if (argc == 3 && strcmp(argv[1], "connect") == 0) return vsock(0, (unsigned)atoi(argv[2]));
-  if (argc == 3 && strcmp(argv[1], "listen") == 0) return vsock(1, (unsigned)atoi(argv[2]));
+  if (argc == 3 && strcmp(argv[1], "connect") == 0) return vsock(0, SOCK_STREAM, (unsigned)atoi(argv[2]));
+  if (argc == 3 && strcmp(argv[1], "listen") == 0) return vsock(1, SOCK_STREAM, (unsigned)atoi(argv[2]));
+  if (argc == 3 && strcmp(argv[1], "connect-messages") == 0)
+    return vsock(0, SOCK_SEQPACKET, (unsigned)atoi(argv[2]));
+  if (argc == 3 && strcmp(argv[1], "listen-messages") == 0)
+    return vsock(1, SOCK_SEQPACKET, (unsigned)atoi(argv[2]));
   return 2;
 }

@@ -42,8 +42,8 @@ class VsockTest(unittest.TestCase):
     def output(cls, command, **options):
         return cls.machine.output(command, **options)
 
-    def listen(self, port):
-        server = self.enterContext(socket.socket(socket.AF_UNIX))
+    def listen(self, port, kind=socket.SOCK_STREAM):
+        server = self.enterContext(socket.socket(socket.AF_UNIX, kind))
         server.bind(str(self.folder / str(port)))
         self.addCleanup((self.folder / str(port)).unlink)
         server.listen()
@@ -123,6 +123,37 @@ class VsockTest(unittest.TestCase):
         for connection in connections:
             connection.close()
         self.assertEqual(self.output("wait; cat /tmp/out?; echo"), 4 * "done")
+
+    def expect_echoes(self, connection):
+        connection.settimeout(60)
+        for size in [1, 2, 4096, 4097, 60_000, 100_000] + 50 * [333]:
+            connection.send(DATA[:size])
+            self.assertEqual(connection.recv(MIB), DATA[:size])
+        for size in range(1, 10):
+            connection.send(DATA[:size])
+        for size in range(1, 10):
+            self.assertEqual(connection.recv(MIB), DATA[:size])
+        connection.shutdown(socket.SHUT_WR)
+        self.assertEqual(connection.recv(MIB), b"")
+
+    def test_f_messages_keep_their_ends_when_the_guest_connects(self):
+        server = self.listen(7006, socket.SOCK_SEQPACKET)
+        self.output("(probe connect-messages 7006 >/tmp/said 2>&1; echo $? >>/tmp/said) & sleep 0.1")
+        with server.accept()[0] as connection:
+            self.expect_echoes(connection)
+        self.assertEqual(self.output("wait; cat /tmp/said"), "0")
+        status, text = self.machine.run("probe connect 7006 </dev/null")
+        self.assertEqual(status, 1, text)
+
+    def test_g_messages_keep_their_ends_when_the_host_connects(self):
+        self.output("(probe listen-messages 7007 >/tmp/said 2>&1; echo $? >>/tmp/said) & sleep 1")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+            connection.settimeout(60)
+            connection.connect(str(self.folder / "connect-messages"))
+            connection.send(b"CONNECT 7007\n")
+            self.assertRegex(connection.recv(100), rb"^OK \d+\n$")
+            self.expect_echoes(connection)
+        self.assertEqual(self.output("wait; cat /tmp/said"), "0")
 
     def test_z_nothing_to_complain_about(self):
         self.assertEqual(unexpected_messages(self.output("dmesg -r")), [])

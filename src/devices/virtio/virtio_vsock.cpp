@@ -10,8 +10,42 @@
 
 namespace vireo::devices::virtio {
 
+using backends::SocketKind;
 using vsock::Header;
 using vsock::Operation;
+
+namespace {
+
+constexpr SocketKind kKinds[] = {SocketKind::kStream, SocketKind::kMessages};
+constexpr std::size_t kLongestLine = 32;
+
+std::uint16_t type_of(SocketKind kind) {
+  return kind == SocketKind::kMessages ? vsock::kMessages : vsock::kStream;
+}
+
+/// Reads the line that a program of the host begins with, as far as it has come. Nothing while it
+/// has no end; false if none can come.
+std::optional<bool> read_line(int fd, SocketKind kind, std::string& line) {
+  if (kind == SocketKind::kMessages) {
+    line.resize(kLongestLine);
+    const ssize_t count = ::recv(fd, line.data(), line.size(), MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+    line.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (!line.ends_with('\n')) return false;
+    line.pop_back();
+    return true;
+  }
+  while (true) {  // one at a time: what follows the line is the guest's
+    char character = 0;
+    const ssize_t count = ::recv(fd, &character, 1, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+    if (count <= 0 || line.size() == kLongestLine) return false;
+    if (character == '\n') return true;
+    line += character;
+  }
+}
+
+}  // namespace
 
 VirtioVsock::VirtioVsock(std::unique_ptr<backends::SocketFolder> folder, std::uint32_t guest_cid,
                          memory::GuestMemory& memory, EventLoop& loop)
@@ -22,7 +56,8 @@ VirtioVsock::VirtioVsock(std::unique_ptr<backends::SocketFolder> folder, std::ui
 
 VirtioVsock::~VirtioVsock() {
   reset();
-  loop_.unwatch(folder_->listener());
+  const std::lock_guard lock(mutex_);
+  stop_listening();
 }
 
 std::size_t VirtioVsock::streams() const {
@@ -38,10 +73,15 @@ void VirtioVsock::read_config(std::uint64_t offset, std::span<std::byte> data) c
   std::memcpy(data.data(), bytes.data(), std::min(data.size(), bytes.size()));
 }
 
+void VirtioVsock::start(std::uint64_t features) {
+  const std::lock_guard lock(mutex_);
+  has_messages_ = (features & vsock::kMessagesFeature) != 0;
+}
+
 void VirtioVsock::reset() {
   const std::lock_guard lock(mutex_);
   receive_ = transmit_ = nullptr;
-  transmit_waits_ = false;
+  transmit_waits_ = has_messages_ = false;
   answers_.clear();
   ready_.clear();
   while (!streams_.empty()) remove(streams_.begin()->first, false);
@@ -89,14 +129,13 @@ void VirtioVsock::judge(const Header& header, const Chain& chain, Virtqueue& que
   if (header.source_cid != guest_cid_ || header.destination_cid != vsock::kHostCid) return;
   const Key key{header.destination_port, header.source_port};
   const bool reset = header.operation == Operation::kReset;
-  if (header.type != vsock::kStream) {
-    if (!reset) answer(key, Operation::kReset, 0, header.type);
-    return;
-  }
+  const bool known =
+      header.type == vsock::kStream || (has_messages_ && header.type == vsock::kMessages);
   const auto found = streams_.find(key);
-  if (found == streams_.end()) {
-    if (header.operation == Operation::kRequest) return on_request(key, header);
-    if (!reset) answer(key, Operation::kReset);
+  const bool is_new = found == streams_.end();
+  if (known && is_new && header.operation == Operation::kRequest) return on_request(key, header);
+  if (!known || is_new || found->second.type() != header.type) {
+    if (!reset) answer(key, header.type, Operation::kReset);
     return;
   }
   found->second.learn(header);
@@ -106,13 +145,16 @@ void VirtioVsock::judge(const Header& header, const Chain& chain, Virtqueue& que
 }
 
 void VirtioVsock::on_request(Key key, const Header& header) {
-  if (streams_.size() >= kMostStreams) return answer(key, Operation::kReset);
-  UniqueFd socket = folder_->connect(key.host_port);
-  if (!socket) return answer(key, Operation::kReset);
+  if (streams_.size() >= kMostStreams) return answer(key, header.type, Operation::kReset);
+  const bool messages = header.type == vsock::kMessages;
+  UniqueFd socket =
+      folder_->connect(key.host_port, messages ? SocketKind::kMessages : SocketKind::kStream);
+  if (!socket) return answer(key, header.type, Operation::kReset);
   auto& stream =
-      streams_.try_emplace(key, std::move(socket), VsockStream::State::kOpen).first->second;
+      streams_.try_emplace(key, std::move(socket), VsockStream::State::kOpen, header.type)
+          .first->second;
   stream.learn(header);
-  answer(key, Operation::kResponse);
+  answer(key, header.type, Operation::kResponse);
   advance(key, stream);
 }
 
@@ -126,15 +168,9 @@ bool VirtioVsock::on_packet(VsockStream& stream, Key key, const Header& header, 
       stream.shut_down(header.flags);
       return true;
     case Operation::kData:
-      if (header.length > VsockStream::kBufferBytes) return false;
-      data_.resize(header.length);
-      if (!copy_from(memory_, chain.readable(), vsock::kHeaderBytes, data_)) {
-        queue.refuse({"a packet outside memory"});
-        return false;
-      }
-      return stream.put(data_);
+      return on_data(stream, header, chain, queue);
     case Operation::kCreditRequest:
-      answer(key, Operation::kCreditUpdate);
+      answer(key, stream.type(), Operation::kCreditUpdate);
       return true;
     case Operation::kCreditUpdate:
       return true;
@@ -143,35 +179,48 @@ bool VirtioVsock::on_packet(VsockStream& stream, Key key, const Header& header, 
   }
 }
 
+bool VirtioVsock::on_data(VsockStream& stream, const Header& header, const Chain& chain,
+                          Virtqueue& queue) {
+  if (header.length > VsockStream::kBufferBytes) return false;
+  data_.resize(header.length);
+  if (!copy_from(memory_, chain.readable(), vsock::kHeaderBytes, data_)) {
+    queue.refuse({"a packet outside memory"});
+    return false;
+  }
+  return stream.put(data_, header.flags);
+}
+
 // --- From the host.
 
 void VirtioVsock::listen() {
   const bool room = clients_.size() < kMostClients && streams_.size() < kMostStreams;
-  if (room && !listens_) {
-    listens_ = loop_
-                   .watch(folder_->listener(), {.readable = true},
-                          [this](EventLoop::Ready) { on_listener(); })
-                   .has_value();
-  } else if (!room && std::exchange(listens_, false)) {
-    loop_.unwatch(folder_->listener());
+  if (!room) return stop_listening();
+  if (std::exchange(listens_, true)) return;
+  for (const SocketKind kind : kKinds) {
+    if (!loop_.watch(folder_->listener(kind), {.readable = true},
+                     [this, kind](EventLoop::Ready) { on_listener(kind); }))
+      return stop_listening();
   }
 }
 
-/// Without a driver, or without descriptors, they come in vain.
-void VirtioVsock::on_listener() {
+void VirtioVsock::stop_listening() {
+  if (!std::exchange(listens_, false)) return;
+  for (const SocketKind kind : kKinds) loop_.unwatch(folder_->listener(kind));
+}
+
+/// Without a driver that knows their kind, or without descriptors, they come in vain.
+void VirtioVsock::on_listener(SocketKind kind) {
   const std::lock_guard lock(mutex_);
-  UniqueFd socket = folder_->accept();
-  if (!socket) {
-    if (errno != EMFILE && errno != ENFILE) return;
-    loop_.unwatch(folder_->listener());  // until a stream ends, or the guest says something
-    listens_ = false;
+  UniqueFd socket = folder_->accept(kind);
+  if (!socket) {  // without descriptors: until a stream ends, or the guest says something
+    if (errno == EMFILE || errno == ENFILE) stop_listening();
     return;
   }
   const int fd = socket.get();
-  if (receive_ == nullptr ||
+  if (receive_ == nullptr || (kind == SocketKind::kMessages && !has_messages_) ||
       !loop_.watch(fd, {.readable = true}, [this, fd](EventLoop::Ready) { on_client(fd); }))
     return;
-  clients_[fd].socket = std::move(socket);
+  clients_[fd] = {std::move(socket), kind, {}};
   listen();
 }
 
@@ -180,18 +229,10 @@ void VirtioVsock::on_client(int fd) {
   const auto found = clients_.find(fd);
   if (found == clients_.end()) return;
   Client& client = found->second;
-  constexpr std::size_t kLongestLine = 32;
-  bool whole = false, gone = false;
-  while (!whole && !gone) {  // one at a time: what follows the line is the guest's
-    char character = 0;
-    const ssize_t count = ::recv(fd, &character, 1, MSG_DONTWAIT);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    gone = count <= 0 || client.line.size() == kLongestLine;
-    whole = character == '\n';
-    if (!whole) client.line += character;
-  }
+  const std::optional<bool> whole = read_line(fd, client.kind, client.line);
+  if (!whole) return;
   loop_.unwatch(fd);
-  if (whole && !gone) begin(client);
+  if (*whole) begin(client);
   clients_.erase(found);
   listen();
   pump();
@@ -210,8 +251,9 @@ bool VirtioVsock::begin(Client& client) {
     key.host_port = next_port_++;
     next_port_ |= kFirstHostPort;
   } while (streams_.contains(key));
-  streams_.try_emplace(key, std::move(client.socket), VsockStream::State::kRequested);
-  answer(key, Operation::kRequest);
+  const std::uint16_t type = type_of(client.kind);
+  streams_.try_emplace(key, std::move(client.socket), VsockStream::State::kRequested, type);
+  answer(key, type, Operation::kRequest);
   return true;
 }
 
@@ -228,9 +270,9 @@ void VirtioVsock::on_socket(Key key) {
 void VirtioVsock::advance(Key key, VsockStream& stream) {
   if (!stream.move()) return remove(key, true);
   if (!stream.ready().empty() && !std::exchange(stream.queued, true)) ready_.push_back(key);
-  if (stream.ended_now()) answer(key, Operation::kShutdown, vsock::kSendsNoMore);
+  if (stream.ended_now()) answer(key, stream.type(), Operation::kShutdown, vsock::kSendsNoMore);
   if (stream.over()) return remove(key, true);
-  if (stream.credit_is_news()) answer(key, Operation::kCreditUpdate);
+  if (stream.credit_is_news()) answer(key, stream.type(), Operation::kCreditUpdate);
   watch(key, stream);
 }
 
@@ -248,14 +290,15 @@ void VirtioVsock::remove(Key key, bool tell_guest) {
   const auto found = streams_.find(key);
   loop_.unwatch(found->second.socket());
   if (found->second.queued) std::erase(ready_, key);
+  const std::uint16_t type = found->second.type();
   streams_.erase(found);
-  if (tell_guest) answer(key, Operation::kReset);
+  if (tell_guest) answer(key, type, Operation::kReset);
   listen();
 }
 
 // --- For the guest.
 
-void VirtioVsock::answer(Key key, Operation operation, std::uint32_t flags, std::uint16_t type) {
+void VirtioVsock::answer(Key key, std::uint16_t type, Operation operation, std::uint32_t flags) {
   answers_.push_back({key, operation, flags, type});
 }
 
@@ -275,7 +318,7 @@ void VirtioVsock::pump() {
       if (const auto found = streams_.find(next.key); found != streams_.end())
         found->second.tell(header);
       std::size_t sent = 0;
-      room = send(header, {}, sent);
+      room = send(header, {}, header.flags, sent);
       if (room) answers_.pop_front();
     } else if (!ready_.empty()) {
       room = send_data(ready_.front(), streams_.at(ready_.front()));
@@ -298,16 +341,19 @@ bool VirtioVsock::send_data(Key key, VsockStream& stream) {
   Header header;
   header.source_port = key.host_port;
   header.destination_port = key.guest_port;
+  header.type = stream.type();
   header.operation = Operation::kData;
   stream.tell(header);
   std::size_t sent = 0;
-  if (!send(header, stream.ready(), sent)) return false;
+  if (!send(header, stream.ready(), stream.flags_of_last(), sent)) return false;
   stream.sent(sent);
   return next();
 }
 
-/// Header and as much of the data as one buffer of the driver holds; false if there is none.
-bool VirtioVsock::send(Header header, std::span<const std::byte> data, std::size_t& sent) {
+/// Header and as much of the data as one buffer of the driver holds, with the flags of the last
+/// packet if that is all; false if there is none.
+bool VirtioVsock::send(Header header, std::span<const std::byte> data, std::uint32_t flags_of_last,
+                       std::size_t& sent) {
   std::size_t count = 0;
   const std::size_t least = vsock::kHeaderBytes + (data.empty() ? 0 : 1);
   if (receive_->gather(least, 1, chains_, count) != Virtqueue::Gathered::kAll) return false;
@@ -317,6 +363,7 @@ bool VirtioVsock::send(Header header, std::span<const std::byte> data, std::size
   header.source_cid = vsock::kHostCid;
   header.destination_cid = guest_cid_;
   header.length = static_cast<std::uint32_t>(part.size());
+  header.flags = part.size() == data.size() ? flags_of_last : 0;
   if (!copy_to(memory_, chain.writable(), 0,
                std::as_bytes(std::span(&header, 1)).first(vsock::kHeaderBytes)) ||
       !copy_to(memory_, chain.writable(), vsock::kHeaderBytes, part)) {

@@ -15,11 +15,11 @@
 
 namespace vireo::devices::virtio {
 
-/// Streams between programs of the host and of the guest, without a network. Virtual I/O
-/// Device 1.2, 5.10. On the host they are Unix sockets in a folder: the guest's connection to port
-/// P of the host goes to whom listens at `P`; a program that connects to `connect` and says
-/// `CONNECT P` in a line is answered `OK` and a number as soon as the guest has accepted at its
-/// port P.
+/// Streams of bytes or of messages between programs of the host and of the guest, without a
+/// network. Virtual I/O Device 1.2, 5.10. On the host they are Unix sockets in a folder: the
+/// guest's connection to port P of the host goes to whom listens at `P`; a program that connects to
+/// `connect`, or for messages to `connect-messages`, and says `CONNECT P` in a line is answered
+/// `OK` and a number as soon as the guest has accepted at its port P.
 ///
 /// All of it happens on the I/O thread, whose loop watches the sockets. What cannot be sent stays
 /// with its sender: nothing is kept beyond the buffers of streams, and a driver that takes no
@@ -40,10 +40,12 @@ class VirtioVsock final : public VirtioModel {
   VirtioKind kind() const override { return {19, 0, 0x078000, "virtio-vsock"}; }
   unsigned queue_count() const override { return 3; }  // the third is for news that never come
   std::uint16_t queue_size() const override { return kQueueSize; }
-  std::uint64_t features() const override { return 0; }
+  std::uint64_t features() const override {
+    return vsock::kStreamFeature | vsock::kMessagesFeature;
+  }
   void read_config(std::uint64_t offset, std::span<std::byte> data) const override;
   void write_config(std::uint64_t, std::span<const std::byte>) override {}
-  void start(std::uint64_t) override {}
+  void start(std::uint64_t features) override;
   void drain() override { const std::lock_guard lock(mutex_); }
   void reset() override;
   void serve(Virtqueue& queue) override;
@@ -66,6 +68,7 @@ class VirtioVsock final : public VirtioModel {
   /// A program of the host that has not said yet where it wants to go.
   struct Client {
     UniqueFd socket;
+    backends::SocketKind kind;
     std::string line;
   };
 
@@ -76,20 +79,23 @@ class VirtioVsock final : public VirtioModel {
   void on_request(Key key, const vsock::Header& header);
   bool on_packet(VsockStream& stream, Key key, const vsock::Header& header, const Chain& chain,
                  Virtqueue& queue);
+  bool on_data(VsockStream& stream, const vsock::Header& header, const Chain& chain,
+               Virtqueue& queue);
 
   // From the host.
-  void on_listener();
+  void on_listener(backends::SocketKind kind);
   void on_client(int fd);
   bool begin(Client& client);
   void on_socket(Key key);
   void listen();
+  void stop_listening();
 
   // For the guest.
-  void answer(Key key, vsock::Operation operation, std::uint32_t flags = 0,
-              std::uint16_t type = vsock::kStream);
+  void answer(Key key, std::uint16_t type, vsock::Operation operation, std::uint32_t flags = 0);
   void pump();
   bool send_data(Key key, VsockStream& stream);
-  bool send(vsock::Header header, std::span<const std::byte> data, std::size_t& sent);
+  bool send(vsock::Header header, std::span<const std::byte> data, std::uint32_t flags_of_last,
+            std::size_t& sent);
 
   void advance(Key key, VsockStream& stream);
   void watch(Key key, VsockStream& stream);
@@ -104,6 +110,7 @@ class VirtioVsock final : public VirtioModel {
   mutable std::mutex mutex_;
   Virtqueue *receive_ = nullptr, *transmit_ = nullptr;
   bool transmit_waits_ = false, listens_ = false;
+  bool has_messages_ = false;  ///< the driver knows of them
   std::map<Key, VsockStream> streams_;
   std::map<int, Client> clients_;
   std::uint32_t next_port_ = kFirstHostPort;

@@ -5,7 +5,9 @@
 namespace vireo::devices::virtio::vsock {
 
 inline constexpr std::uint64_t kHostCid = 2;
-inline constexpr std::uint16_t kStream = 1;  ///< the type of a socket
+inline constexpr std::uint64_t kStreamFeature = 1, kMessagesFeature = 2;  // 5.10.3
+// The type of a socket. Messages are what Unix calls SOCK_SEQPACKET.
+inline constexpr std::uint16_t kStream = 1, kMessages = 2;
 
 enum class Operation : std::uint16_t {
   kRequest = 1,
@@ -19,6 +21,8 @@ enum class Operation : std::uint16_t {
 
 // Flags of kShutdown: what its sender does no more.
 inline constexpr std::uint32_t kReceivesNoMore = 1, kSendsNoMore = 2;
+// Of kData with the last bytes of a message.
+inline constexpr std::uint32_t kEndOfMessage = 1;
 
 /// What each packet begins with. 5.10.6.
 struct Header {

@@ -45,11 +45,11 @@ struct VsockWorld {
     std::filesystem::remove_all(folder);
   }
 
-  void start(unsigned buffers = kBufferCount) {
+  void start(unsigned buffers = kBufferCount, std::uint64_t features = vsock::kMessagesFeature) {
     for (std::uint64_t at = 0x8000; at < 0xe000; at += 8) world.put(at, std::uint64_t{0});
     receive = std::make_unique<SplitDriver>(world, std::uint16_t{32}, 0x8000);
     transmit = std::make_unique<SplitDriver>(world, std::uint16_t{32}, 0xb000);
-    EXPECT_TRUE(driver->negotiate(feature::kVersion1));
+    EXPECT_TRUE(driver->negotiate(feature::kVersion1 | features));
     driver->set_up_queue(VirtioVsock::kReceive, receive->set_up(), 0);
     driver->set_up_queue(VirtioVsock::kTransmit, transmit->set_up(), 0);
     driver->go();
@@ -122,9 +122,9 @@ struct VsockWorld {
     (folder + "/" + name).copy(result.sun_path, sizeof(result.sun_path) - 1);
     return result;
   }
-  UniqueFd listen(const std::string& name) const {
+  UniqueFd listen(const std::string& name, int type = SOCK_STREAM) const {
     const sockaddr_un at = address(name);
-    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
     EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
     EXPECT_EQ(::listen(fd.get(), 600), 0);
     return fd;
@@ -132,9 +132,9 @@ struct VsockWorld {
   static UniqueFd accept(const UniqueFd& listener) {
     return UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   }
-  UniqueFd connect() const {
-    const sockaddr_un at = address("connect");
-    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd connect(int type = SOCK_STREAM) const {
+    const sockaddr_un at = address(type == SOCK_STREAM ? "connect" : "connect-messages");
+    UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
     return fd;
   }
