@@ -30,7 +30,8 @@ std::string values_of(const std::string& option) {
 
 bool takes_file(const std::string& option) {
   return option == "--kernel" || option == "--initrd" || option == "--disk" ||
-         option == "--cdrom" || option == "--share" || option == "--stats" || option == "--backing";
+         option == "--cdrom" || option == "--share" || option == "--stats" ||
+         option == "--backing" || option == "--firmware-variables";
 }
 
 std::string join(const std::vector<std::string>& words) {

@@ -117,6 +117,9 @@ void add_run(CLI::App& program, Action& action) {
   verb->add_option("--firmware", config.firmware,
                    "PC firmware: a file, or seabios or ovmf for what those packages install; "
                    "seabios if there is a disk or a CD-ROM and no kernel");
+  verb->add_option("--firmware-variables", config.firmware_variables,
+                   "A file in which UEFI firmware remembers, such as what to boot; for ovmf it is "
+                   "made if there is none (default: it forgets)");
   verb->add_option("--cdrom", config.cdroms, "CD-ROM: an ISO image; may be given several times")
       ->allow_extra_args(false);
   verb->add_option(

@@ -167,6 +167,12 @@ Result<> Board::attach_vga() {
   return pci_.add(kVgaSlot, 0, *vga_);
 }
 
+Result<> Board::attach_flash(PhysAddr base, std::vector<std::byte> content,
+                             devices::Flash::Keep keep) {
+  flash_.emplace(std::move(content), std::move(keep));
+  return mmio_.add(value(base), flash_->size(), *flash_, "flash");
+}
+
 void Board::reset() {
   pic_.reset();
   io_apic_.reset();
@@ -178,6 +184,7 @@ void Board::reset() {
   port92_.reset();
   coprocessor_error_.reset();
   fw_cfg_.reset();
+  if (flash_) flash_->reset();
   pci_.reset();
   virtio_.reset();
   const std::uint64_t below = std::min(config_.memory_bytes, kDeviceHoleBase);

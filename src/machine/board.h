@@ -13,6 +13,7 @@
 #include "bus/address_map.h"
 #include "bus/pci_bus.h"
 #include "devices/display/vga.h"
+#include "devices/firmware/flash.h"
 #include "devices/firmware/fw_cfg.h"
 #include "devices/ide/piix3_ide.h"
 #include "devices/input/i8042.h"
@@ -82,6 +83,8 @@ class Board {
 
   /// Puts the devices on the buses; once.
   Result<> attach();
+  /// Flash memory for what firmware remembers.
+  Result<> attach_flash(PhysAddr base, std::vector<std::byte> content, devices::Flash::Keep keep);
   /// Everything as after power-on, and without firmware then as firmware leaves it for a kernel.
   void reset();
 
@@ -172,6 +175,7 @@ class Board {
   VirtioSlots virtio_;
   std::optional<devices::Piix3Ide> ide_;
   std::optional<devices::Vga> vga_;
+  std::optional<devices::Flash> flash_;
   std::optional<devices::DebugConsole> debug_console_;
   std::optional<devices::DebugConsole> firmware_console_;
   std::optional<devices::DebugExit> debug_exit_;

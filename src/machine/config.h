@@ -41,6 +41,7 @@ struct MachineConfig {
   std::string initrd;        ///< file name; for Multiboot a list of modules; empty: none
   std::string command_line;  ///< for the kernel
   std::string firmware;      ///< file name, or one of those that firmware_path() knows; or a kernel
+  std::string firmware_variables;  ///< file in which it remembers; empty: it forgets
   std::vector<DiskConfig> disks;
   std::vector<std::string> networks;  ///< cards, each as backends::parse_network() takes it
   std::vector<ShareConfig> shares;

@@ -90,6 +90,12 @@ Result<HostParts> open_host_parts(const MachineConfig& config, std::function<voi
     TRY(check_tag(share, config.shares));
     parts.shares.push_back(TRY(backends::SharedFolder::open(share.path, share.read_only)));
   }
+  if (!config.firmware_variables.empty()) {
+    if (config.firmware.empty())
+      return usage_error("--firmware-variables are of --firmware: a kernel has none");
+    parts.firmware_variables =
+        TRY(FirmwareVariables::open(config.firmware_variables, config.firmware));
+  }
   if (config.vsock) parts.vsock = TRY(backends::SocketFolder::open(config.vsock->folder));
   for (const std::string& path : config.cdroms)
     parts.cdroms.push_back(

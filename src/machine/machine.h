@@ -20,6 +20,7 @@
 #include "machine/board.h"
 #include "machine/boot/boot_image.h"
 #include "machine/boot/firmware_image.h"
+#include "machine/boot/firmware_variables.h"
 #include "machine/config.h"
 #include "machine/console_watch.h"
 #include "machine/lifecycle.h"
@@ -121,8 +122,9 @@ class Machine final : private VcpuOwner {
   // Configuration.
   const MachineConfig config_;
   std::optional<FirmwareImage> firmware_;
-  std::optional<BootImage> boot_image_;  ///< without firmware
-  unsigned virtio_windows_ = 0;          ///< in use
+  std::unique_ptr<FirmwareVariables> firmware_variables_;  ///< null: it forgets
+  std::optional<BootImage> boot_image_;                    ///< without firmware
+  unsigned virtio_windows_ = 0;                            ///< in use
 
   // What it is made of, in the order of construction.
   std::unique_ptr<HostClock> clock_;

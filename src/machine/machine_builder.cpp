@@ -37,6 +37,7 @@ class MachineBuilder {
     TRY(make_cpuid());
     TRY(make_console());
     TRY(make_board());
+    TRY(make_flash());
     TRY(make_disks());
     TRY(make_networks());
     TRY(make_shares());
@@ -81,7 +82,7 @@ class MachineBuilder {
   Result<> read_images() {
     Machine& m = *machine_;
     if (!m.config_.firmware.empty()) {
-      m.firmware_ = TRY(read_firmware(m.config_.firmware));
+      m.firmware_ = TRY(read_firmware(m.config_.firmware, !m.config_.firmware_variables.empty()));
       return {};
     }
     m.boot_image_ =
@@ -173,6 +174,18 @@ class MachineBuilder {
       if (is_ide(i)) return true;
     }
     return false;
+  }
+
+  Result<> make_flash() {
+    Machine& m = *machine_;
+    if (!parts_.firmware_variables || !m.firmware_) return {};
+    m.firmware_variables_ = std::move(parts_.firmware_variables);
+    FirmwareVariables& variables = *m.firmware_variables_;
+    return m.board_->attach_flash(
+        variables_base(*m.firmware_, variables.content().size()), variables.content(),
+        [&variables](std::uint64_t offset, std::span<const std::byte> bytes) {
+          return variables.keep(offset, bytes);
+        });
   }
 
   /// Disks in the order in which they are given, then CD-ROMs; firmware is to try them so.

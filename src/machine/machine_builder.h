@@ -12,6 +12,7 @@
 #include "backends/vsock/socket_folder.h"
 #include "base/result.h"
 #include "engine/engine.h"
+#include "machine/boot/firmware_variables.h"
 #include "machine/config.h"
 #include "machine/machine.h"
 
@@ -29,6 +30,7 @@ struct HostParts {
   std::vector<backends::NetworkPart> networks;
   std::vector<std::unique_ptr<backends::SharedFolder>> shares;  ///< as the configuration has them
   std::unique_ptr<backends::SocketFolder> vsock;                ///< null: none
+  std::unique_ptr<FirmwareVariables> firmware_variables;        ///< null: none
   std::unique_ptr<backends::CharBackend> debug_console;         ///< null: none
   std::vector<std::unique_ptr<backends::BlockBackend>> disks;   ///< as the configuration has them
   std::vector<std::unique_ptr<backends::BlockBackend>> cdroms;

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """OVMF, the UEFI firmware: to its shell, and what its drivers find from there."""
+import signal
 import struct
 import unittest
 import zlib
@@ -10,6 +11,9 @@ from firmware_case import FirmwareCase
 from known_messages import unexpected_messages
 
 OVMF = guest.GUESTS / "ovmf/usr/share/ovmf/OVMF.fd"
+CODE = guest.GUESTS / "ovmf/usr/share/OVMF/OVMF_CODE_4M.fd"
+GUID = "-guid 12345678-1234-1234-1234-123456789abc"
+VARIABLES = guest.GUESTS / "ovmf/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 
 class OvmfTest(FirmwareCase):
@@ -21,8 +25,8 @@ class OvmfTest(FirmwareCase):
         self.machine.expect("Shell> ")
         return self.machine.console[start:]
 
-    def to_the_shell(self, *options, **more):
-        machine = self.start("--firmware", OVMF, "--net", "none", *options, **more)
+    def to_the_shell(self, *options, firmware=OVMF, **more):
+        machine = self.start("--firmware", firmware, "--net", "none", *options, **more)
         machine.expect("UEFI Interactive Shell", guest.BOOT_SECONDS)
         machine.expect("Press ESC in . seconds")
         machine.send("\x1b")
@@ -77,6 +81,37 @@ class OvmfTest(FirmwareCase):
         machine.send("poweroff -f\n")
         self.assertEqual(machine.wait(), 0)
         self.assertEqual(machine.errors(), "")
+
+    def test_what_it_remembers_is_there_the_next_time(self):
+        variables = self.folder / "variables.fd"
+        variables.write_bytes(VARIABLES.read_bytes())
+        script = self.folder / "fill.nsh"  # more than the flash has room for, if nothing were ever erased
+        script.write_text(f"@echo -off\r\nfor %i run (1 140)\r\n  setvar Large {GUID} -nv -bs =\"{'x' * 2000}%i\"\r\nendfor\r\n")
+        disk = boot_images.grub_disk(self.folder / "disk", "", [script])
+
+        def again():
+            return self.to_the_shell("--firmware-variables", variables, "--disk", f"{disk},format=raw",
+                                     firmware=CODE, memory="128M")
+
+        machine = again()
+        self.shell(f'setvar Note {GUID} -nv -rt -bs ="kept"')
+        self.assertIn("Add Boot", self.shell('bcfg boot add 0 fs0:fill.nsh "an entry of ours"'))
+        machine.send("reset -s\r")
+        self.assertEqual(machine.wait(), 0)
+        self.assertEqual(machine.errors(), "")
+
+        machine = again()
+        self.assertIn(b"kept".hex(" "), self.shell(f"setvar Note {GUID}").lower())
+        self.assertIn("an entry of ours", self.shell("bcfg boot dump"))
+        self.shell("fs0:fill.nsh")
+        machine.process.send_signal(signal.SIGKILL)  # what was said to be kept is
+        machine.wait()
+
+        machine = again()
+        self.assertIn("an entry of ours", self.shell("bcfg boot dump"))
+        self.assertIn(b"x140".hex(" "), self.shell(f"setvar Large {GUID}").lower())
+        machine.send("reset -s\r")
+        self.assertEqual(machine.wait(), 0)
 
 
 if __name__ == "__main__":

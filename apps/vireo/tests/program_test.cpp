@@ -223,6 +223,8 @@ TEST_F(ProgramTest, MistakesAreOneSentenceAndStatusTwo) {
   EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "switch=a/b"}), HasSubstr("a/b"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--net", "tap=fd:99"}), HasSubstr("99"));
   EXPECT_THAT(mistake({"run", "--firmware", file, "--kernel", file}), HasSubstr("not with both"));
+  EXPECT_THAT(mistake({"run", "--kernel", file, "--firmware-variables", file}),
+              HasSubstr("a kernel has none"));
   EXPECT_THAT(mistake({"run", "--firmware", file}), HasSubstr("64 KiB"));
   EXPECT_THAT(mistake({"run", "--cdrom", "/nonexistent"}), HasSubstr("/nonexistent"));
   EXPECT_THAT(mistake({"run", "--kernel", file, "--display", "x"}), HasSubstr("--display"));

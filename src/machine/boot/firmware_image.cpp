@@ -20,9 +20,13 @@ constexpr const char* kVideoBios = "/usr/share/seabios/vgabios-stdvga.bin";
 struct KnownFirmware {
   std::string_view name;
   const char* path;
+  const char* code;       ///< without what it remembers; null: it remembers nothing
+  const char* variables;  ///< what it remembers at first
 };
 constexpr std::array<KnownFirmware, 2> kKnown{
-    {{"seabios", "/usr/share/seabios/bios-256k.bin"}, {"ovmf", "/usr/share/ovmf/OVMF.fd"}}};
+    {{"seabios", "/usr/share/seabios/bios-256k.bin", nullptr, nullptr},
+     {"ovmf", "/usr/share/ovmf/OVMF.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd",
+      "/usr/share/OVMF/OVMF_VARS_4M.fd"}}};
 
 Result<> check_installed(const char* path, std::string_view package) {
   if (::access(path, F_OK) == 0) return {};
@@ -32,13 +36,13 @@ Result<> check_installed(const char* path, std::string_view package) {
 
 }  // namespace
 
-Result<FirmwareImage> read_firmware(const std::string& name) {
+Result<FirmwareImage> read_firmware(const std::string& name, bool with_variables) {
   FirmwareImage image{name, {}};
   std::string path = name;
   const auto known = std::ranges::find(kKnown, name, &KnownFirmware::name);
   if (known != kKnown.end()) {
-    TRY(check_installed(known->path, known->name));
-    path = known->path;
+    path = with_variables && known->code != nullptr ? known->code : known->path;
+    TRY(check_installed(path.c_str(), known->name));
   }
   image.bytes = TRY(read_file(path, "firmware"));
   const std::size_t size = image.bytes.size();
@@ -49,6 +53,16 @@ Result<FirmwareImage> read_firmware(const std::string& name) {
   return image;
 }
 
+Result<std::string> variables_of_package(const std::string& name) {
+  const auto known = std::ranges::find(kKnown, name, &KnownFirmware::name);
+  if (known == kKnown.end() || known->variables == nullptr)
+    return usage_error(
+        "the file for --firmware-variables does not exist, and only for --firmware ovmf is it "
+        "known what it begins with");
+  TRY(check_installed(known->variables, known->name));
+  return known->variables;
+}
+
 Result<std::vector<std::byte>> read_video_bios() {
   if (::access(kVideoBios, F_OK) != 0) return std::vector<std::byte>();
   return read_file(kVideoBios, "video BIOS");
@@ -57,6 +71,10 @@ Result<std::vector<std::byte>> read_video_bios() {
 memory::Region firmware_region(const FirmwareImage& image) {
   const std::uint64_t size = image.bytes.size();
   return {PhysAddr{kAboveHoleBase - size}, size, memory::RegionKind::kRom, "firmware"};
+}
+
+PhysAddr variables_base(const FirmwareImage& image, std::uint64_t bytes) {
+  return PhysAddr{value(firmware_region(image).base) - bytes};
 }
 
 void put_firmware(memory::GuestMemory& memory, const FirmwareImage& image) {
