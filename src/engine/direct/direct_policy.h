@@ -12,7 +12,8 @@ class DirectPolicy {
  public:
   static constexpr std::uint64_t kWindowNs = 1'500'000;   ///< what is judged at once
   static constexpr std::uint64_t kWorthwhileNs = 60'000;  ///< of translated code
-  static constexpr std::uint64_t kShortNs = 35'000;  ///< of native code, with what a stop costs
+  static constexpr std::uint64_t kShortNs = 25'000;       ///< of native code
+  static constexpr std::uint64_t kStopNs = 6'000;  ///< of the time in the process, for each stop
   static constexpr std::uint64_t kFirstBreakNs = 100'000, kLongestBreakNs = 12'800'000;
   static constexpr unsigned kPatience = 16;  ///< short runs, one behind the other
   static constexpr std::uint64_t kFirstPauseNs = 20'000'000, kLongestPauseNs = 1'000'000'000;
@@ -28,9 +29,10 @@ class DirectPolicy {
     active_ = true;
     short_runs_ = 0;
   }
-  /// Native code ran for so long, up to something that it could not do.
-  void note_native(std::uint64_t now, std::uint64_t ran) {
-    if (ran >= kShortNs) {
+  /// Native code ran for so long, up to something that it could not do; `lost` went into pages that
+  /// it lacked, stops, and the ways there and back.
+  void note_native(std::uint64_t now, std::uint64_t ran, std::uint64_t lost) {
+    if (ran >= std::max(kShortNs, lost)) {
       if (short_runs_ == 0) pause_ns_ = kFirstPauseNs;
       short_runs_ = 0;
       return;

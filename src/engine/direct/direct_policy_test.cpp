@@ -20,14 +20,14 @@ TEST(DirectPolicy, CodeThatStaysOnTheCpuIsWorthIt) {
 TEST(DirectPolicy, ShortRunsAreFollowedByLongerAndLongerBreaks) {
   DirectPolicy policy;
   policy.note_translated(0, 4 * kMs, 0);
-  policy.note_native(kMs, kLong);
+  policy.note_native(kMs, kLong, 0);
   EXPECT_EQ(policy.not_before(), 0u);
-  policy.note_native(kMs, kShort);
+  policy.note_native(kMs, kShort, 0);
   EXPECT_EQ(policy.not_before(), kMs + DirectPolicy::kFirstBreakNs);
-  policy.note_native(kMs, kShort);
+  policy.note_native(kMs, kShort, 0);
   EXPECT_EQ(policy.not_before(), kMs + 2 * DirectPolicy::kFirstBreakNs);
-  policy.note_native(2 * kMs, kLong);
-  policy.note_native(2 * kMs, kShort);
+  policy.note_native(2 * kMs, kLong, 0);
+  policy.note_native(2 * kMs, kShort, 0);
   EXPECT_EQ(policy.not_before(), 2 * kMs + DirectPolicy::kFirstBreakNs);
   EXPECT_TRUE(policy.active());
 }
@@ -36,12 +36,21 @@ TEST(DirectPolicy, NothingButShortRunsEndsIt) {
   DirectPolicy policy;
   policy.note_translated(0, 4 * kMs, 0);
   for (unsigned i = 1; i < DirectPolicy::kPatience; ++i) {
-    policy.note_native(kMs, kShort);
+    policy.note_native(kMs, kShort, 0);
     EXPECT_TRUE(policy.active());
     EXPECT_LE(policy.not_before(), kMs + DirectPolicy::kLongestBreakNs);
   }
-  policy.note_native(kMs, kShort);
+  policy.note_native(kMs, kShort, 0);
   EXPECT_FALSE(policy.active());
+}
+
+TEST(DirectPolicy, ARunThatLosesMoreThanItRunsIsShort) {
+  DirectPolicy policy;
+  policy.note_translated(0, 4 * kMs, 0);
+  policy.note_native(kMs, kLong, kLong);
+  EXPECT_EQ(policy.not_before(), 0u);
+  policy.note_native(kMs, kLong, kLong + 1);
+  EXPECT_EQ(policy.not_before(), kMs + DirectPolicy::kFirstBreakNs);
 }
 
 TEST(DirectPolicy, PausesBecomeLongerUntilItWasWorthItAgain) {
@@ -56,7 +65,7 @@ TEST(DirectPolicy, PausesBecomeLongerUntilItWasWorthItAgain) {
     now += expected;
   }
   policy.note_translated(now, 4 * kMs, 0);
-  policy.note_native(now, kLong);
+  policy.note_native(now, kLong, 0);
   policy.pause(now);
   policy.note_translated(now + DirectPolicy::kFirstPauseNs, 4 * kMs, 0);
   EXPECT_TRUE(policy.active());

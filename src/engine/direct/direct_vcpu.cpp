@@ -392,6 +392,7 @@ bool DirectVcpu::lacked_a_page(Space& space, const StubProcess::Event& event,
 /// Up to something that the process cannot do, which is left to the translator, or to an event.
 void DirectVcpu::run_natively(Space& space) {
   x86::CpuState& state = translated_.state;
+  const std::uint64_t start = now_ns();
   bring_up_to_date(space);
   const bool own_place_free = !mmu_.look_up(LinearAddr{StubProcess::kBase});
   if (!(eager_ || space.policy.active()) || !own_place_free || !space.shadow->carry_out()) {
@@ -405,20 +406,23 @@ void DirectVcpu::run_natively(Space& space) {
   StubProcess::Registers registers = to_registers(state);
   space.used = ++runs_;
   bool gone = !process.load_vectors(image_);
-  const std::uint64_t start = now_ns();
   cpu_->events.set_process(process.pid());
   hold_ = false;
+  std::uint64_t inside = 0, stops_cost = 0;
   while (!gone && !hold_ && !cpu_->events.any()) {
+    const std::uint64_t entered = now_ns();
     const auto event = process.run(registers);
+    inside += now_ns() - entered;
+    stops_cost += DirectPolicy::kStopNs;
     gone = event.stop == StubProcess::Stop::kGone;
     if (gone || event.signal == StubProcess::kKickSignal) continue;
     hold_ = !lacked_a_page(space, event, registers);
     if (hold_) take_back_trap(event, registers);
   }
   cpu_->events.set_process(0);
-  const std::uint64_t end = now_ns();
-  native_ns_ += end - start;
-  space.policy.note_native(end, end - start);
+  const std::uint64_t end = now_ns(), ran = inside - std::min(inside, stops_cost);
+  native_ns_ += ran;
+  space.policy.note_native(end, ran, end - start - ran);
   if (gone || !process.store_vectors(image_)) {
     lost_ = true;
     cpu_->events.raise(PendingEvents::kKick);
