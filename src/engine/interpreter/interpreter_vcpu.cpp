@@ -298,7 +298,8 @@ const Block* InterpreterVcpu::execute_regardless() {
 
 std::optional<ExitReason> InterpreterVcpu::step() {
   x86::CpuState& state = cpu_->state;
-  const bool shadowed = state.mov_ss_shadow != 0;
+  // AMD's CPUs take an instruction breakpoint behind MOV SS, Intel's do not. SDM vol. 3A, 6.8.3.
+  const bool shadowed = state.mov_ss_shadow != 0 && port_.cpuid().vendor() != x86::Vendor::kAmd;
   if ((state.dr7 & 0xff) && !(state.rflags & rflags::kRf) && !shadowed) {
     if (const std::uint64_t hit = instruction_breakpoints()) {
       x86::Fault breakpoint{x86::Vector::kDB};

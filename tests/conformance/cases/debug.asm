@@ -72,6 +72,22 @@ behind:
 behind:
     nop
 
+; case: Intel's CPUs take no instruction breakpoint behind mov to SS
+; cpu: v2,vendor=intel
+; in: dr0=behind, dr7=0x402, rcx=0x10
+; expect: rax=1
+    mov ss, cx
+behind:
+    mov eax, 1
+
+; case: AMD's CPUs take an instruction breakpoint behind mov to SS
+; cpu: v2,vendor=amd
+; in: dr0=behind, dr7=0x402, rcx=0x10
+; expect: fault=#DB, rip=behind, dr6=0xffff0ff1, rf=0
+    mov ss, cx
+behind:
+    mov eax, 1
+
 ; case: a software interrupt is not stepped inside
 ; in: tf=1
 ; expect: vector=0x80, tf=1, at.tf=0
