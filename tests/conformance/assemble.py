@@ -201,6 +201,7 @@ class Case:
                   "native": self.one("native", "no") != "no" and self.mode in NATIVE_MODES,
                   "only_intel": self.one("native", "no") == "intel",
                   "copied_only_intel": self.one("copied", "") == "intel",
+                  "direct_only_intel": self.one("direct", "") == "intel",
                   "strict": self.one("strict", "no") == "yes",
                   "software_interrupt": self.one("software-interrupt", "no") == "yes",
                   "cpu": self.one("cpu", "host"),

@@ -63,6 +63,7 @@ Case parse_case(const std::string& suite, const Json& json) {
   result.end = parse_number(json.at("end").get<std::string>());
   result.native = json.at("native").get<bool>();
   result.only_intel = json.at("only_intel").get<bool>();
+  result.direct_only_intel = json.at("direct_only_intel").get<bool>();
   result.copied_only_intel = json.at("copied_only_intel").get<bool>();
   result.strict = json.at("strict").get<bool>();
   result.software_interrupt = json.at("software_interrupt").get<bool>();

@@ -29,6 +29,7 @@ struct Case {
   std::uint64_t end = 0;  ///< RIP of the instruction that ends the case
   bool native = false;
   bool only_intel = false;         ///< other vendors' silicon may do something else
+  bool direct_only_intel = false;  ///< engines that run user code natively do as the host
   bool copied_only_intel = false;  ///< and engines that let the host execute it do as the host
   bool strict = false;  ///< general registers and flags that are not listed must not change
   bool software_interrupt = false;

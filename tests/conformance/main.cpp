@@ -76,7 +76,9 @@ int run(int argc, char** argv) {
       add(test, "native", [&test] { return run_native_case(test); });
     for (const std::string& engine : available) {
       const bool copies = engine != "interpreter";
-      if (test.copied_only_intel && copies && !intel_silicon()) continue;
+      const bool as_host = (test.copied_only_intel && copies) ||
+                           ((test.only_intel || test.direct_only_intel) && engine == kEagerDirect);
+      if (as_host && !intel_silicon()) continue;
       add(test, engine, [&test, engine] { return run_on_engine(test, engine); });
     }
   }

@@ -8,6 +8,7 @@
 
 #include "support/engine_fixture.h"
 #include "support/guest_layout.h"
+#include "x86/control_registers.h"
 #include "x86/fault.h"
 
 namespace vireo::test {
@@ -176,8 +177,12 @@ Observed observe(const Case& test, const Outcome& outcome) {
 
 }  // namespace
 
-GuestSetup setup_of(const Case& test, Verdict& verdict) {
+GuestSetup setup_of(const Case& test, Verdict& verdict, bool avx) {
   GuestSetup setup = prepare(test.mode);
+  if (avx) {
+    setup.state.cr4 |= x86::cr4::kOsxsave;
+    setup.state.xcr0 = x86::xcr0::kX87 | x86::xcr0::kSse | x86::xcr0::kAvx;
+  }
   if (!apply_inputs(test, setup.state, verdict)) return setup;
   setup.pokes.push_back({layout::kCode, test.code});
   setup.pokes.insert(setup.pokes.end(), test.pokes.begin(), test.pokes.end());
@@ -196,7 +201,10 @@ Verdict run_on_engine(const Case& test, std::string_view engine) {
     verdict.skipped = fixture.error().message;
     return verdict;
   }
-  GuestSetup setup = setup_of(test, verdict);
+  // Or no user code would run natively.
+  const bool avx = engine == kEagerDirect && test.mode == Mode::kLongUser &&
+                   (*fixture)->model().features().has(x86::Feature::kAvx);
+  GuestSetup setup = setup_of(test, verdict, avx);
   if (!verdict.mismatches.empty()) return verdict;
   for (const Poke& poke : setup.pokes) (*fixture)->poke(poke);
 

@@ -14,8 +14,8 @@ struct Verdict {
 };
 
 /// The machine that the case starts from, its code included. What the case asks for in vain becomes
-/// a mismatch.
-GuestSetup setup_of(const Case& test, Verdict& verdict);
+/// a mismatch. With `avx` an operating system has enabled that before.
+GuestSetup setup_of(const Case& test, Verdict& verdict, bool avx = false);
 Verdict run_on_engine(const Case& test, std::string_view engine);
 Verdict run_natively(const Case& test, NativeCpu& cpu);
 

@@ -62,6 +62,7 @@ class EngineFixture {
   memory::GuestMemory& memory() { return *memory_; }
   RecordingPort& port() { return port_; }
   engine::EngineVcpu& vcpu() { return *vcpu_; }
+  const x86::CpuidModel& model() const { return model_; }
 
   /// Runs until the guest halts, resets, stops or the time is over: `limit` of CPU time, so that
   /// the host's load does not matter. `software_interrupt`: the vector is expected from INT n,

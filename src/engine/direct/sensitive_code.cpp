@@ -49,6 +49,7 @@ bool always_sensitive(const ZydisDecodedInstruction& insn) {
     case ZYDIS_MNEMONIC_VMCALL:
     case ZYDIS_MNEMONIC_VMMCALL:
     case ZYDIS_MNEMONIC_VMFUNC:
+    case ZYDIS_MNEMONIC_INT1:      // of which some hypervisors below us lose the length
     case ZYDIS_MNEMONIC_SYSENTER:  // enters the host, which does not learn where from
     case ZYDIS_MNEMONIC_LSS:
     case ZYDIS_MNEMONIC_LFS:
@@ -271,12 +272,13 @@ bool SensitiveCode::is_instruction(Page& page, std::size_t at) const {
   return false;
 }
 
-/// For candidates before which there are but few bytes. The first byte is as good as any to begin
-/// with for opcodes that are rare among other bytes; those of one byte are not, so that most chains
-/// must agree.
+/// For candidates before which there are but few bytes. Where there is nothing in front of the
+/// page, code begins with it. Elsewhere the first byte is as good as any to begin with for opcodes
+/// that are rare among other bytes; those of one byte are not, so that most chains must agree.
 bool SensitiveCode::is_among_first(Page& page, std::size_t at) const {
   const bool rare = opcode_at(page.bytes.data(), at).map != kOneByte;
-  if (rare && lands_on(page, page.begin, at)) return true;
+  const bool first = page.begin == Page::kFirst;
+  if ((rare || first) && lands_on(page, page.begin, at)) return true;
   const std::size_t chains = std::min<std::size_t>(at - page.begin, 8);
   std::size_t votes = 0;
   for (std::size_t chain = 0; chain < chains; ++chain)
@@ -284,19 +286,58 @@ bool SensitiveCode::is_among_first(Page& page, std::size_t at) const {
   return votes >= kQuorum && (rare || 2 * votes > chains);
 }
 
-bool SensitiveCode::clean(std::span<const std::byte, kPageSize> bytes,
-                          const Neighbours& neighbours) const {
-  Page page(bytes, neighbours);
-  const auto found = [&](std::size_t at) {
+/// Where the instruction begins whose opcode is there: at its prefixes, as far as a chain says that
+/// they are.
+std::size_t SensitiveCode::first_byte(Page& page, std::size_t at) const {
+  std::size_t first = at;
+  for (const std::size_t lead : kLeads) {
+    std::size_t start = at - page.begin >= lead ? at - lead : page.begin;
+    while (start + page.length(start) <= at) start += page.length(start);
+    if (lands_on(page, start, at)) first = std::min(first, start);
+  }
+  return first;
+}
+
+/// Tells `found` of the opcode of each, until it wants no more.
+template <class Found>
+void SensitiveCode::search(Page& page, Found found) const {
+  const auto is_one = [&](std::size_t at) {
     return may_be_sensitive(page, at) && is_instruction(page, at);
   };
   for (std::size_t at = Page::kFirst; at < Page::kLast; ++at) {
     std::uint16_t pair;
     std::memcpy(&pair, &page.bytes[at], sizeof pair);
-    if (begins_[pair] && found(at)) return false;
+    if (begins_[pair] && is_one(at) && !found(at)) return;
   }
   const bool last_is_alone = page.end == Page::kLast;
-  return !last_is_alone || !found(Page::kLast - 1);
+  if (last_is_alone && is_one(Page::kLast - 1)) found(Page::kLast - 1);
+}
+
+bool SensitiveCode::clean(std::span<const std::byte, kPageSize> bytes,
+                          const Neighbours& neighbours) const {
+  Page page(bytes, neighbours);
+  bool any = false;
+  search(page, [&](std::size_t) { return !(any = true); });
+  return !any;
+}
+
+std::optional<std::vector<std::size_t>> SensitiveCode::places(
+    std::span<const std::byte, kPageSize> bytes, const Neighbours& neighbours,
+    std::size_t most) const {
+  Page page(bytes, neighbours);
+  std::vector<std::size_t> result;
+  bool in_front = false;
+  search(page, [&](std::size_t at) {
+    std::size_t place = first_byte(page, at);
+    in_front |= place < Page::kFirst;
+    if (in_front) return false;
+    for (; place <= at; ++place)
+      if (result.empty() || result.back() < place - Page::kFirst)
+        result.push_back(place - Page::kFirst);
+    return result.size() <= most;
+  });
+  if (in_front || result.size() > most) return {};
+  return result;
 }
 
 }  // namespace vireo::engine::direct

@@ -5,7 +5,9 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "base/address.h"
 #include "x86/feature.h"
@@ -46,6 +48,13 @@ class SensitiveCode {
   bool clean(std::span<const std::byte, kPageSize> page, const Neighbours& neighbours) const;
   bool clean(std::span<const std::byte, kPageSize> page) const { return clean(page, {}); }
 
+  /// Where in the page those begin that make it unclean, in ascending order: at their prefixes, and
+  /// behind each of them, where code may jump to. Empty: there are more than `most`, or one begins
+  /// in front of the page.
+  std::optional<std::vector<std::size_t>> places(std::span<const std::byte, kPageSize> page,
+                                                 const Neighbours& neighbours,
+                                                 std::size_t most) const;
+
   /// The opcode maps; of VEX, 0F is kVex1 and so on. SDM vol. 2D, appendix A.
   enum Map : std::uint8_t { kOneByte, kTwoByte, k0f38, k0f3a, kVex1, kVex2, kVex3, kMapCount };
 
@@ -64,6 +73,9 @@ class SensitiveCode {
   bool lands_on(Page& page, std::size_t start, std::size_t at) const;
   bool is_instruction(Page& page, std::size_t at) const;
   bool is_among_first(Page& page, std::size_t at) const;
+  std::size_t first_byte(Page& page, std::size_t at) const;
+  template <class Found>
+  void search(Page& page, Found found) const;
   bool masked(const ZydisDecodedInstruction& insn) const;
   bool sensitive_by_rules(ZydisMnemonic mnemonic) const;
 

@@ -121,18 +121,26 @@ constexpr auto kPageEnd = static_cast<std::ptrdiff_t>(kPageSize);
 /// but for the first bytes.
 void expect_found(const SensitiveCode& scan, const Code& code) {
   const auto size = static_cast<std::ptrdiff_t>(code.size());
+  const auto prefixes = std::find_if_not(code.begin(), code.end(), is_insn_prefix) - code.begin();
   const auto check = [&](std::ptrdiff_t offset, std::size_t variant) {
     const Scene scene = place(code, offset, variant);
     EXPECT_FALSE(scan.clean(scene.page(), scene.neighbours())) << hex(code) << " at " << offset;
+    // Its first byte, and those behind its prefixes.
+    const auto places = scan.places(scene.page(), scene.neighbours(), 8);
+    ASSERT_EQ(places.has_value(), offset >= 0) << hex(code) << " at " << offset;
+    if (places) {
+      std::vector<std::size_t> expected(static_cast<std::size_t>(prefixes) + 1);
+      std::iota(expected.begin(), expected.end(), static_cast<std::size_t>(offset));
+      EXPECT_EQ(*places, expected) << hex(code) << " at " << offset;
+    }
     if (offset >= 64 && offset <= kPageEnd - size)
       EXPECT_FALSE(scan.clean(scene.page())) << hex(code) << " at " << offset << " by itself";
   };
   for (std::ptrdiff_t offset = 0; offset < 40; ++offset) check(offset, 3);
   for (std::size_t variant = 0; variant < std::size(kPlain); ++variant) check(2000, variant);
   for (std::ptrdiff_t offset = 64; offset < kPageEnd; offset += 101) check(offset, 7);
-  const auto opcode = std::find_if_not(code.begin(), code.end(), is_insn_prefix) - code.begin();
-  for (std::ptrdiff_t offset = -opcode; offset < 0; ++offset) check(offset, 5);
-  for (std::ptrdiff_t offset = kPageEnd - size; offset < kPageEnd - opcode; ++offset)
+  for (std::ptrdiff_t offset = -prefixes; offset < 0; ++offset) check(offset, 5);
+  for (std::ptrdiff_t offset = kPageEnd - size; offset < kPageEnd - prefixes; ++offset)
     check(offset, 5);
 }
 
@@ -253,7 +261,6 @@ TEST(SensitiveCode, WhatTrapsByItselfIsClean) {
       {0x0f, 0x00, 0xd0},        // lldt ax
       {0x0f, 0x22, 0xc0},        // mov cr0,rax
       {0x0f, 0x0b},              // ud2
-      {0xf1},                    // int1
       {0xec},                    // in al,dx
       {0xff, 0xe0},              // jmp rax
       {0xff, 0x67, 0x08},        // jmp [rdi+8]
@@ -432,14 +439,14 @@ TEST(SensitiveCode, ChainsThatDisagreeAreCounted) {
 }
 
 /// With nothing known of what is in front, a byte that is an opcode of its own is none for two
-/// chains in eight.
+/// chains in eight, nor for the one from the page's first byte.
 TEST(SensitiveCode, OperandsAmongTheFirstBytesAreSeldomTaken) {
   const SensitiveCode scan(same_as_host());
   unsigned taken = 0, all = 0;
   for (std::ptrdiff_t offset = 0; offset < 14; ++offset)
     for (std::size_t variant = 0; variant < std::size(kPlain); ++variant, ++all)
       taken += !scan.clean(place({0x48, 0x89, 0xcb}, offset, variant).page());  // mov rbx,rcx
-  EXPECT_LT(taken, all / 5);
+  EXPECT_LT(taken, all / 3);
 }
 
 TEST(SensitiveCode, AnyBytesAreTaken) {

@@ -142,6 +142,7 @@
     rep movsb
 
 ; case: repe cmpsb faults with the flags from before it, as silicon does
+; direct: intel
 ; native: no
 ; in: page[DATA+0x1000]=0, rsi=DATA+0x100, rdi=DATA+0xffe, rcx=16, flags=cf
 ; expect: fault=#PF, error=4, cr2=DATA+0x1000, rcx=14, rdi=DATA+0x1000, zf=0, cf=1
