@@ -6,16 +6,10 @@
 
 #include "base/assert.h"
 #include "engine/direct/user_state.h"
-#include "x86/cpuid/host_features.h"
 #include "x86/paging/page_table_entry.h"
 
 namespace vireo::engine::direct {
 namespace {
-
-std::uint64_t now_ns() {
-  const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
-}
 
 /// Entries of the guest's kernel so far, but for interrupts.
 std::uint64_t kernel_entries(const translator::TranslatorCpu& cpu) {
@@ -34,6 +28,11 @@ DirectVcpu::DirectVcpu(const VcpuContext& context, memory::GuestMemory& memory,
       eager_(options.eager) {}
 
 DirectVcpu::~DirectVcpu() = default;
+
+std::uint64_t DirectVcpu::now_ns() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
+}
 
 Result<ExitReason> DirectVcpu::run() {
   if (!eager_) ensure_family();  // now, while there is little that a new process has to copy
@@ -136,6 +135,8 @@ void DirectVcpu::execute() {
   x86::CpuState& state = translated_.state;
   if (state.cpl() != 3) {
     hold_ = false;
+  } else if (hold_ && unclean_) {
+    return leave_unclean_page();
   } else if (!hold_ && wants_process()) {
     translated_.bring_out_flags();
     HostStubs::sync(state);
@@ -146,6 +147,28 @@ void DirectVcpu::execute() {
     hold_ = true;
   }
   TranslatorVcpu::execute();
+}
+
+/// Interprets until code is in another page, or just an instruction that has a breakpoint. Where
+/// code stays, or comes often, sensitive instructions get breakpoints.
+void DirectVcpu::leave_unclean_page() {
+  constexpr unsigned kMostSteps = 256, kOften = 4;
+  const x86::CpuState& state = translated_.state;
+  const std::uint64_t page = *std::exchange(unclean_, std::nullopt);
+  Space* const space = current();
+  if (space == nullptr) return;
+  const bool guarded = space->guarded.has(page);
+  bool left = false;
+  for (unsigned steps = 0; steps < kMostSteps && !left; ++steps) {
+    if (must_step()) return;
+    execute_one();
+    if (translated_.fault_pending || state.cpl() != 3) return;
+    left = guarded || (state.rip & ~kPageMask) != page;
+  }
+  const unsigned before = space->visits[page], visits = before == kRefused ? kRefused : before + 1;
+  space->visits[page] = visits;
+  if (!guarded && visits != kRefused && (visits >= kOften || !left)) guard(*space, page);
+  hold_ = !left && space->visits.contains(page);
 }
 
 // --- What the TLB would no longer know.
@@ -196,169 +219,13 @@ void DirectVcpu::pages_moved() {
     if (space->shadow) space->shadow->remove_all();
 }
 
-// --- The shadow of an address space.
-
-/// The page of code there, if one is mapped. It counts as accessed, as if it had been fetched
-/// ahead.
-std::span<const std::byte> DirectVcpu::code_at(std::uint64_t linear) {
-  if (!ShadowSpace::possible(linear)) return {};
-  const auto found = mmu_.walk_user(LinearAddr{linear}, x86::Access::kExecute);
-  const std::byte* const host = found ? memory_.host_page(found->page) : nullptr;
-  if (host == nullptr) return {};
-  return {host, kPageSize};
-}
-
-/// What the guest's page tables say of a page that has been accessed; empty: it is not for user
-/// code, or not memory.
-std::optional<ShadowPage> DirectVcpu::page_for(std::uint64_t linear, bool executable) {
-  constexpr unsigned kLargest = 21;
-  const auto found = mmu_.look_up(LinearAddr{linear});
-  if (!found || !found->rights.user || found->page_shift > kLargest) return {};
-  if ((translated_.state.cr4 & x86::cr4::kPke) != 0 && found->rights.protection_key != 0) return {};
-  ShadowPage page;
-  page.physical = found->page;
-  page.executable =
-      executable && found->rights.executable &&
-      scanned_.clean(found->page, {code_at(linear - kPageSize), code_at(linear + kPageSize)});
-  if (memory_.host_page(found->page) == nullptr) return {};
-  page.writable = found->rights.writable && found->rights.dirty && !page.executable &&
-                  mmu_.take_write_permission(found->page);
-  return page;
-}
-
-/// What code may run natively depends on what the guest's CPU has and has enabled.
-void DirectVcpu::take_rules() {
-  const x86::CpuState& state = translated_.state;
-  const std::uint64_t fsgsbase = state.cr4 & x86::cr4::kFsgsbase;
-  const auto bias = context_.clock.host_tsc_bias();
-  const bool same_tsc = bias && *bias + state.tsc_offset == 0 && (state.cr4 & x86::cr4::kTsd) == 0;
-  if (rules_xcr0_ == state.xcr0 && rules_fsgsbase_ == fsgsbase && rules_same_tsc_ == same_tsc)
-    return;
-  rules_xcr0_ = state.xcr0;
-  rules_fsgsbase_ = fsgsbase;
-  rules_same_tsc_ = same_tsc;
-  SensitiveCode::Rules rules;
-  rules.guest = context_.cpuid.features();
-  rules.host = x86::reported_by_host();
-  rules.same_xcr0 = x86::host_xcr0() == state.xcr0;
-  rules.fsgsbase = fsgsbase != 0;
-  rules.same_tsc = same_tsc;
-  scanned_.set_rules(rules);
-  for (const auto& space : spaces_of_processes_)
-    if (space->shadow) space->shadow->remove_all();
-}
-
-bool DirectVcpu::ensure_process(Space& space) {
-  take_rules();
-  if (space.shadow) return true;
-  auto process = family_->spawn();
-  if (!process) {
-    give_up(space);
-    return false;
-  }
-  space.shadow = std::make_unique<ShadowSpace>(std::move(*process), memory_);
-  space.stale = false;
-  space.suspects.clear();
-  map_all(space);
-  return true;
-}
-
-/// Everything that has been accessed, up to a limit: to ask for it page by page costs more.
-void DirectVcpu::map_all(Space& space) {
-  constexpr std::size_t kMostPages = 8192;
-  constexpr unsigned kTopShift = 39;
-  const bool five_levels = (translated_.state.cr4 & x86::cr4::kLa57) != 0;
-  std::size_t left = kMostPages;
-  map_table(space, PhysAddr{space.root}, five_levels ? kTopShift + 9 : kTopShift, 0, left);
-}
-
-void DirectVcpu::map_table(Space& space, PhysAddr table, unsigned shift, std::uint64_t linear,
-                           std::size_t& left) {
-  constexpr std::uint64_t kUsed = x86::pte::kPresent | x86::pte::kUser | x86::pte::kAccessed;
-  constexpr unsigned kLastShift = 12, kLargeShift = 21;
-  constexpr std::uint64_t kEntryBytes = 8, kEntries = 512;
-  const std::uint64_t entries = std::min(kEntries, (StubProcess::kEnd >> shift) + 1);
-  for (std::uint64_t i = 0; i < entries && left != 0; ++i) {
-    const std::uint64_t entry = mmu_.read(table + i * kEntryBytes, kEntryBytes);
-    if ((entry & kUsed) != kUsed) continue;
-    const std::uint64_t here = linear | i << shift;
-    const bool large = (entry & x86::pte::kPageSize) != 0 && shift == kLargeShift;
-    if (shift != kLastShift && !large) {
-      if ((entry & x86::pte::kPageSize) == 0)
-        map_table(space, PhysAddr{entry & x86::pte::kAddress}, shift - 9, here, left);
-      continue;
-    }
-    const std::size_t pages = large ? 512 : 1;
-    for (std::size_t page = 0; page < pages && left != 0; ++page, --left) {
-      const std::uint64_t at = here + page * kPageSize;
-      if (!ShadowSpace::possible(at)) continue;
-      if (const auto found = page_for(at, false)) space.shadow->put(at, *found);
-    }
-  }
-}
-
-void DirectVcpu::bring_up_to_date(Space& space) {
-  for (const PhysAddr page : scanned_.take_written())
-    for (const auto& each : spaces_of_processes_)
-      if (each->shadow) each->shadow->forbid_execution(page);
-  const auto look = [this](std::uint64_t linear, const ShadowPage& page) {
-    return page_for(linear, page.executable);
-  };
-  ShadowSpace& shadow = *space.shadow;
-  if (std::exchange(space.stale, false)) {
-    const std::size_t before = shadow.size();
-    shadow.review(look);
-    ++reviews_;
-    // Another program than was seen to be worth it.
-    if (shadow.size() < before / 2) space.policy.pause(now_ns());
-  } else {
-    for (const std::uint64_t linear : space.suspects) shadow.review_leaf(linear, look);
-  }
-  space.suspects.clear();
-}
-
-/// Pages beside it that have been accessed before.
-void DirectVcpu::map_around(Space& space, std::uint64_t linear, bool executable) {
-  constexpr std::uint64_t kAround = 16 * kPageSize;
-  const std::uint64_t first = linear & ~(kAround - 1);
-  for (std::uint64_t at = first; at < first + kAround; at += kPageSize) {
-    if (at == linear || !ShadowSpace::possible(at)) continue;
-    const auto before = space.shadow->at(at);
-    if (before && (!executable || before->executable || before->writable)) continue;
-    if (const auto page = page_for(at, executable)) space.shadow->put(at, *page);
-  }
-}
-
-/// The page that the process has faulted at, as the guest's tables have it. False: it is the
-/// guest's fault, or nothing that can be mapped.
-bool DirectVcpu::resolve(Space& space, std::uint64_t address) {
-  const std::uint64_t linear = address & ~kPageMask, rip = translated_.state.rip;
-  if (!ShadowSpace::possible(linear)) return false;
-  const auto before = space.shadow->at(linear);
-  const bool code =
-      linear == (rip & ~kPageMask) || linear == ((rip + x86::kMaxInsnLength - 1) & ~kPageMask);
-  const bool fetch = code && (!before || !before->executable) &&
-                     mmu_.walk_user(LinearAddr{linear}, x86::Access::kExecute).has_value();
-  const bool write = before && !fetch;
-  if (!fetch) {
-    const auto access = write ? x86::Access::kWrite : x86::Access::kRead;
-    if (!mmu_.walk_user(LinearAddr{linear}, access)) return false;
-  }
-  const auto page = page_for(linear, fetch);
-  if (!page) return false;
-  space.shadow->put(linear, *page);
-  if (page == before || (fetch && !page->executable) || (write && !page->writable)) return false;
-  map_around(space, linear, fetch);
-  return true;
-}
+// --- Native code.
 
 void DirectVcpu::give_up(Space& space) {
   space.shadow.reset();
   space.policy.pause(now_ns());
   keep_returns_in_sight();
 }
-
-// --- Native code.
 
 /// Traps are reported behind the instruction that made them, and happen again there.
 void DirectVcpu::take_back_trap(const StubProcess::Event& event,
@@ -367,6 +234,8 @@ void DirectVcpu::take_back_trap(const StubProcess::Event& event,
   if (event.stop == StubProcess::Stop::kSystemCall) {
     registers.rip -= kSystemCallLength;
     registers.rax = registers.orig_rax;
+  } else if (event.signal == SIGTRAP && event.code == TRAP_HWBKPT) {
+    unclean_ = registers.rip & ~kPageMask;
   } else if (event.signal == SIGTRAP) {
     const bool stepped = event.code != SI_KERNEL && (registers.eflags & x86::rflags::kTf) != 0;
     if (stepped)
@@ -394,6 +263,7 @@ void DirectVcpu::run_natively(Space& space) {
   x86::CpuState& state = translated_.state;
   const std::uint64_t start = now_ns();
   bring_up_to_date(space);
+  if (const auto wanted = std::exchange(space.wanted, std::nullopt)) map_now(space, *wanted);
   const bool own_place_free = !mmu_.look_up(LinearAddr{StubProcess::kBase});
   if (!(eager_ || space.policy.active()) || !own_place_free || !space.shadow->carry_out()) {
     give_up(space);
@@ -403,9 +273,11 @@ void DirectVcpu::run_natively(Space& space) {
   StubProcess& process = space.shadow->process();
   image_.resize(process.vector_bytes());
   to_image(state.fpu, image_);
+  const bool same_vectors = image_ == space.vectors;  // the guest's kernel leaves them alone
   StubProcess::Registers registers = to_registers(state);
   space.used = ++runs_;
-  bool gone = !process.load_vectors(image_);
+  bool gone = !same_vectors && !process.load_vectors(image_);
+  unclean_.reset();
   cpu_->events.set_process(process.pid());
   hold_ = false;
   std::uint64_t inside = 0, stops_cost = 0;
@@ -417,6 +289,7 @@ void DirectVcpu::run_natively(Space& space) {
     gone = event.stop == StubProcess::Stop::kGone;
     if (gone || event.signal == StubProcess::kKickSignal) continue;
     hold_ = !lacked_a_page(space, event, registers);
+    if (hold_ && event.signal == SIGSEGV) space.wanted = event.address;
     if (hold_) take_back_trap(event, registers);
   }
   cpu_->events.set_process(0);
@@ -429,6 +302,8 @@ void DirectVcpu::run_natively(Space& space) {
     return;
   }
   from_image(image_, state.fpu);
+  to_image(state.fpu, image_);
+  space.vectors = image_;
   from_registers(registers, state);
   translated_.take_in_flags();
   mmu_.refresh_mode();  // alignment may be checked from here on
@@ -442,6 +317,7 @@ std::vector<Counter> DirectVcpu::counters() const {
                                {"direct_runs", runs_},
                                {"direct_faults_resolved", resolved_},
                                {"direct_reviews", reviews_},
+                               {"direct_pages_guarded", guards_},
                                {"direct_microseconds", native_ns_ / 1000}});
   return result;
 }

@@ -4,10 +4,12 @@
 #include <optional>
 #include <span>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_policy.h"
+#include "engine/direct/guarded_pages.h"
 #include "engine/direct/scanned_code.h"
 #include "engine/direct/shadow_space.h"
 #include "engine/direct/stub_process.h"
@@ -43,8 +45,14 @@ class DirectVcpu final : public translator::TranslatorVcpu {
     std::uint64_t used = 0;               ///< when, by runs_
     DirectPolicy policy;
     std::unique_ptr<ShadowSpace> shadow;  ///< null: it has no process now
+    GuardedPages guarded;                 ///< of the process
+    std::vector<std::byte> vectors;       ///< that the process has, as to_image() writes them
+    std::optional<std::uint64_t> wanted;  ///< where the guest's kernel had to map something
+    /// How often code has come to a page that is not clean, or kRefused.
+    std::unordered_map<std::uint64_t, unsigned> visits;
   };
   static constexpr std::size_t kMostSpaces = 16;
+  static constexpr unsigned kRefused = ~0u;  ///< it cannot be guarded
   static constexpr std::uint64_t kPcid = 0xfff;
 
   // MappingListener
@@ -55,6 +63,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   void page_protected(PhysAddr page) override;
   void pages_moved() override;
 
+  static std::uint64_t now_ns();
   void make_stale(std::uint16_t pcid);
   Space* current();
   Space& enter_current();
@@ -65,11 +74,15 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   void map_all(Space& space);
   void map_table(Space& space, PhysAddr table, unsigned shift, std::uint64_t linear,
                  std::size_t& left);
-  std::optional<ShadowPage> page_for(std::uint64_t linear, bool executable);
+  std::optional<ShadowPage> page_for(const Space& space, std::uint64_t linear, bool executable);
   std::span<const std::byte> code_at(std::uint64_t linear);
+  SensitiveCode::Neighbours neighbours_of(std::uint64_t linear);
   void bring_up_to_date(Space& space);
   bool resolve(Space& space, std::uint64_t address);
   void map_around(Space& space, std::uint64_t linear, bool executable);
+  void map_now(Space& space, std::uint64_t address);
+  void guard(Space& space, std::uint64_t linear);
+  void leave_unclean_page();
   void give_up(Space& space);
   void run_natively(Space& space);
   void take_back_trap(const StubProcess::Event& event, StubProcess::Registers& registers);
@@ -87,6 +100,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   Space* current_ = nullptr;
   std::uint64_t current_cr3_ = ~0ull;  ///< `current_` is of that
   bool hold_ = false;  ///< what comes next is the translator's, until the guest's kernel has run
+  std::optional<std::uint64_t> unclean_;  ///< the page that is the reason, if that is one
   std::uint64_t rules_xcr0_ = ~0ull, rules_fsgsbase_ = 0;
   bool rules_same_tsc_ = false;
   std::vector<std::byte> image_;
@@ -96,6 +110,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   std::uint64_t switches_ = 0;
 
   std::uint64_t activations_ = 0, runs_ = 0, resolved_ = 0, native_ns_ = 0, reviews_ = 0;
+  std::uint64_t guards_ = 0;
 };
 
 }  // namespace vireo::engine::direct

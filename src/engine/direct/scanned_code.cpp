@@ -52,6 +52,20 @@ bool ScannedCode::clean(PhysAddr page, const SensitiveCode::Neighbours& neighbou
   return clean;
 }
 
+std::optional<std::vector<std::size_t>> ScannedCode::places(
+    PhysAddr page, const SensitiveCode::Neighbours& neighbours, std::size_t most) {
+  const std::byte* const host = memory_.host_page(page);
+  const auto watched = [&] {
+    const std::lock_guard lock(mutex_);
+    return known_.contains(value(page) >> kPageShift);
+  };
+  if (host == nullptr || !code_ || !watched()) return {};
+  auto result =
+      code_->places(std::span<const std::byte, kPageSize>(host, kPageSize), neighbours, most);
+  if (!watched()) return {};  // what was read may have been half of a write
+  return result;
+}
+
 void ScannedCode::on_watched_write(PhysAddr address, std::size_t size) {
   if (size == 0) return;
   bool any = false;

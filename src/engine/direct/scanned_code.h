@@ -24,6 +24,11 @@ class ScannedCode final : public memory::PageListener {
   /// Whether the page may be executed; from now on it cannot be written to directly. False too if
   /// there is no memory. What is not clean while a neighbour is not known may be so later.
   bool clean(PhysAddr page, const SensitiveCode::Neighbours& neighbours);
+  /// Where in a page that was found not to be clean, and has not been written to since, the reasons
+  /// are (SensitiveCode::places). Empty as there, or if it is not known to be one.
+  std::optional<std::vector<std::size_t>> places(PhysAddr page,
+                                                 const SensitiveCode::Neighbours& neighbours,
+                                                 std::size_t most);
   /// Pages that have been written to since they were said to be clean, or not to be: nothing is
   /// known of them any more.
   std::vector<PhysAddr> take_written();

@@ -14,8 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -28,7 +30,7 @@
 asm(R"(
   .pushsection .rodata
   .balign 16
-  .globl vireo_stub_code, vireo_stub_call, vireo_stub_flags, vireo_stub_end
+  .globl vireo_stub_code, vireo_stub_done, vireo_stub_call, vireo_stub_flags, vireo_stub_end
 vireo_stub_code:
 1: cmpq %rbp, %rbx
   jae 2f
@@ -44,6 +46,7 @@ vireo_stub_code:
   ja 2f
   addq $48, %rbx
   jmp 1b
+vireo_stub_done:
 2: int3
 vireo_stub_call:
   syscall
@@ -54,7 +57,8 @@ vireo_stub_flags:
 vireo_stub_end:
   .popsection
 )");
-extern "C" const char vireo_stub_code[], vireo_stub_call[], vireo_stub_flags[], vireo_stub_end[];
+extern "C" const char vireo_stub_code[], vireo_stub_done[], vireo_stub_call[], vireo_stub_flags[],
+    vireo_stub_end[];
 
 namespace vireo::engine::direct {
 namespace {
@@ -65,8 +69,9 @@ struct Call {
 };
 constexpr std::uint64_t kCalls = StubProcess::kBase + kPageSize;
 constexpr std::size_t kMostCalls = (StubProcess::kSize - kPageSize) / sizeof(Call);
-constexpr int kMemoryFd = 0;             // of the process
-constexpr std::uint64_t kId = 1u << 21;  // EFLAGS.ID, which tracers cannot set
+constexpr int kMemoryFd = 0;                 // of the process
+constexpr std::uint64_t kId = 1u << 21;      // EFLAGS.ID, which tracers cannot set
+constexpr std::uint64_t kResume = 1u << 16;  // EFLAGS.RF, with which the host marks a breakpoint
 constexpr unsigned kTraceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK;
 constexpr std::size_t kMostVectorBytes = 16384;
 
@@ -140,6 +145,7 @@ bool leave_rseq() {
 struct StubProcess::Pages {
   UniqueFd file;
   std::byte* base = nullptr;
+  std::optional<bool> breakpoints_work;  ///< once they have been tried
   ~Pages() {
     if (base != nullptr) ::munmap(base, kSize);
   }
@@ -311,6 +317,7 @@ StubProcess::Event StubProcess::run(Registers& registers) {
   const auto status = wait();
   if (!status || !WIFSTOPPED(*status)) return {};
   if (trace(PTRACE_GETREGS, pid_, nullptr, &registers) != 0) return {};
+  registers.eflags &= ~kResume;
   flags_ = registers.eflags;
   Event event;
   event.signal = WSTOPSIG(*status);
@@ -326,6 +333,46 @@ StubProcess::Event StubProcess::run(Registers& registers) {
   // SAFETY: an address of the process, never used as one here.
   event.address = reinterpret_cast<std::uint64_t>(info.si_addr);
   return event;
+}
+
+/// In the debug registers. SDM vol. 3B, 18.2.4.
+bool StubProcess::load_breakpoints(std::span<const std::uint64_t> addresses) {
+  const auto put = [this](std::size_t number, std::uint64_t value) {
+    const std::size_t place = offsetof(user, u_debugreg) + number * sizeof(user::u_debugreg[0]);
+    return trace(PTRACE_POKEUSER, pid_, reinterpret_cast<void*>(place),
+                 reinterpret_cast<void*>(value)) == 0;
+  };
+  constexpr std::size_t kControl = 7;
+  if (!put(kControl, 0)) return false;
+  std::uint64_t enabled = 0;
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    if (!put(i, addresses[i])) return false;
+    enabled |= 1u << (2 * i);
+  }
+  return put(kControl, enabled);
+}
+
+/// Not every hypervisor below us hands the debug registers on. Stops at the INT3, but before it.
+bool StubProcess::breakpoints_work() {
+  const std::uint64_t done = kBase + static_cast<std::uint64_t>(vireo_stub_done - vireo_stub_code);
+  if (!load_breakpoints({&done, 1})) return false;
+  Registers registers = template_;
+  registers.rbx = registers.rbp = kCalls;  // nothing to do
+  const bool stopped = finish(kBase, registers);
+  return load_breakpoints({}) && stopped && registers.rip == done;
+}
+
+bool StubProcess::set_breakpoints(std::span<const std::uint64_t> addresses) {
+  if (std::ranges::equal(addresses, breakpoints_)) return true;
+  if (!pages_->breakpoints_work) pages_->breakpoints_work = breakpoints_work();
+  breakpoints_.clear();
+  if (!*pages_->breakpoints_work) return false;
+  if (!load_breakpoints(addresses)) {
+    load_breakpoints({});
+    return addresses.empty();
+  }
+  breakpoints_.assign(addresses.begin(), addresses.end());
+  return true;
 }
 
 bool StubProcess::load_vectors(std::span<const std::byte> image) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/address.h"
 #include "base/result.h"
@@ -69,6 +70,11 @@ class StubProcess {
   /// Runs guest code from `registers` on, of which the segment registers are the host's business,
   /// until something stops it.
   Event run(Registers& registers);
+  /// Instructions at these addresses, and at no others, stop run() before they are executed, as a
+  /// signal SIGTRAP with the code TRAP_HWBKPT. False: the host has no breakpoints for us, and
+  /// there are none.
+  static constexpr std::size_t kMostBreakpoints = 4;
+  bool set_breakpoints(std::span<const std::uint64_t> addresses);
   /// x87 and vector registers, in the standard format of XSAVE.
   std::size_t vector_bytes() const { return vector_bytes_; }
   bool load_vectors(std::span<const std::byte> image);
@@ -85,6 +91,8 @@ class StubProcess {
   bool finish(std::uint64_t entry, Registers& registers);
   bool prepare();
   bool load_id(std::uint64_t flags);
+  bool load_breakpoints(std::span<const std::uint64_t> addresses);
+  bool breakpoints_work();
   void follow();
   bool carry_out(std::size_t count);
 
@@ -95,6 +103,7 @@ class StubProcess {
   std::uint64_t flags_ = 0;  ///< EFLAGS as it has it
   int cpu_ = -1;             ///< of the host, which it is bound to
   std::size_t vector_bytes_ = 0;
+  std::vector<std::uint64_t> breakpoints_;
 };
 
 }  // namespace vireo::engine::direct

@@ -229,5 +229,45 @@ TEST_F(StubProcessTest, RoundTripsAreMeasured) {
              vectors, mapping);
 }
 
+TEST_F(StubProcessTest, StopsInFrontOfABreakpoint) {
+  write(0, {0x48, 0xff, 0xc0,  // inc rax
+            0x90,              // nop
+            0xeb, 0xfa});      // jmp back
+  map_both(*stub_);
+  const std::array<std::uint64_t, 2> both{kCode + 3, kCode + 4};
+  if (!stub_->set_breakpoints(both)) GTEST_SKIP() << "this host has no breakpoints";
+  auto registers = at_code();
+  // Again and again, as long as it is where the code goes on.
+  for (const std::uint64_t stop : {3u, 3u, 4u}) {
+    if (stop == 4) registers.rip = kCode + stop;
+    const auto event = stub_->run(registers);
+    EXPECT_EQ(event.stop, StubProcess::Stop::kSignal);
+    EXPECT_EQ(event.signal, SIGTRAP);
+    EXPECT_EQ(event.code, TRAP_HWBKPT);
+    EXPECT_EQ(registers.rip, kCode + stop);
+    EXPECT_EQ(registers.rax, 1u);
+  }
+}
+
+TEST_F(StubProcessTest, BreakpointsGoAgainAndAreNotInherited) {
+  write(0, {0x90, 0x90, 0x0f, 0x05});  // nop; nop; syscall
+  map_both(*stub_);
+  const std::array<std::uint64_t, 1> one{kCode + 1};
+  if (!stub_->set_breakpoints(one)) GTEST_SKIP() << "this host has no breakpoints";
+  auto registers = at_code();
+  EXPECT_EQ(stub_->run(registers).signal, SIGTRAP);
+
+  auto other = stub_->spawn();
+  ASSERT_TRUE(other);
+  ASSERT_TRUE((*other)->map(StubProcess::nothing()));
+  map_both(**other);
+  registers = at_code();
+  EXPECT_EQ((*other)->run(registers).stop, StubProcess::Stop::kSystemCall);
+
+  ASSERT_TRUE(stub_->set_breakpoints({}));
+  registers = at_code();
+  EXPECT_EQ(stub_->run(registers).stop, StubProcess::Stop::kSystemCall);
+}
+
 }  // namespace
 }  // namespace vireo::engine::direct

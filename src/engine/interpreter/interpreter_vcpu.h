@@ -53,6 +53,8 @@ class InterpreterVcpu : public EngineVcpu {
   /// Runs the instruction at state.rip and nothing after it. Null: its code cannot be fetched, and
   /// there is a fault to deliver.
   const Block* execute_one();
+  /// Whether debugging or a shadow want the next instruction to be run by step().
+  bool must_step() const;
 
   VcpuContext context_;
   std::shared_ptr<Cpu> cpu_;
@@ -67,7 +69,6 @@ class InterpreterVcpu : public EngineVcpu {
   std::optional<ExitReason> between_instructions();
   bool take_events();
   std::optional<ExitReason> inject();
-  bool must_step() const;
   void run_single(const Block& block);
   bool traps_after(const Block& block) const;
   bool ignores_fault();
