@@ -56,8 +56,7 @@ void VcpuThread::stop() {
 
 void VcpuThread::wake() {
   changed_.notify_all();
-  wake_.store(1);
-  wake_.notify_one();
+  wake_.raise();
   vcpu_->kick();
 }
 
@@ -87,37 +86,38 @@ void VcpuThread::set_state(const x86::CpuState& state) {
   const std::lock_guard lock(mutex_);
   VIREO_ASSERT(parked_ || !running_);
   state_ = state;
-  init_.store(false);
+  startup_.store(0);
   end_halt_.store(false);
-  sipi_.store(static_cast<std::uint32_t>(Sipi::kNone));
 }
 
 void VcpuThread::interrupt() {
   vcpu_->notify_interrupt();
-  wake_.store(1);
-  wake_.notify_one();
+  wake_.raise();
 }
 
 void VcpuThread::nmi() {
   vcpu_->notify_nmi();
-  wake_.store(1);
-  wake_.notify_one();
+  wake_.raise();
 }
 
+/// A SIPI that came before it is for the CPU as it was, which does not wait for one.
 void VcpuThread::init() {
-  init_.store(true);
+  startup_.store(kInit);
   wake();
 }
 
+/// The first one counts: the CPU does not wait for others behind it.
 void VcpuThread::startup(std::uint8_t vector) {
-  sipi_.store(vector);
+  std::uint32_t before = startup_.load();
+  while ((before & kSipi) == 0 &&
+         !startup_.compare_exchange_weak(before, before | kSipi | vector)) {
+  }
   wake();
 }
 
 void VcpuThread::end_halt() {
   end_halt_.store(true);
-  wake_.store(1);
-  wake_.notify_one();
+  wake_.raise();
 }
 
 void VcpuThread::loop() {
@@ -126,7 +126,7 @@ void VcpuThread::loop() {
     if (!rest_if_asked()) break;
     if (!dead_ && run_once() == Next::kRun) continue;
     // Whoever has news sets wake_ after it made them visible, so none is lost in between.
-    wake_.wait(0);
+    wake_.wait();
   }
   timespec time{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -153,15 +153,15 @@ bool VcpuThread::rest_if_asked() {
 
 void VcpuThread::take_init_and_startup() {
   if (parked_) return;  // nobody else changes it: only before the first run
-  constexpr auto kNone = static_cast<std::uint32_t>(Sipi::kNone);
-  if (init_.exchange(false)) {
+  const std::uint32_t asked = startup_.exchange(0);
+  if ((asked & kInit) != 0) {
     x86::CpuState state;
     vcpu_->store(state);
     vcpu_->load(after_init(state, index_ == 0, signature_));
     dead_ = false;
   }
-  const std::uint32_t vector = sipi_.exchange(kNone);
-  if (vector == kNone) return;
+  if ((asked & kSipi) == 0) return;
+  const std::uint32_t vector = asked & 0xff;
   x86::CpuState state;
   vcpu_->store(state);
   if (state.activity != static_cast<std::uint8_t>(Activity::kWaitForSipi)) return;
@@ -174,14 +174,14 @@ void VcpuThread::take_init_and_startup() {
 }
 
 VcpuThread::Next VcpuThread::run_once() {
-  wake_.store(0);
+  wake_.clear();
   // Those who ask for something set their request before wake_: what came before this point is seen
   // now, what comes later ends run() by a kick.
   {
     const std::lock_guard lock(mutex_);
     if (park_requests_ != 0 || stopping_) return Next::kRun;
   }
-  if (init_.load() || sipi_.load() != static_cast<std::uint32_t>(Sipi::kNone)) return Next::kRun;
+  if (startup_.load() != 0) return Next::kRun;
   if (paravirt_ != nullptr && paravirt_->enter()) vcpu_->flush_tlb();
   if (std::exchange(halted_, false) && end_halt_.exchange(false)) vcpu_->end_halt();
   const auto reason = vcpu_->run();

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/result.h"
+#include "base/wake_signal.h"
 #include "engine/engine.h"
 #include "machine/paravirt_cpu.h"
 #include "x86/cpu_state.h"
@@ -73,7 +74,6 @@ class VcpuThread {
   std::vector<engine::Counter> counters() const { return vcpu_->counters(); }
 
  private:
-  enum class Sipi : std::uint32_t { kNone = 0x100 };
   enum class Next : std::uint8_t { kRun, kWait };
 
   void loop();
@@ -89,9 +89,12 @@ class VcpuThread {
   std::thread thread_;
 
   // Set by others together with wake_; looked at by the thread before it runs guest code.
-  std::atomic<std::uint32_t> wake_ = 0;
-  std::atomic<bool> init_ = false, end_halt_ = false;
-  std::atomic<std::uint32_t> sipi_ = static_cast<std::uint32_t>(Sipi::kNone);
+  WakeSignal wake_;
+  std::atomic<bool> end_halt_ = false;
+  /// INIT, and the SIPI behind it with its vector: one word, so that the two are taken together and
+  /// in the order in which they came.
+  static constexpr std::uint32_t kSipi = 0x100, kInit = 0x200;
+  std::atomic<std::uint32_t> startup_ = 0;
   std::atomic<std::uint64_t> halts_ = 0;
   // The thread's own.
   bool dead_ = false;  // by a triple fault or a host error

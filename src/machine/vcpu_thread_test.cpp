@@ -24,10 +24,10 @@ struct VcpuThreadTest : ::testing::Test, VcpuOwner {
   bool wants_halts() override { return true; }
   void on_halt(unsigned, const x86::CpuState&) override { ++halts_seen; }
 
-  void start(Script script, x86::CpuState state = {}) {
+  void start(Script script, x86::CpuState state = {}, unsigned index = 0) {
     auto fake = std::make_unique<FakeVcpu>(std::move(script), nullptr);
     vcpu = fake.get();
-    thread = std::make_unique<VcpuThread>(0, std::move(fake), *this, 0x806f8);
+    thread = std::make_unique<VcpuThread>(index, std::move(fake), *this, 0x806f8);
     thread->start(state);
   }
   void park() {
@@ -276,6 +276,62 @@ TEST_F(VcpuThreadTest, SipiStartsOnlyACpuThatWaitsForIt) {
   EXPECT_EQ(thread->state().segment[x86::kCs].selector, 0x9a00);
   EXPECT_EQ(thread->state().segment[x86::kCs].base, 0x9a000u);
   EXPECT_EQ(thread->state().activity, static_cast<std::uint8_t>(x86::Activity::kRunning));
+}
+
+/// An application processor in the middle of an instruction, while others send it something.
+struct BusyProcessorTest : VcpuThreadTest {
+  BusyProcessorTest() {
+    start(
+        [this](FakeVcpu& cpu) {
+          while (busy) std::this_thread::yield();
+          return cpu.spin();
+        },
+        {}, 1);
+    thread->resume();
+    eventually([&] { return vcpu->runs > 0; });
+  }
+  /// Its state when it has seen what was sent.
+  const x86::CpuState& settled() {
+    busy = false;
+    eventually([&] { return vcpu->runs > 1; });
+    park();
+    return thread->state();
+  }
+  static constexpr auto kWaiting = static_cast<std::uint8_t>(x86::Activity::kWaitForSipi);
+  static constexpr auto kRunning = static_cast<std::uint8_t>(x86::Activity::kRunning);
+
+  std::atomic<bool> busy = true;
+};
+
+TEST_F(BusyProcessorTest, InitForgetsTheSipiInFrontOfIt) {
+  thread->startup(0x9a);
+  thread->init();
+  EXPECT_EQ(settled().activity, kWaiting);
+}
+
+TEST_F(BusyProcessorTest, OfSeveralSipisTheFirstBehindTheLastInitCounts) {
+  thread->init();
+  thread->startup(0x10);
+  thread->init();
+  thread->startup(0x20);
+  thread->startup(0x30);
+  EXPECT_EQ(settled().activity, kRunning);
+  EXPECT_EQ(thread->state().segment[x86::kCs].base, 0x20000u);
+}
+
+TEST_F(VcpuThreadTest, ASipiIsNotLostHoweverSoonItFollowsItsInit) {
+  start([](FakeVcpu& cpu) { return cpu.spin(); }, {}, 1);
+  thread->resume();
+  for (unsigned round = 0; round < 500; ++round) {
+    const unsigned before = vcpu->runs;
+    const auto vector = static_cast<std::uint8_t>(1 + round % 0xf0);
+    thread->init();
+    thread->startup(vector);
+    eventually([&] { return vcpu->runs > before; });
+    park();
+    ASSERT_EQ(thread->state().segment[x86::kCs].selector, vector << 8);
+    thread->resume();
+  }
 }
 
 }  // namespace
