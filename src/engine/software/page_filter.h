@@ -14,27 +14,35 @@ class PageFilter {
   static constexpr unsigned kSmall = kPageShift, kLarge = 22, kHuge = 30;
 
   [[gnu::always_inline]] void add(std::uint64_t linear, unsigned shift) {
-    const unsigned i = bit(linear, shift);
-    bits_[i / 64] |= 1ull << (i % 64);
+    const std::uint64_t hash = hash_of(linear, shift);
+    set(hash >> kFirst);
+    set(hash >> kSecond);
     empty_ = false;
   }
   /// Whether a page of any size that covers the address may have been added.
   bool may_hold(std::uint64_t linear) const {
     if (empty_) return false;
-    return test(bit(linear, kSmall)) || test(bit(linear, kLarge)) || test(bit(linear, kHuge));
+    return test(hash_of(linear, kSmall)) || test(hash_of(linear, kLarge)) ||
+           test(hash_of(linear, kHuge));
   }
   void clear() {
     if (!empty_) *this = {};
   }
 
  private:
-  static unsigned bit(std::uint64_t linear, unsigned shift) {
-    constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio: spreads
-    return static_cast<unsigned>((((linear >> shift) + shift) * kGolden) >> 52);
-  }
-  bool test(unsigned i) const { return ((bits_[i / 64] >> (i % 64)) & 1) != 0; }
+  /// A kernel's map of all memory is hundreds of large pages: with two bits for each, out of so
+  /// many, one in a hundred of the other pages is claimed.
+  static constexpr unsigned kBits = 8192, kFirst = 51, kSecond = 38;
 
-  std::array<std::uint64_t, 64> bits_{};
+  static std::uint64_t hash_of(std::uint64_t linear, unsigned shift) {
+    constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio: spreads
+    return ((linear >> shift) + shift) * kGolden;
+  }
+  [[gnu::always_inline]] void set(std::uint64_t i) { bits_[i % kBits / 64] |= 1ull << (i % 64); }
+  bool has(std::uint64_t i) const { return ((bits_[i % kBits / 64] >> (i % 64)) & 1) != 0; }
+  bool test(std::uint64_t hash) const { return has(hash >> kFirst) && has(hash >> kSecond); }
+
+  std::array<std::uint64_t, kBits / 64> bits_{};
   bool empty_ = true;
 };
 

@@ -239,5 +239,16 @@ TEST(PageFilter, HoldsEveryAddressOfAPageThatWasAdded) {
   EXPECT_FALSE(filter.may_hold(kLinear));
 }
 
+TEST(PageFilter, TellsAProgramsPagesFromAKernelsMapOfAllMemory) {
+  PageFilter filter;
+  constexpr std::uint64_t kMap = 0xffff888000000000, kProgram = 0x7f1234560000, kPages = 10000;
+  for (std::uint64_t page = 0; page < 512; ++page)
+    filter.add(kMap + (page << PageFilter::kLarge), PageFilter::kLarge);
+  unsigned claimed = 0;
+  for (std::uint64_t page = 0; page < kPages; ++page)
+    claimed += filter.may_hold(kProgram + (page << 21));
+  EXPECT_LT(claimed, kPages / 20);
+}
+
 }  // namespace
 }  // namespace vireo::engine
