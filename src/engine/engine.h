@@ -106,6 +106,7 @@ struct VcpuContext {
   MachinePort& port;
   const x86::CpuidModel& cpuid;
   const Clock& clock;
+  TimerService* timers = nullptr;  ///< null: no engine needs any to be right
 };
 
 /// A way to execute guest code. Invariant: the guest cannot tell them apart, except by time.

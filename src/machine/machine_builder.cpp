@@ -281,7 +281,7 @@ class MachineBuilder {
     for (unsigned index = 0; index < m.config_.cpus; ++index) {
       auto port =
           std::make_unique<VcpuPort>(index, m.board_->apic(index), m.board_->surroundings());
-      auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_}));
+      auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_, m.loop_.get()}));
       auto thread =
           std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.cpuid_->signature());
       thread->connect(port->paravirt());

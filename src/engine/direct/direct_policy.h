@@ -10,9 +10,10 @@ namespace vireo::engine::direct {
 /// translator for a while, longer each time. Times are of one monotonic clock.
 class DirectPolicy {
  public:
-  static constexpr std::uint64_t kWindowNs = 1'500'000;   ///< what is judged at once
-  static constexpr std::uint64_t kWorthwhileNs = 60'000;  ///< of translated code
-  static constexpr std::uint64_t kShortNs = 25'000;       ///< of native code
+  static constexpr std::uint64_t kWindowNs = 700'000;      ///< what is judged at once
+  static constexpr std::uint64_t kPatienceNs = 3'000'000;  ///< after what was not worth it
+  static constexpr std::uint64_t kWorthwhileNs = 60'000;   ///< of translated code
+  static constexpr std::uint64_t kShortNs = 25'000;        ///< of native code
   static constexpr std::uint64_t kStopNs = 6'000;  ///< of the time in the process, for each stop
   static constexpr std::uint64_t kFirstBreakNs = 100'000, kLongestBreakNs = 12'800'000;
   static constexpr unsigned kPatience = 16;  ///< short runs, one behind the other

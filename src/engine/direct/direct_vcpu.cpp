@@ -25,7 +25,13 @@ DirectVcpu::DirectVcpu(const VcpuContext& context, memory::GuestMemory& memory,
     : TranslatorVcpu(context, memory, std::move(code), options),
       memory_(memory),
       scanned_(memory, cpu_->events),
-      eager_(options.eager) {}
+      eager_(options.eager) {
+  if (context.timers == nullptr || eager_) return;
+  window_timer_ = context.timers->create_timer([cpu = cpu_, over = window_over_] {
+    *over = true;
+    cpu->events.raise(PendingEvents::kStop);
+  });
+}
 
 DirectVcpu::~DirectVcpu() = default;
 
@@ -108,36 +114,63 @@ void DirectVcpu::keep_returns_in_sight() {
 
 bool DirectVcpu::takes_user_code() {
   hold_ = false;
+  open_window();
   return wants_process();
 }
 
-void DirectVcpu::before_interrupt() {
+void DirectVcpu::before_interrupt() { judge(); }
+
+/// From here on user code is judged.
+void DirectVcpu::begin_window(std::uint64_t now) {
+  window_start_ = now;
+  window_entries_ = kernel_entries(translated_);
+  window_cr3_ = translated_.state.cr3;
+  window_switches_ = switches_;
+}
+
+/// User code runs, or is about to.
+void DirectVcpu::open_window() {
+  if (!window_timer_ || window_open_ || family_ == nullptr) return;
+  if (current() != nullptr && current_->policy.active()) return;
+  const std::uint64_t now = now_ns();
+  if (now < next_window_) return;
+  window_open_ = true;
+  begin_window(now);
+  window_timer_->arm(context_.clock.now_ns() + DirectPolicy::kWindowNs);
+}
+
+void DirectVcpu::judge() {
   const x86::CpuState& state = translated_.state;
   if (family_ == nullptr || state.cpl() != 3) return;
   if (current() != nullptr && current_->policy.active()) return keep_returns_in_sight();
   const std::uint64_t now = now_ns(), elapsed = now - window_start_;
-  const std::uint64_t entries = kernel_entries(translated_);
   const bool same = window_cr3_ == state.cr3 && window_switches_ == switches_;
   if (same && elapsed < DirectPolicy::kWindowNs) return;
   if (same) {
     Space& space = enter_current();
-    space.policy.note_translated(now, elapsed, entries - window_entries_);
-    if (space.policy.active()) ++activations_;
+    space.policy.note_translated(now, elapsed, kernel_entries(translated_) - window_entries_);
+    if (space.policy.active())
+      ++activations_;
+    else
+      next_window_ = now + DirectPolicy::kPatienceNs;
     keep_returns_in_sight();
   }
-  window_start_ = now;
-  window_entries_ = entries;
-  window_cr3_ = state.cr3;
-  window_switches_ = switches_;
+  begin_window(now);
 }
 
 void DirectVcpu::execute() {
   x86::CpuState& state = translated_.state;
+  if (window_over_->load(std::memory_order_relaxed)) [[unlikely]] {
+    *window_over_ = window_open_ = false;
+    judge();
+  }
   if (state.cpl() != 3) {
     hold_ = false;
-  } else if (hold_ && unclean_) {
-    return leave_unclean_page();
-  } else if (!hold_ && wants_process()) {
+    return TranslatorVcpu::execute();
+  }
+  open_window();
+  if (hold_ && unclean_) return leave_unclean_page();
+  if (!hold_ && wants_process()) {
     translated_.bring_out_flags();
     HostStubs::sync(state);
     const bool avx = context_.cpuid.features().has(x86::Feature::kAvx);

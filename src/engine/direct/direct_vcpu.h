@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,6 +70,9 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   Space& enter_current();
   bool wants_process();
   void keep_returns_in_sight();
+  void begin_window(std::uint64_t now);
+  void open_window();
+  void judge();
   void ensure_family();
   bool ensure_process(Space& space);
   void map_all(Space& space);
@@ -108,6 +112,11 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   // The window of time in which translated user code is judged.
   std::uint64_t window_start_ = 0, window_entries_ = 0, window_switches_ = 0, window_cr3_ = ~0ull;
   std::uint64_t switches_ = 0;
+  // An interrupt may be long in coming: a timer ends the window.
+  const std::shared_ptr<std::atomic<bool>> window_over_ = std::make_shared<std::atomic<bool>>();
+  std::unique_ptr<Timer> window_timer_;  ///< null: only interrupts do
+  bool window_open_ = false;             ///< the timer runs
+  std::uint64_t next_window_ = 0;        ///< not before that
 
   std::uint64_t activations_ = 0, runs_ = 0, resolved_ = 0, native_ns_ = 0, reviews_ = 0;
   std::uint64_t guards_ = 0;
