@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "engine/translator/recording.h"
 #include "engine/translator/translator_cpu.h"
 
 namespace vireo::engine::translator {
@@ -31,6 +32,11 @@ class Assembler : protected Xbyak::CodeGenerator {
   static Xbyak::Address dword_at(std::size_t offset) { return field(offset, 32); }
   static Xbyak::Address word_at(std::size_t offset) { return field(offset, 16); }
   static Xbyak::Address byte_at(std::size_t offset) { return field(offset, 8); }
+
+  /// The last 32 bits depend on where the code stands, or on who runs it.
+  void note(Relocation::Of of) {
+    if (recording_ != nullptr) recording_->note(getCurr() - 4, of);
+  }
 
   /// A displacement, as Xbyak takes it.
   static std::size_t disp(std::int64_t displacement) {
@@ -59,6 +65,7 @@ class Assembler : protected Xbyak::CodeGenerator {
       std::memcpy(&label.waiting, displacement, sizeof(label.waiting));
       const auto distance = static_cast<std::int32_t>(label.at - (displacement + 4));
       std::memcpy(displacement, &distance, sizeof(distance));
+      note_distance(displacement, label.at);
     }
     if (label.waiting_byte == nullptr) return;
     const std::ptrdiff_t distance = label.at - (label.waiting_byte + 1);
@@ -116,6 +123,8 @@ class Assembler : protected Xbyak::CodeGenerator {
     sahf();
   }
 
+  Recording* recording_ = nullptr;  ///< null: nobody asks for one
+
  private:
   /// MOV of 64 bits, to or from [gs:offset].
   void move_field(std::uint8_t opcode, const Xbyak::Reg64& reg, std::size_t offset) {
@@ -128,12 +137,16 @@ class Assembler : protected Xbyak::CodeGenerator {
   }
   void distance_to(Label& label) {
     if (label.at != nullptr) {
+      note_distance(getCurr(), label.at);
       dd(static_cast<std::uint32_t>(label.at - (getCurr() + 4)));
     } else {
       const auto here = static_cast<std::uint32_t>(getSize());
       dd(label.waiting);
       label.waiting = here;
     }
+  }
+  void note_distance(const std::uint8_t* place, const std::uint8_t* target) {
+    if (recording_ != nullptr) recording_->note_distance(place, target);
   }
   void short_form(std::uint8_t opcode, Label& label) {
     VIREO_ASSERT(label.at == nullptr && label.waiting_byte == nullptr);

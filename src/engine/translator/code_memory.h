@@ -22,6 +22,12 @@ class CodeMemory {
 
   enum class Part : std::uint8_t { kOften, kSeldom };
 
+  /// Where the memory begins, and which part a place is in that is counted from there.
+  std::uint8_t* start() const { return writable_; }
+  static Part part_of(std::ptrdiff_t place) {
+    return place < static_cast<std::ptrdiff_t>(kPartSize) ? Part::kOften : Part::kSeldom;
+  }
+
   /// Where the next code goes, and how much fits.
   std::uint8_t* writable(Part part = Part::kOften) const {
     return begin(part) + used_[index(part)];

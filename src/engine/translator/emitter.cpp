@@ -192,7 +192,7 @@ void Emitter::interpret(std::size_t index) {
   tables_.sites[site].more_follows = finishes_here(index + 1);
   const std::uint8_t* where = system_call(index, flags_ == Flags::kHost);
   if (where == nullptr) where = flags_ == Flags::kHost ? glue_.call : glue_.call_saved;
-  mov(r11d, site);
+  site_to_r11(site);
   jump_to(where);
   if (flags_ == Flags::kSaved) flags_ = Flags::kHost;
 }
@@ -244,7 +244,7 @@ void Emitter::cold_call(std::size_t index, std::uint32_t site, Label& from) {
     L(from);
     write_pointers(pointers);
     const bool again = have_again(flags, producer, index);
-    mov(r11d, site);
+    site_to_r11(site);
     jump_to(again ? glue_.call : glue_.call_saved);
   });
 }
@@ -308,13 +308,18 @@ Label& Emitter::new_label() {
   return labels_[labels_used_++] = {};
 }
 
-void Emitter::emit(const Superblock& block, Translation& translation) {
+void Emitter::emit(const Superblock& block, Translation& translation, Recording* recording) {
   const auto from_start = [this](const std::uint8_t* writable) {
     return static_cast<std::size_t>(writable - getCode());
   };
   const std::size_t begin = from_start(memory_.writable());
   setSize(begin);
   labels_used_ = 0;
+  recording_ = recording;
+  if (recording != nullptr)
+    *recording = {.start = memory_.start(),
+                  .first_site = static_cast<std::uint32_t>(tables_.sites.size()),
+                  .first_exit = static_cast<std::uint32_t>(tables_.exits.size())};
   block_ = &block;
   translation_ = &translation;
   flags_ = Flags::kHost;
@@ -322,6 +327,7 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   vectors_known_ = x87_known_ = false;
   found_ = 0;
   held_until_ = nullptr;
+  last_recalled_ = 1;
   written_ = 0;
   for (const Step& each : block.steps) written_ |= each.insn.effects.gpr_written;
   pointers_ = {};
@@ -339,6 +345,10 @@ void Emitter::emit(const Superblock& block, Translation& translation) {
   translation.seldom = {seldom, here()};
   translation.first = block.first;
   translation.last = block.last;
+  if (recording != nullptr) {
+    recording->often = {memory_.writable(), bytes};
+    recording->seldom = {memory_.writable(CodeMemory::Part::kSeldom), translation.seldom.size()};
+  }
   memory_.commit(bytes);
   memory_.commit(translation.seldom.size(), CodeMemory::Part::kSeldom);
 }

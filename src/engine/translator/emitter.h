@@ -10,6 +10,7 @@
 #include "engine/translator/code_memory.h"
 #include "engine/translator/cold_code.h"
 #include "engine/translator/glue.h"
+#include "engine/translator/recording.h"
 #include "engine/translator/reencode.h"
 #include "engine/translator/superblock.h"
 #include "engine/translator/translation.h"
@@ -36,8 +37,9 @@ class Emitter : Assembler {
         tables_(tables),
         exact_flags_(exact_flags) {}
 
-  /// Fills in entries and exits of `translation`, whose start, tag and mode are set.
-  void emit(const Superblock& block, Translation& translation);
+  /// Fills in entries and exits of `translation`, whose start, tag and mode are set. `recording`:
+  /// null, or for what a copy needs.
+  void emit(const Superblock& block, Translation& translation, Recording* recording = nullptr);
 
  private:
   /// Where the guest's arithmetic flags are.
@@ -209,7 +211,19 @@ class Emitter : Assembler {
   std::uint32_t add_exit(std::uint64_t tag);
 
   const std::uint8_t* here() const { return memory_.executable(getCurr()); }
-  void jump_to(const std::uint8_t* executable) { jmp(memory_.writable(executable), T_NEAR); }
+  /// Into the glue.
+  void jump_to(const std::uint8_t* executable) {
+    jmp(memory_.writable(executable), T_NEAR);
+    note(Relocation::Of::kGlue);
+  }
+  void site_to_r11(std::uint32_t number) {
+    mov(r11d, number);
+    note(Relocation::Of::kSite);
+  }
+  void exit_to_r11(std::uint32_t number) {
+    mov(r11d, number);
+    note(Relocation::Of::kExit);
+  }
   const Step& step(std::size_t index) const { return block_->steps[index]; }
 
   CodeMemory& memory_;

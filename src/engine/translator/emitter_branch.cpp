@@ -140,6 +140,7 @@ void Emitter::branch_indirect(std::size_t index) {
   const bool saved = hand_over_flags(index);
   putSeg(gs);
   mov(dword_at(at::kBranchSite), add_site(step(index)));
+  note(Relocation::Of::kSite);
   jump_indirect(saved);
 }
 
@@ -220,7 +221,7 @@ Exit& Emitter::link_exit(std::uint64_t tag, std::uint8_t* patch, Label& stub, bo
   cold_.add([this, &stub, number, flags_saved] {
     L(stub);
     tables_.exits[number].stub = here();
-    mov(r11d, number);
+    exit_to_r11(number);
     jump_to(flags_saved ? glue_.exit_saved : glue_.exit);
   });
   return exit;
@@ -258,7 +259,7 @@ Exit& Emitter::link_page(std::int64_t page_offset, std::uint8_t* patch, Label& s
   cold_.add([this, &stub, number, page_offset, flags_saved] {
     L(stub);
     tables_.exits[number].stub = here();
-    mov(r11d, number);
+    exit_to_r11(number);
     jump_to(flags_saved ? glue_.exit_saved : glue_.exit);
     tables_.exits[number].detour = here();
     look_up_page(page_offset, flags_saved);

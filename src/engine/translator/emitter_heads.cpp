@@ -25,6 +25,7 @@ void Emitter::emit_poll(bool flags_in_host, Label& leave) {
 /// The register is 0 if R10 is this translation's address, for its page is where R10 says.
 void Emitter::compare_home(const Xbyak::Reg64& result) {
   load(result, at::page_home(translation_->mode.user, translation_->home));
+  note(Relocation::Of::kHome);
   lea(result, ptr[result + r10 - static_cast<std::uint32_t>(translation_->tag & kPageMask)]);
 }
 
@@ -103,10 +104,10 @@ void Emitter::emit_heads(const Superblock& block) {
   const std::uint32_t self = add_exit(translation_->tag);
   cold_.add([this, &leave, &leave_saved, self] {
     L(leave);
-    mov(r11d, self);
+    exit_to_r11(self);
     jump_to(glue_.exit);
     L(leave_saved);
-    mov(r11d, self);
+    exit_to_r11(self);
     jump_to(glue_.exit_saved);
   });
   if (block.stack_low != block.stack_high)
@@ -167,7 +168,7 @@ void Emitter::emit_stack_check(Label& saved) {
       lea(r11, again);
       store(at::kResume, r11);
     }
-    mov(r11d, number);
+    site_to_r11(number);
     jump_to(narrow() ? glue_.window : glue_.window_64[translation_->mode.user]);
     L(on_two_pages);
     if (translation_->flags_live) emit_restore(true);

@@ -180,7 +180,7 @@ void Emitter::cold_miss(std::size_t index, std::uint32_t site, Label& from, bool
       L(whole);
     }
     const bool again = have_again(flags, producer, index);
-    mov(r11d, site);
+    site_to_r11(site);
     jump_to(again || flags == Flags::kHost ? glue_.miss : glue_.miss_saved);
   });
 }

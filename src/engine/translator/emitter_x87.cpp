@@ -44,7 +44,7 @@ void Emitter::ensure_x87(std::size_t index) {
   site.resume = here();
   cold_.add([this, &cold, number] {
     L(cold);
-    mov(r11d, number);
+    site_to_r11(number);
     jump_to(glue_.call_saved);
   });
 }

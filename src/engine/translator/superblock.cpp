@@ -123,20 +123,32 @@ bool goes_on(Step& step) {
 
 }  // namespace
 
-bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) const {
-  return decoder_.decode(page_.subspan(offset), narrow_.size, insn) == x86::DecodeStatus::kOk;
+/// The instruction at the offset in `code`, whose bytes count as seen.
+x86::DecodeStatus SuperblockReader::look(std::span<const std::uint8_t> code, std::uint16_t offset,
+                                         x86::Insn& insn) {
+  const auto rest = code.subspan(offset);
+  const auto status = decoder_.decode(rest, narrow_.size, insn);
+  const std::size_t length = status == x86::DecodeStatus::kOk
+                                 ? std::size_t{insn.length}
+                                 : std::min(rest.size(), x86::kMaxInsnLength);
+  seen_first_ = std::min(seen_first_, offset);
+  seen_last_ = std::max(seen_last_, static_cast<std::uint16_t>(offset + length - 1));
+  return status;
+}
+
+bool SuperblockReader::decode(std::uint16_t offset, x86::Insn& insn) {
+  return look(page_, offset, insn) == x86::DecodeStatus::kOk;
 }
 
 /// An instruction begins there that goes on in the next page, as far as can be told.
-bool SuperblockReader::leaves_page(std::int64_t offset) const {
+bool SuperblockReader::leaves_page(std::int64_t offset) {
   if (!in_page(offset) || static_cast<std::size_t>(offset) + x86::kMaxInsnLength <= kPageSize)
     return false;
   x86::Insn insn;
-  return decoder_.decode(page_.subspan(static_cast<std::size_t>(offset)), narrow_.size, insn) ==
-         x86::DecodeStatus::kNeedMoreBytes;
+  return look(page_, static_cast<std::uint16_t>(offset), insn) == x86::DecodeStatus::kNeedMoreBytes;
 }
 
-void SuperblockReader::note_pages(Superblock& block) const {
+void SuperblockReader::note_pages(Superblock& block) {
   block.next_on_two_pages = block.falls_through && leaves_page(block.next);
   for (Step& step : block.steps)
     step.target_on_two_pages = is_direct(step) && leaves_page(exit_target(step));
@@ -144,7 +156,7 @@ void SuperblockReader::note_pages(Superblock& block) const {
 
 /// A branch back to the start of the block, from the end of a loop of which another round fits in.
 /// The code behind the loop is another superblock then, so that it must be in this page.
-bool SuperblockReader::goes_around(const Superblock& block, const Step& step) const {
+bool SuperblockReader::goes_around(const Superblock& block, const Step& step) {
   const bool counts = step.insn.opcode_map == 0 && step.insn.opcode >= 0xe0;  // LOOP, JRCXZ
   const bool jump = step.kind == Kind::kJump, branch = step.kind == Kind::kBranch && !counts;
   if (!(jump || branch) || !is_direct(step) || branch_target(step) != block.steps.front().offset)
@@ -161,7 +173,7 @@ bool SuperblockReader::goes_around(const Superblock& block, const Step& step) co
          std::ranges::none_of(block.steps, called);
 }
 
-void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) const {
+void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) {
   block.first = block.last = offset;
   std::uint32_t at = offset;
   for (;;) {
@@ -264,7 +276,7 @@ Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode,
   Superblock block;
   Step step;
   step.offset = offset;
-  const auto status = decoder_.decode(code_.subspan(offset), narrow_.size, step.insn);
+  const auto status = look(code_, offset, step.insn);
   if (status != x86::DecodeStatus::kOk || offset + step.insn.length <= kPageSize) return block;
   if (narrow_ && !within_code(step)) return block;
   classify(step, {mode.sse, mode.avx, mode.x87});
@@ -276,6 +288,8 @@ Superblock SuperblockReader::read_across(std::uint16_t offset, const Mode& mode,
   block.steps.push_back(std::move(step));
   note_pages(block);
   find_live_flags(block);
+  block.seen_first = seen_first_;
+  block.seen_last = seen_last_;
   return block;
 }
 
@@ -291,6 +305,8 @@ Superblock SuperblockReader::read(std::uint16_t offset, const Mode& mode,
   find_live_flags(block);
   const bool host_stack = !narrow_ || narrow_.flat_stack();
   if (!mode.careful && host_stack) find_stack_span(block, narrow_);
+  block.seen_first = seen_first_;
+  block.seen_last = seen_last_;
   return block;
 }
 

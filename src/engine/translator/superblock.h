@@ -24,9 +24,11 @@ struct Superblock {
 
   std::vector<Step> steps;
   std::uint16_t first = 0, last = 0;  ///< page offsets of all bytes in use, inclusive
-  bool falls_through = false;         ///< control reaches `next` behind the last step
-  std::uint16_t next = 0;             ///< page offset; kPageSize and more: the next page
-  bool next_on_two_pages = false;     ///< the instruction there leaves the page
+  /// The same of all that were looked at: flags may be asked for behind its end.
+  std::uint16_t seen_first = 0, seen_last = 0;
+  bool falls_through = false;      ///< control reaches `next` behind the last step
+  std::uint16_t next = 0;          ///< page offset; kPageSize and more: the next page
+  bool next_on_two_pages = false;  ///< the instruction there leaves the page
   bool flags_live_at_entry = false;
   // The stack accesses of on_stack steps, from where RSP is at the start. Empty: low == high.
   std::int32_t stack_low = 0, stack_high = 0;
@@ -55,13 +57,14 @@ class SuperblockReader {
   Superblock read_across(std::uint16_t offset, const Mode& mode, std::uint64_t page_address = 0);
 
  private:
-  bool decode(std::uint16_t offset, x86::Insn& insn) const;
-  bool leaves_page(std::int64_t offset) const;
-  void note_pages(Superblock& block) const;
-  bool goes_around(const Superblock& block, const Step& step) const;
+  x86::DecodeStatus look(std::span<const std::uint8_t> code, std::uint16_t offset, x86::Insn& insn);
+  bool decode(std::uint16_t offset, x86::Insn& insn);
+  bool leaves_page(std::int64_t offset);
+  void note_pages(Superblock& block);
+  bool goes_around(const Superblock& block, const Step& step);
   bool within_code(const Step& step) const;
   void fit_to_segments(Step& step) const;
-  void collect(Superblock& block, std::uint16_t offset, const Mode& mode) const;
+  void collect(Superblock& block, std::uint16_t offset, const Mode& mode);
   void find_live_flags(Superblock& block);
   std::uint16_t live_at(std::uint64_t offset);
   std::uint16_t live_at_target(const Step& step);
@@ -72,6 +75,7 @@ class SuperblockReader {
   const bool exact_flags_;
   Narrow narrow_;                   ///< of the code that is being read
   std::uint64_t page_address_ = 0;  ///< linear
+  std::uint16_t seen_first_ = kPageSize, seen_last_ = 0;
   std::vector<std::pair<std::uint64_t, std::uint16_t>> known_live_;
 };
 

@@ -59,9 +59,8 @@ struct Exit {
   Translation* to = nullptr;
 };
 
-/// A place where translated code needs C++ for one instruction.
-struct Site {
-  Translation* from = nullptr;
+/// What the emitter says of a site.
+struct SiteFacts {
   std::uint64_t tag = 0;                 ///< of the instruction
   const std::uint8_t* retry = nullptr;   ///< the access once more
   const std::uint8_t* resume = nullptr;  ///< behind the instruction
@@ -72,12 +71,6 @@ struct Site {
   decltype(x86::Insn::bytes) bytes{};
   std::uint8_t length = 0;
   x86::CodeSize code_size = x86::CodeSize::k64;
-  struct Decoded {
-    x86::Insn insn;
-    x86::Handler handler = nullptr;
-    const HostStub* stub = nullptr;  ///< instead of a handler; found when it is executed
-  };
-  mutable std::unique_ptr<Decoded> decoded;  ///< null: it was not wanted so far
   // The access that missed:
   TlbIndex tlb = TlbIndex::kSupervisor;
   bool write = false;
@@ -87,10 +80,21 @@ struct Site {
   /// Others rely on what it finds: what it does not find is for careful code. `size`, `write` and
   /// `alignment` are of the whole span.
   bool looks_for_others = false;
-  mutable std::uint8_t times_not_found = 0;
   // A stack check instead of an instruction: the span that has to be in the window, from RSP.
   std::int32_t stack_low = 0, stack_high = 0;
   bool load_x87 = false;  ///< instead of an instruction: the x87 registers are to be loaded
+};
+
+/// A place where translated code needs C++ for one instruction.
+struct Site : SiteFacts {
+  Translation* from = nullptr;
+  struct Decoded {
+    x86::Insn insn;
+    x86::Handler handler = nullptr;
+    const HostStub* stub = nullptr;  ///< instead of a handler; found when it is executed
+  };
+  mutable std::unique_ptr<Decoded> decoded;  ///< null: it was not wanted so far
+  mutable std::uint8_t times_not_found = 0;  ///< what it looks for for others
 };
 
 /// One superblock: guest instructions of one page in the order in which they probably run. `tag` is
