@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/translator/translation_world.h"
+#include "golden/adoption.h"
 #include "golden/cases.h"
 #include "support/host_listing.h"
 
@@ -133,7 +134,10 @@ int main(int argc, char** argv) {
   bool update = false;
   CLI::App app("Compares generated code with the files that it is known by.");
   app.add_option("directory", directory, "Where the files are");
+  bool adopted = false;
   app.add_flag("--update", update, "Write the files anew");
+  app.add_flag("--adopted", adopted, "Compare what a vCPU takes over with what it would make");
   CLI11_PARSE(app, argc, argv);
+  if (adopted) return vireo::test::compare_adopted_code();
   return vireo::test::run(directory, update);
 }

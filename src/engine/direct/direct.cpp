@@ -11,7 +11,10 @@ namespace {
 class Direct final : public Engine {
  public:
   Direct(memory::GuestMemory& memory, const DirectOptions& options)
-      : memory_(memory), options_(options) {}
+      : memory_(memory), options_(options) {
+    if (options_.shared == nullptr)
+      options_.shared = std::make_shared<translator::SharedTranslations>();
+  }
   std::string_view name() const override { return "direct"; }
   Result<std::unique_ptr<EngineVcpu>> create_vcpu(const VcpuContext& context) override {
     return std::make_unique<direct::DirectVcpu>(context, memory_,
@@ -20,7 +23,7 @@ class Direct final : public Engine {
 
  private:
   memory::GuestMemory& memory_;
-  const DirectOptions options_;
+  DirectOptions options_;
 };
 
 }  // namespace

@@ -96,6 +96,7 @@ x86::OrFault<Block*> InterpreterVcpu::find(BlockMode mode) {
     if (second == block->second_page) return block;
     blocks_.retire(*block);
   }
+  if (!mode.single && has_other_form()) return nullptr;
   return builder_.build(LinearAddr{linear}, physical, mode);
 }
 
@@ -105,7 +106,7 @@ x86::OrFault<Block*> InterpreterVcpu::find_within_limit(std::uint64_t limit) {
   if (rip > limit) return x86::general_protection();
   BlockMode wanted = mode();
   Block* block = TRY(find(wanted));
-  if (rip + block->bytes - 1 <= limit) return block;
+  if (block == nullptr || rip + block->bytes - 1 <= limit) return block;
   wanted.single = true;
   block = TRY(find(wanted));
   if (rip + block->bytes - 1 > limit) return x86::general_protection();
@@ -125,6 +126,7 @@ const Op* InterpreterVcpu::find_block(Cpu* cpu) {
     cpu->raise(block.error());
     return nullptr;
   }
+  if (*block == nullptr) return nullptr;
   entry = {cpu->state.rip, cpu->jump_tag, (*block)->ops};
   return (*block)->ops;
 }

@@ -37,6 +37,9 @@ class InterpreterVcpu : public EngineVcpu {
  protected:
   /// An interrupt is about to be delivered; the state is that of before.
   virtual void before_interrupt() {}
+  /// Code at state.rip is about to be decoded, to be run along with what follows: whether execute()
+  /// has it in another form by now. Then it is not, and control leaves.
+  virtual bool has_other_form() { return false; }
   /// Runs code from state.rip on until there is something to look at, or a fault is pending.
   virtual void execute();
   /// One instruction, with everything that debugging and shadows ask for. An answer ends run().
@@ -47,6 +50,7 @@ class InterpreterVcpu : public EngineVcpu {
   bool interrupt_may_wait() const { return cpu_->interrupt_hint; }
   static const Op* find_block(Cpu* cpu);
   static const Op* find_linked(const Op* branch, Cpu* cpu);
+  /// Null: see has_other_form(). Never for a single instruction.
   x86::OrFault<Block*> find(BlockMode mode);
   x86::OrFault<Block*> find_within_limit(std::uint64_t limit);
   BlockMode mode() const;

@@ -21,7 +21,7 @@ constexpr std::size_t kReserve = 256 << 10;
 TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
                                    memory::GuestMemory& memory, x86::DecodeCache& decoder,
                                    CodeMemory code, const SiteCallbacks& callbacks,
-                                   bool exact_flags)
+                                   bool exact_flags, std::shared_ptr<SharedTranslations> shared)
     : cpu_(cpu),
       blocks_(blocks),
       memory_(memory),
@@ -30,23 +30,19 @@ TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
       exact_flags_(exact_flags),
       glue_(Glue::write(code_, callbacks)),
       branches_(cpu, glue_),
-      emitter_(code_, glue_, tables_, exact_flags) {
+      emitter_(code_, glue_, tables_, exact_flags),
+      shared_(std::move(shared)) {
   code_.keep();
   blocks_.set_derived(this);
 }
 
 TranslationCache::~TranslationCache() { blocks_.set_derived(nullptr); }
 
-/// Pages that follow each other where they were first seen have tags that follow each other, so
-/// that they share a code base.
 TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip,
                                                std::optional<std::uint64_t> code_base) {
-  constexpr std::uint64_t kTagMask = 0x3fffffff & ~kPageMask;
   const auto [place, fresh] = pages_.try_emplace(value(start) >> kPageShift);
   if (!fresh) return place->second;
-  const std::uint64_t near_by = (rip & ~kPageMask) - code_base.value_or(0);
-  const bool fits = code_base && (near_by & ~kTagMask) == 0;
-  place->second.tag = fits ? near_by : rip & kTagMask;
+  place->second.tag = tag_of_page(start, rip, code_base);
   place->second.home = new_home();
   if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
   return place->second;
@@ -79,59 +75,112 @@ Translation* TranslationCache::translate_across(PhysAddr start, PhysAddr second_
   return make(start, second_page, mode, rip);
 }
 
+/// What the page's address is in relative code. Pages that follow each other where they were first
+/// seen have tags that follow each other, so that they share a code base; and what the others have
+/// made can be taken over only with their tag.
+std::uint64_t TranslationCache::tag_of_page(PhysAddr start, std::uint64_t rip,
+                                            std::optional<std::uint64_t> code_base) const {
+  constexpr std::uint64_t kTagMask = 0x3fffffff & ~kPageMask;
+  const std::uint64_t page = rip & ~kPageMask;
+  if (SharedTranslations* const others = shared_.others()) {
+    const auto known = others->page(start).tag;
+    if (known && page - *known == code_base.value_or(page - *known)) return *known;
+  }
+  const std::uint64_t near_by = page - code_base.value_or(0);
+  return code_base && (near_by & ~kTagMask) == 0 ? near_by : page & kTagMask;
+}
+
 /// From now on no write to it goes unseen.
 bool TranslationCache::read_page(PhysAddr page, std::span<std::uint8_t> bytes) {
   blocks_.watch(page);
   return memory_.read(page, std::as_writable_bytes(bytes));
 }
 
-Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> second, Mode mode,
-                                    std::uint64_t rip) {
+bool TranslationCache::read(Order& order) {
+  const TranslationKey& key = order.key;
+  const std::span code(order.bytes);
+  return read_page(PhysAddr{value(key.start) & ~kPageMask}, code.first(kPageSize)) &&
+         (!key.second_page || read_page(*key.second_page, code.subspan(kPageSize)));
+}
+
+TranslationCache::Order TranslationCache::order(PhysAddr start, std::optional<PhysAddr> second,
+                                                Mode mode, std::uint64_t rip) {
   Page& home = page(start, rip);
   const bool relative = !mode.narrow && !fits32(rip);
   const bool fixed = mode.user && !mode.narrow && !relative;
-  const std::uint32_t number = fixed ? fixed_home(home, rip) : home.home;
-  if (room() < kReserve || number == TranslatorCpu::kNobodysHome) return nullptr;
+  Order result({start, second, mode, relative, relative ? home.tag + (rip & kPageMask) : rip},
+               home);
+  result.rip = rip;
+  result.home = fixed ? fixed_home(home, rip) : home.home;
+  result.asks_home = relative || fixed;
+  return result;
+}
+
+bool TranslationCache::has_room(const Order& order) const {
+  return room() >= kReserve && order.home != TranslatorCpu::kNobodysHome;
+}
+
+Translation* TranslationCache::make(PhysAddr start, std::optional<PhysAddr> second, Mode mode,
+                                    std::uint64_t rip) {
+  Order order = this->order(start, second, mode, rip);
+  if (!has_room(order)) return nullptr;
+  if (Translation* adopted = adopt(order)) return adopted;
   const auto began = std::chrono::steady_clock::now();
-  std::array<std::uint8_t, kPageSize + x86::kMaxInsnLength> bytes;
-  const std::span code(bytes);
-  if (!read_page(PhysAddr{value(start) & ~kPageMask}, code.first(kPageSize))) return nullptr;
-  if (second && !read_page(*second, code.subspan(kPageSize))) return nullptr;
-  SuperblockReader reader(code, decoder_, exact_flags_);
-  const auto offset = static_cast<std::uint16_t>(value(start) & kPageMask);
-  const std::uint64_t page_address = rip & ~kPageMask;
-  Superblock block = second ? reader.read_across(offset, mode, page_address)
-                            : reader.read(offset, mode, page_address, std::move(spare_));
-  if (block.steps.empty()) return nullptr;
-
-  all_.push_back(std::make_unique<Translation>());
-  Translation& translation = *all_.back();
-  translation.start = start;
-  translation.home = number;
-  translation.asks_home = relative || fixed;
-  translation.second_page = second;
-  translation.mode = mode;
-  translation.relative = relative;
-  for (const std::uint16_t each : home.salted) block.salted = block.salted || block.holds(each);
-  if (!mode.careful && !mode.narrow) plan_accesses(block, home.alone);
-  translation.tag = translation.relative ? home.tag + (rip & kPageMask) : rip;
-  emitter_.emit(block, translation);
-
-  if (listener_ != nullptr)
-    for (const auto& each : {translation.often(), translation.seldom})
-      listener_->code_made(each, rip);
-
-  Translation*& first = home.first[slot(start, mode)];
-  translation.next = std::exchange(first, &translation);
-  home.all.push_back(&translation);
-  if (second) page(*second, rip + kPageSize).all.push_back(&translation);
-  spare_ = std::move(block);
+  if (!read(order)) return nullptr;
+  Translation* made = translate(order);
+  if (made == nullptr) return nullptr;
   ++statistics_.translations;
   statistics_.guest_instructions += spare_.steps.size();
   statistics_.nanoseconds += static_cast<std::uint64_t>(
       std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
-  if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
+  return made;
+}
+
+/// Leaves the superblock in `spare_`. Null: the first instruction is not one that can be
+/// translated.
+Translation* TranslationCache::translate(const Order& order) {
+  const TranslationKey& key = order.key;
+  SuperblockReader reader(order.bytes, decoder_, exact_flags_);
+  const auto offset = static_cast<std::uint16_t>(value(key.start) & kPageMask);
+  const std::uint64_t page_address = order.rip & ~kPageMask;
+  Superblock block = key.second_page
+                         ? reader.read_across(offset, key.mode, page_address)
+                         : reader.read(offset, key.mode, page_address, std::move(spare_));
+  if (block.steps.empty()) return nullptr;
+  Translation& translation = fresh();
+  translation.start = key.start;
+  translation.home = order.home;
+  translation.asks_home = order.asks_home;
+  translation.second_page = key.second_page;
+  translation.mode = key.mode;
+  translation.relative = key.relative;
+  translation.tag = key.tag;
+  for (const std::uint16_t each : order.page.salted)
+    block.salted = block.salted || block.holds(each);
+  if (!key.mode.careful && !key.mode.narrow) plan_accesses(block, order.page.alone);
+  SharedTranslations* const others = shared_.others();
+  emitter_.emit(block, translation, others != nullptr ? &recording_ : nullptr);
+  if (others != nullptr) offer(order, block, translation, *others);
+  enter(order, translation);
+  spare_ = std::move(block);
   return &translation;
+}
+
+Translation& TranslationCache::fresh() {
+  return *all_.emplace_back(std::make_unique<Translation>());
+}
+
+/// From now on it is found.
+void TranslationCache::enter(const Order& order, Translation& translation) {
+  if (listener_ != nullptr)
+    for (const auto& each : {translation.often(), translation.seldom})
+      listener_->code_made(each, order.rip);
+  Translation*& first = order.page.first[slot(translation.start, translation.mode)];
+  translation.next = std::exchange(first, &translation);
+  order.page.all.push_back(&translation);
+  if (const auto second = translation.second_page)
+    page(*second, order.rip + kPageSize).all.push_back(&translation);
+  if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
 }
 
 void TranslationCache::discard(Translation& translation) {

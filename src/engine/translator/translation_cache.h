@@ -15,6 +15,7 @@
 #include "engine/translator/displaced.h"
 #include "engine/translator/emitter.h"
 #include "engine/translator/glue.h"
+#include "engine/translator/shared_translations.h"
 #include "engine/translator/translation.h"
 
 namespace vireo::engine::translator {
@@ -25,7 +26,7 @@ class TranslationCache final : public DerivedCode {
  public:
   TranslationCache(TranslatorCpu& cpu, BlockCache& blocks, memory::GuestMemory& memory,
                    x86::DecodeCache& decoder, CodeMemory code, const SiteCallbacks& callbacks,
-                   bool exact_flags);
+                   bool exact_flags, std::shared_ptr<SharedTranslations> shared = nullptr);
   ~TranslationCache() override;
 
   /// Null: nobody asks.
@@ -71,6 +72,14 @@ class TranslationCache final : public DerivedCode {
   }
   /// Makes it. Null: the first instruction is not one that can be translated, or memory is full.
   Translation* translate(PhysAddr start, Mode mode, std::uint64_t rip);
+  /// Takes over what another vCPU has made. Null: there is none of these bytes.
+  Translation* adopt(PhysAddr start, Mode mode, std::uint64_t rip);
+  bool shares() const { return shared_.others() != nullptr; }
+  /// Whether there may be something for adopt().
+  bool may_adopt(PhysAddr start) const {
+    SharedTranslations* const others = shared_.others();
+    return others != nullptr && others->page(start).may_begin(start);
+  }
   /// Makes it for one instruction that begins at `start` and ends in the second page.
   Translation* translate_across(PhysAddr start, PhysAddr second_page, Mode mode, std::uint64_t rip);
   /// Takes it away, as a write to its bytes would.
@@ -101,6 +110,8 @@ class TranslationCache final : public DerivedCode {
   struct Statistics {
     std::uint64_t translations = 0, retired = 0, guest_instructions = 0, flushes = 0, links = 0;
     std::uint64_t nanoseconds = 0;
+    std::uint64_t adopted = 0, offered = 0;
+    std::uint64_t refused = 0;  ///< made of other bytes than are there now
   };
   const Statistics& statistics() const { return statistics_; }
   std::size_t code_bytes() const { return code_.used(); }
@@ -115,7 +126,30 @@ class TranslationCache final : public DerivedCode {
   }
   void unlink(std::uint32_t exit);
   void note_page_exit(std::uint32_t exit);
+  /// What is to be made, and of what.
+  struct Order {
+    TranslationKey key;
+    Page& page;
+    std::uint64_t rip = 0;
+    std::uint32_t home = 0;  ///< kNobodysHome: there is none left
+    bool asks_home = false;
+    std::array<std::uint8_t, kPageSize + x86::kMaxInsnLength> bytes;
+
+    Order(const TranslationKey& wanted, Page& of) : key(wanted), page(of) {}
+  };
   Translation* make(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
+  Order order(PhysAddr start, std::optional<PhysAddr> second, Mode mode, std::uint64_t rip);
+  bool has_room(const Order& order) const;
+  bool read(Order& order);
+  Translation* translate(const Order& order);
+  Translation& fresh();
+  void enter(const Order& order, Translation& translation);
+  // translation_cache_shared.cpp
+  Translation* adopt(Order& order);
+  void offer(const Order& order, const Superblock& block, const Translation& made,
+             SharedTranslations& others);
+  std::uint64_t tag_of_page(PhysAddr start, std::uint64_t rip,
+                            std::optional<std::uint64_t> code_base) const;
   void make_anew(const Site& site, std::vector<std::uint16_t> Page::*list);
   bool read_page(PhysAddr page, std::span<std::uint8_t> bytes);
   std::uint32_t new_home();
@@ -139,6 +173,8 @@ class TranslationCache final : public DerivedCode {
   BranchTable branches_;
   CodeTables tables_;
   Emitter emitter_;
+  const SharedTranslations::Member shared_;
+  Recording recording_;
   Superblock spare_;  ///< whose memory the next one takes over
   std::unordered_map<std::uint64_t, Page> pages_;
   std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running

@@ -21,9 +21,11 @@ struct TranslationWorld {
   x86::DecodeCache decoder{model.features()};
   TranslationCache cache;
 
-  explicit TranslationWorld(bool exact_flags = false)
+  explicit TranslationWorld(bool exact_flags = false,
+                            std::shared_ptr<SharedTranslations> shared = nullptr)
       : cache(*cpu, blocks, *memory, decoder, CodeMemory::create().value(),
-              SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags) {}
+              SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags,
+              std::move(shared)) {}
 
   void write(std::uint64_t address, std::span<const std::uint8_t> code) {
     memory->write(PhysAddr{address}, std::as_bytes(code));

@@ -8,7 +8,10 @@ namespace {
 class Translator final : public Engine {
  public:
   Translator(memory::GuestMemory& memory, const TranslatorOptions& options)
-      : memory_(memory), options_(options) {}
+      : memory_(memory), options_(options) {
+    if (options_.shared == nullptr)
+      options_.shared = std::make_shared<translator::SharedTranslations>();
+  }
   std::string_view name() const override { return "translator"; }
   Result<std::unique_ptr<EngineVcpu>> create_vcpu(const VcpuContext& context) override {
     return std::make_unique<translator::TranslatorVcpu>(
@@ -17,7 +20,7 @@ class Translator final : public Engine {
 
  private:
   memory::GuestMemory& memory_;
-  const TranslatorOptions options_;
+  TranslatorOptions options_;
 };
 
 }  // namespace

@@ -7,6 +7,10 @@
 
 namespace vireo::engine {
 
+namespace translator {
+class SharedTranslations;
+}
+
 struct TranslatorOptions {
   /// Code is interpreted until it has run so often; at least 1.
   unsigned warm_after = 28;
@@ -14,6 +18,8 @@ struct TranslatorOptions {
   /// can be seen in the frame of a fault or an interrupt that comes in between. Costs time.
   bool exact_flags = false;
   std::shared_ptr<CodeListener> code_listener;  ///< null: nobody asks
+  /// What the vCPUs take over from each other. Null: an engine makes one for its own.
+  std::shared_ptr<translator::SharedTranslations> shared;
 };
 
 /// Executes guest code as host code of the same instruction set, in every mode; what is not warm is

@@ -57,7 +57,8 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
   std::array<std::uint64_t, 2 * kHomes> page_home;
   SegmentSlots segment_slots;
   Shortcuts shortcuts;
-  bool warm = false;  ///< the block at RIP has run often enough to be translated
+  bool warm = false;          ///< the block at RIP has run often enough to be translated
+  bool perhaps_made = false;  ///< another vCPU may have translated the block at RIP
   TranslatorVcpu* translator = nullptr;
   alignas(kPageSize) std::array<std::byte, kPageSize> nobodys_page{};
 

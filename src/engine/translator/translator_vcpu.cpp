@@ -46,7 +46,7 @@ TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& 
     : InterpreterVcpu(context, memory, make_cpu(), enter_cold),
       translated_(static_cast<TranslatorCpu&>(*cpu_)),
       cache_(translated_, blocks_, memory, decoder_, std::move(code), kCallbacks,
-             options.exact_flags),
+             options.exact_flags, options.shared),
       warm_after_(options.warm_after) {
   cache_.set_listener(options.code_listener);
   translated_.translator = this;
@@ -88,15 +88,23 @@ std::optional<Mode> TranslatorVcpu::mode() const {
   return result;
 }
 
+/// After so many times code that is cold looks once more whether another vCPU has made it.
+constexpr unsigned kLookAgain = 8;
+
 void TranslatorVcpu::enter_cold(const Op* op, Cpu* cpu) {
   if (cpu->events.any()) [[unlikely]]
     return;
   auto* translated = static_cast<TranslatorCpu*>(cpu);
   // SAFETY: entries belong to blocks of this vCPU, which are not constant.
   auto* entry = const_cast<Op*>(op);
-  if (++entry->dst >= translated->translator->warm_after_) {
+  const unsigned times = ++entry->dst;
+  if (times >= translated->translator->warm_after_) {
     entry->dst = 0;
     translated->warm = true;
+    return;
+  }
+  if (times % kLookAgain == 0 && translated->translator->cache_.shares()) {
+    translated->perhaps_made = true;
     return;
   }
   cpu->counters.instructions += op->immediate;
@@ -127,7 +135,12 @@ void TranslatorVcpu::execute() {
     if (Translation* found = find_entry(linear, *now)) return run_translated(found);
   }
   interpret();
-  if (!std::exchange(translated_.warm, false)) return;
+  if (std::exchange(translated_.perhaps_made, false)) {
+    interpret_next_ = !adopt_here();
+    if (interpret_next_) return;
+  } else if (!std::exchange(translated_.warm, false)) {
+    return;
+  }
   const bool done = translate_here();
   // What cannot be translated is interpreted from now on.
   if (const Op* entry = find_block(cpu_.get()))
@@ -137,6 +150,18 @@ void TranslatorVcpu::execute() {
 bool TranslatorVcpu::translate_here() {
   const auto now = mode();
   return now && find_or_make(linear_at(translated_.state.rip, *now), *now) != nullptr;
+}
+
+/// The block at RIP is cold here, but another vCPU may have translated it.
+bool TranslatorVcpu::adopt_here() {
+  const auto now = mode();
+  if (!now) return false;
+  const std::uint64_t linear = linear_at(translated_.state.rip, *now);
+  const CodePage* page = code_page(linear);
+  if (page == nullptr) return false;
+  const PhysAddr start = page->physical + (linear & kPageMask);
+  if (!cache_.may_adopt(start)) return false;
+  return find(linear, *now) != nullptr || cache_.adopt(start, *now, linear) != nullptr;
 }
 
 void TranslatorVcpu::run_translated(Translation* translation) {
@@ -412,6 +437,9 @@ std::vector<Counter> TranslatorVcpu::counters() const {
                                {"translations_retired", statistics.retired},
                                {"translated_code_bytes", cache_.code_bytes()},
                                {"translation_flushes", statistics.flushes},
+                               {"translations_offered", statistics.offered},
+                               {"translations_adopted", statistics.adopted},
+                               {"translations_refused", statistics.refused},
                                {"links", statistics.links},
                                {"translated_entries", entries_},
                                {"access_misses", misses_},

@@ -27,8 +27,11 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, protected MappingLis
 
  protected:
   void execute() override;
+  bool has_other_form() override { return !interpret_next_ && cache_.shares() && adopt_here(); }
   /// Whether there is a translation for state.rip, or one could be made.
   bool translate_here();
+  /// The same, if another vCPU has made it.
+  bool adopt_here();
   std::optional<Mode> mode() const;
   // Code is found by its linear address, which 64-bit code has in RIP.
   Translation* find(std::uint64_t linear, Mode mode);
