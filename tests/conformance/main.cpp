@@ -71,6 +71,7 @@ int run(int argc, char** argv) {
       std::cerr << "engine " << info.name << " is not tested: " << info.reason << "\n";
   }
   available.emplace_back(kEagerTranslator);
+  available.emplace_back(kAdoptingTranslator);
   for (const Case& test : *cases) {
     if (test.native && (intel_silicon() || !test.only_intel))
       add(test, "native", [&test] { return run_native_case(test); });

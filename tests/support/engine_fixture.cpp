@@ -3,6 +3,7 @@
 #include <ctime>
 
 #include "engine/direct/direct.h"
+#include "engine/translator/shared_translations.h"
 #include "engine/translator/translator.h"
 #include "support/guest_layout.h"
 #include "x86/fault.h"
@@ -36,6 +37,17 @@ class TimeLimit {
 
 Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view engine,
                                                              std::string_view cpu_model) {
+  if (engine != kAdoptingTranslator) return create(engine, cpu_model, nullptr);
+  const auto shared = std::make_shared<engine::translator::SharedTranslations>();
+  auto first = TRY(create(kEagerTranslator, cpu_model, shared));
+  auto fixture = TRY(create(kEagerTranslator, cpu_model, shared));
+  fixture->first_ = std::move(first);
+  return fixture;
+}
+
+Result<std::unique_ptr<EngineFixture>> EngineFixture::create(
+    std::string_view engine, std::string_view cpu_model,
+    std::shared_ptr<engine::translator::SharedTranslations> shared) {
   x86::CpuidModel::Topology topology;
   topology.cpus = 1;
   topology.tsc_hz = 1'000'000'000;
@@ -48,6 +60,7 @@ Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view en
   eager.warm_after = 1;
   eager.exact_flags = true;
   eager.eager = true;
+  eager.shared = std::move(shared);
   fixture->engine_ = engine == kEagerTranslator ? engine::make_translator(*fixture->memory_, eager)
                      : engine == kEagerDirect
                          ? engine::make_direct(*fixture->memory_, eager)
@@ -64,6 +77,7 @@ Result<std::unique_ptr<EngineFixture>> EngineFixture::create(std::string_view en
 EngineFixture::~EngineFixture() = default;
 
 void EngineFixture::poke(const Poke& poke) {
+  if (first_ != nullptr) first_->poke(poke);
   memory_->write(PhysAddr{poke.address}, std::as_bytes(std::span(poke.bytes)));
 }
 
@@ -81,6 +95,7 @@ std::uint64_t EngineFixture::peek_number(std::uint64_t address, unsigned size) c
 
 Result<Outcome> EngineFixture::run(Mode mode, const x86::CpuState& state,
                                    std::chrono::milliseconds limit, bool software_interrupt) {
+  if (first_ != nullptr) TRY(first_->run(mode, state, limit, software_interrupt));
   vcpu_->load(state);
   port_.stopped = false;
   Outcome outcome;

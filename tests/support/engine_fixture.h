@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "engine/engines.h"
+#include "engine/translator/translator.h"
 #include "support/guest_setup.h"
 #include "support/recording_port.h"
 #include "support/watchdog.h"
@@ -46,7 +47,10 @@ struct Outcome {
 /// Beside the engines that users can name: the translator that translates all code the first time
 /// it runs.
 inline constexpr std::string_view kEagerTranslator = "translator-eager";
-/// The same, and all user code that can run natively does.
+/// A vCPU of the same that runs what another one has run before, in memory of its own: it takes
+/// over all the code.
+inline constexpr std::string_view kAdoptingTranslator = "translator-adopting";
+/// As the eager translator, and all user code that can run natively does.
 inline constexpr std::string_view kEagerDirect = "direct-eager";
 
 /// One vCPU of one engine with memory and a recording machine around it.
@@ -72,6 +76,9 @@ class EngineFixture {
 
  private:
   explicit EngineFixture(x86::CpuidModel model) : model_(std::move(model)) {}
+  static Result<std::unique_ptr<EngineFixture>> create(
+      std::string_view engine, std::string_view cpu_model,
+      std::shared_ptr<engine::translator::SharedTranslations> shared);
   void read_frame(Mode mode, bool software_interrupt, Outcome& outcome) const;
   std::uint64_t peek_number(std::uint64_t address, unsigned size) const;
 
@@ -81,6 +88,7 @@ class EngineFixture {
   std::unique_ptr<memory::GuestMemory> memory_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<engine::EngineVcpu> vcpu_;
+  std::unique_ptr<EngineFixture> first_;  ///< what runs before it; null: nothing
   Watchdog watchdog_;
 };
 
