@@ -3,9 +3,12 @@
 #include <bit>
 #include <cstring>
 
-namespace vireo::x86 {
+#include "x86/decode/insn_form.h"
 
+namespace vireo::x86 {
 namespace {
+
+constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio: spreads
 
 /// The first bytes, as many as there are.
 std::uint64_t first_word(std::span<const std::uint8_t> bytes) {
@@ -33,13 +36,47 @@ bool is_same(const Insn& known, std::span<const std::uint8_t> bytes, std::uint64
 /// By the first bytes, or all if there are fewer: those behind the instruction are the same
 /// whenever it is the same place.
 std::size_t DecodeCache::slot(std::uint64_t first_word) {
-  constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio: spreads
   return static_cast<std::size_t>((first_word * kGolden) >> (64 - std::countr_zero(kEntries)));
+}
+
+/// The bytes that a form begins with, how many they are and how they are decoded.
+std::uint64_t DecodeCache::form_key(std::uint64_t first_word, std::size_t length,
+                                    CodeSize code_size) {
+  static_assert(kLongestForm < 7);
+  const std::uint64_t bytes = first_word & ((1ull << 8 * length) - 1);
+  return bytes | std::uint64_t{length} << 56 | static_cast<std::uint64_t>(code_size) << 60;
+}
+
+std::size_t DecodeCache::form_slot(std::uint64_t key) {
+  return static_cast<std::size_t>((key * kGolden) >> (64 - std::countr_zero(kForms)));
+}
+
+/// Null: none is known that code which begins so is of.
+const Insn* DecodeCache::find_form(std::uint64_t first_word, CodeSize code_size) const {
+  for (std::size_t length = 1; length <= kLongestForm; ++length) {
+    const std::uint64_t key = form_key(first_word, length, code_size);
+    if (form_keys_[form_slot(key)] == key) return &forms_[form_slot(key)];
+  }
+  return nullptr;
+}
+
+void DecodeCache::keep_form(const Insn& insn, std::uint64_t first_word) {
+  const std::size_t length = form_length(insn);
+  if (length == 0 || length > kLongestForm) return;
+  const std::uint64_t key = form_key(first_word, length, insn.code_size);
+  form_keys_[form_slot(key)] = key;
+  forms_[form_slot(key)] = insn;
 }
 
 DecodeStatus DecodeCache::decode(std::span<const std::uint8_t> bytes, CodeSize code_size,
                                  Insn& insn) {
   const std::uint64_t word = first_word(bytes);
+  const Insn* form = find_form(word, code_size);
+  if (form != nullptr && form->length <= bytes.size()) {
+    insn = *form;
+    give_numbers(insn, bytes);
+    return DecodeStatus::kOk;
+  }
   Insn& known = entries_[slot(word)];
   if (!is_same(known, bytes, word) || known.code_size != code_size) {
     const DecodeStatus status = x86::decode(bytes, code_size, features_, known);
@@ -47,6 +84,7 @@ DecodeStatus DecodeCache::decode(std::span<const std::uint8_t> bytes, CodeSize c
       known.length = 0;
       return status;
     }
+    keep_form(known, word);
   }
   insn = known;
   return DecodeStatus::kOk;

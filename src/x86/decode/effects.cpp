@@ -201,6 +201,7 @@ Layout layout_of(const ZydisDecodedInstruction& source) {
   if (end < source.length) {
     layout.immediate = static_cast<std::uint8_t>(end);
     layout.immediate_size = static_cast<std::uint8_t>(source.length - end);
+    layout.immediate_signed = raw.imm[0].is_signed != 0;
   }
   if (source.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
     layout.vex = static_cast<std::uint8_t>(raw.vex.offset + 1);

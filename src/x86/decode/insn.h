@@ -84,6 +84,7 @@ struct Layout {
   std::uint8_t modrm = 0, sib = 0, displacement = 0, immediate = 0;
   std::uint8_t displacement_size = 0;  ///< in bytes
   std::uint8_t immediate_size = 0;     ///< of all immediates together, in bytes
+  bool immediate_signed = false;       ///< the first one is extended by its sign
   std::uint8_t vex = 0;                ///< offset of C4 or C5, plus 1
   std::uint8_t rex = 0;                ///< offset of REX, plus 1
 };
