@@ -162,8 +162,13 @@ struct BlockBuilder::Draft {
     page_offset = page_read = value(where) & kPageMask;
     count = 1;
     bytes = 0;
-    straddles = done = false;
+    straddles = done = faults = false;
     second_page = {};
+  }
+
+  std::uint16_t relied_on() const {
+    const std::size_t most = straddles ? x86::kMaxInsnLength : kPageSize - page_offset;
+    return static_cast<std::uint16_t>(faults ? std::min(x86::kMaxInsnLength, most) : bytes);
   }
 
   PhysAddr physical;
@@ -177,6 +182,7 @@ struct BlockBuilder::Draft {
   std::size_t bytes;
   bool straddles;
   bool done;
+  bool faults;  ///< its bytes are no instruction
   PhysAddr second_page;
 };
 
@@ -188,9 +194,11 @@ BlockBuilder::BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs,
       memory_(memory),
       decoder_(decoder),
       enter_(enter),
-      draft_(std::make_unique<Draft>()) {}
+      draft_(std::make_unique<Draft>()) {
+  cache_.set_mender(this);
+}
 
-BlockBuilder::~BlockBuilder() = default;
+BlockBuilder::~BlockBuilder() { cache_.set_mender(nullptr); }
 
 /// What an instruction at this offset in the page may consist of.
 std::span<const std::uint8_t> BlockBuilder::code_at(Draft& draft, std::size_t offset) {
@@ -301,7 +309,7 @@ void BlockBuilder::add_fault(Draft& draft, x86::Vector vector, std::uint8_t leng
   op.immediate = static_cast<std::uint64_t>(vector);
   op.length = length;
   draft.bytes += length;
-  draft.done = true;
+  draft.done = draft.faults = true;
 }
 
 Block* BlockBuilder::finish(Draft& draft) {
@@ -322,8 +330,12 @@ Block* BlockBuilder::finish(Draft& draft) {
   block.mode = draft.mode.key();
   block.bytes = static_cast<std::uint16_t>(draft.bytes);
   block.op_count = static_cast<std::uint16_t>(draft.count);
+  block.relied_on = draft.relied_on();
   block.straddles = draft.straddles;
   block.second_page = draft.second_page;
+  if (!draft.straddles && !draft.faults)
+    block.code =
+        cache_.allocate_code(std::span(draft.page).subspan(draft.page_offset, draft.bytes));
   block.ops = cache_.allocate_ops(draft.count);
   std::copy_n(draft.ops.begin(), draft.count, block.ops);
   for (std::size_t i = 0; i < draft.count; ++i)

@@ -12,17 +12,20 @@ namespace vireo::engine::interpreter {
 
 /// Turns guest code into blocks of operations: decodes, chooses each instruction's handler and
 /// resolves its operands.
-class BlockBuilder {
+class BlockBuilder final : public BlockMender {
  public:
   /// `enter` becomes the first operation of every block.
   BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs, memory::GuestMemory& memory,
                x86::DecodeCache& decoder, OpHandler enter);
-  ~BlockBuilder();
+  ~BlockBuilder() override;
 
   /// The block that starts at `linear`, whose first byte is at `physical`. A fault if its first
   /// instruction cannot be fetched. An instruction that does not exist becomes an operation that
   /// raises the fault.
   x86::OrFault<Block*> build(LinearAddr linear, PhysAddr physical, BlockMode mode);
+
+  // BlockMender
+  bool mend(Block& block, std::span<const std::uint8_t> now) override;
 
  private:
   struct Draft;
@@ -33,6 +36,7 @@ class BlockBuilder {
   void add_fault(Draft& draft, x86::Vector vector, std::uint8_t length);
   void choose(Op& op, const x86::Insn& insn);
   Block* finish(Draft& draft);
+  bool mend(Block& block, Op& op, std::span<const std::uint8_t> now);
   x86::OrFault<PhysAddr> fetch_across(Draft& draft, LinearAddr linear,
                                       std::span<std::uint8_t, 15> bytes);
 

@@ -20,7 +20,7 @@ using OpHandler = void (*)(const Op* op, Cpu* cpu);
 /// named by their byte offset in Cpu, so that AH, a zero and RIP are registers like any other.
 struct Op {
   OpHandler run = nullptr;
-  std::uint16_t dst = 0;
+  std::uint16_t dst = 0;  ///< entries: how often they ran, for an engine that counts
   std::uint16_t src = 0;
   std::uint16_t base = 0;
   std::uint16_t index = 0;
@@ -49,6 +49,7 @@ struct BlockMode {
   bool single = false;        ///< one instruction per block: something must happen after each
   bool limited_code = false;  ///< CS has a limit to check: blocks are not linked
 
+  static constexpr std::uint32_t kCodeSizeBits = 3;
   std::uint32_t key() const {
     return static_cast<std::uint32_t>(code_size) | (single ? 4u : 0u) | (limited_code ? 8u : 0u);
   }
@@ -59,11 +60,15 @@ struct BlockMode {
 struct Block {
   PhysAddr start{};
   std::uint32_t mode = 0;
-  std::uint16_t bytes = 0;     ///< of guest code
+  std::uint16_t bytes = 0;  ///< of guest code
+  /// Bytes that made it what it is: more where they are no instruction.
+  std::uint16_t relied_on = 0;
   std::uint16_t op_count = 0;  ///< including the entry and the exit operation
   bool valid = true;
   bool straddles = false;  ///< its one instruction ends in `second_page`
   PhysAddr second_page{};
+  /// The bytes it stands for. Null: they are in two pages, or no instruction.
+  std::uint8_t* code = nullptr;
   Op* ops = nullptr;
   std::vector<Op*> incoming;  ///< branches linked to this block
   Block* next = nullptr;      ///< in the same list of BlockCache

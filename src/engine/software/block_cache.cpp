@@ -14,17 +14,19 @@ constexpr std::size_t kChunk = std::size_t{1} << 20;
 constexpr std::size_t kMaxChunks = 192;
 /// What others ask for is listed up to this: a vCPU that sleeps serves nobody.
 constexpr std::size_t kMaxRemote = 4096;
+/// No block has more bytes.
+constexpr std::size_t kMaxBlockBytes = kPageSize;
 
 /// The vCPU whose code this thread runs: while it waits for another, that one may wait for it.
 thread_local BlockCache* own_cache = nullptr;
 
 bool overlaps(const Block& block, std::uint64_t first, std::uint64_t last) {
   const std::uint64_t start = value(block.start);
-  if (!block.straddles) return start <= last && first < start + block.bytes;
+  if (!block.straddles) return start <= last && first < start + block.relied_on;
   const std::uint64_t in_first = kPageSize - (start & kPageMask);
   const std::uint64_t second = value(block.second_page);
   return (start <= last && first < start + in_first) ||
-         (second <= last && first < second + block.bytes - in_first);
+         (second <= last && first < second + block.relied_on - in_first);
 }
 
 }  // namespace
@@ -74,6 +76,12 @@ Op* BlockCache::allocate_ops(std::size_t count) {
 
 x86::Insn* BlockCache::allocate_insn(const x86::Insn& insn) {
   return new (allocate(sizeof(x86::Insn))) x86::Insn(insn);
+}
+
+std::uint8_t* BlockCache::allocate_code(std::span<const std::uint8_t> bytes) {
+  auto* const result = static_cast<std::uint8_t*>(allocate(bytes.size()));
+  std::ranges::copy(bytes, result);
+  return result;
 }
 
 void BlockCache::insert(Block& block) {
@@ -243,6 +251,16 @@ void BlockCache::invalidate(PhysAddr address, std::size_t size) {
       invalidate_in_page(*where, first, last);
 }
 
+/// Whether the block stands for the bytes that are there now, perhaps because it was mended.
+bool BlockCache::survives(Block& block) {
+  if (block.code == nullptr) return false;
+  std::array<std::uint8_t, kMaxBlockBytes> bytes;
+  const auto now = std::span(bytes).first(block.bytes);
+  if (!memory_.read(block.start, std::as_writable_bytes(now))) return false;
+  if (std::ranges::equal(now, std::span(block.code, block.bytes))) return true;
+  return mender_ != nullptr && mender_->mend(block, now);
+}
+
 void BlockCache::invalidate_in_page(Page& page, std::uint64_t first, std::uint64_t last) {
   const std::vector<Block*> before = page.from_previous;
   for (Block* block : before)
@@ -250,7 +268,7 @@ void BlockCache::invalidate_in_page(Page& page, std::uint64_t first, std::uint64
   for (Block* block : page.lists) {
     while (block != nullptr) {
       Block* const next = block->next;
-      if (overlaps(*block, first, last)) retire(*block);
+      if (overlaps(*block, first, last) && !survives(*block)) retire(*block);
       block = next;
     }
   }
@@ -272,6 +290,27 @@ void BlockCache::retire(Block& block) {
   Page& second = *page(number_of(block.second_page));
   std::erase(second.from_previous, &block);
   --second.blocks;
+}
+
+void BlockCache::note_patch(PhysAddr where) {
+  constexpr std::size_t kMost = 64;
+  Page* const found = page(number_of(where));
+  if (found == nullptr) return;
+  const auto offset = static_cast<std::uint16_t>(value(where) & kPageMask);
+  const auto known = std::ranges::find(found->patched, offset, &Patched::offset);
+  if (known != found->patched.end())
+    ++known->times;
+  else if (found->patched.size() < kMost)
+    found->patched.push_back({offset, 1});
+}
+
+bool BlockCache::patched_often(PhysAddr where) {
+  constexpr unsigned kOften = 4;
+  const Page* const found = page(number_of(where));
+  if (found == nullptr) return false;
+  const auto offset = static_cast<std::uint16_t>(value(where) & kPageMask);
+  const auto known = std::ranges::find(found->patched, offset, &Patched::offset);
+  return known != found->patched.end() && known->times >= kOften;
 }
 
 /// The watch ends when writes again and again find no code: to watch costs a search of the TLBs,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -29,11 +30,21 @@ class DerivedCode {
   virtual bool nearly_full() const = 0;
 };
 
+/// What made the blocks, and can mend them.
+class BlockMender {
+ public:
+  virtual ~BlockMender() = default;
+  /// The block's bytes have changed. True: only numbers in them have, and its operations are now
+  /// what they would be if it were made anew. It may be running.
+  virtual bool mend(Block& block, std::span<const std::uint8_t> now) = 0;
+};
+
 /// Decoded guest code, keyed by guest-physical address and mode. Pages that code was decoded from
-/// are watched; a write that touches a block makes every one of its operations leave the block, the
-/// next one included when the block is running. Belongs to one vCPU. Other threads only tell it
-/// what they watch and write, if it is concerned with the page; what they ask for happens between
-/// blocks, and whoever watches a page waits until no vCPU can write to it unseen any more.
+/// are watched; a write that changes a block's bytes makes every one of its operations leave the
+/// block, the next one included when the block is running, unless the block can be mended. Belongs
+/// to one vCPU. Other threads only tell it what they watch and write, if it is concerned with the
+/// page; what they ask for happens between blocks, and whoever watches a page waits until no vCPU
+/// can write to it unseen any more.
 class BlockCache final : public memory::PageListener {
  public:
   BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale);
@@ -41,11 +52,13 @@ class BlockCache final : public memory::PageListener {
 
   /// Before the first block is made. Null: there is none.
   void set_derived(DerivedCode* derived) { derived_ = derived; }
+  void set_mender(BlockMender* mender) { mender_ = mender; }
 
   Block* find(PhysAddr start, std::uint32_t mode);
   /// Memory for a block's operations; lives until flush().
   Op* allocate_ops(std::size_t count);
   x86::Insn* allocate_insn(const x86::Insn& insn);
+  std::uint8_t* allocate_code(std::span<const std::uint8_t> bytes);
   /// A block to be filled in; lives until flush().
   Block& allocate_block() { return blocks_.add(); }
   /// Enters a complete block, whose pages are watched. There is none of its start and mode.
@@ -67,6 +80,10 @@ class BlockCache final : public memory::PageListener {
   void leave_guest();
   /// Before code is read from a page: from now on no write to it goes unseen.
   void watch(PhysAddr where);
+  /// Numbers in the instruction, in a watched page, were written.
+  void note_patch(PhysAddr where);
+  /// They are again and again.
+  bool patched_often(PhysAddr where);
 
   // memory::PageListener
   bool on_watch(PhysAddr page) override;
@@ -84,12 +101,18 @@ class BlockCache final : public memory::PageListener {
     const std::uint64_t at = value(start);
     return recent_[(at ^ (at >> 12)) & (kRecent - 1)];
   }
+  /// An instruction whose numbers are written.
+  struct Patched {
+    std::uint16_t offset = 0;  ///< in its page
+    unsigned times = 0;
+  };
   /// A watched page.
   struct Page {
     std::array<Block*, 32> lists{};     ///< of the blocks that start here; see list()
     std::vector<Block*> from_previous;  ///< blocks that only end here
     std::size_t blocks = 0;             ///< in both
     unsigned idle_writes = 0;           ///< since there was code
+    std::vector<Patched> patched;
     Block*& list(PhysAddr start) {
       return lists[(value(start) ^ value(start) >> 5) % lists.size()];
     }
@@ -98,6 +121,7 @@ class BlockCache final : public memory::PageListener {
   Page* page(std::uint64_t number);
   void* allocate(std::size_t bytes);
   void invalidate(PhysAddr address, std::size_t size);
+  bool survives(Block& block);
   void invalidate_in_page(Page& page, std::uint64_t first, std::uint64_t last);
   void forget_if_idle(std::uint64_t number);
   void protect(PhysAddr page);
@@ -108,6 +132,7 @@ class BlockCache final : public memory::PageListener {
   Cpu& cpu_;
   memory::GuestMemory& memory_;
   DerivedCode* derived_ = nullptr;
+  BlockMender* mender_ = nullptr;
   const OpHandler leave_;  ///< put in place of the operations of a block that is gone
   const OpHandler stale_;  ///< and of its entry
   std::atomic<std::thread::id> owner_ = std::this_thread::get_id();

@@ -27,7 +27,7 @@ struct Vcpu {
     Block* const block = &cache.allocate_block();
     block->start = PhysAddr{start};
     block->mode = mode;
-    block->bytes = bytes;
+    block->bytes = block->relied_on = bytes;
     block->op_count = 4;
     block->ops = cache.allocate_ops(block->op_count);
     for (std::size_t i = 0; i < block->op_count; ++i) block->ops[i].run = run;

@@ -157,6 +157,21 @@ void Emitter::address_to_register(const Step& now) {
   }
 }
 
+/// MOV of an immediate as it stands in guest memory when the instruction is executed.
+void Emitter::load_live_immediate(const Step& step) {
+  const x86::Operand& to = step.insn.operands[0];
+  const Xbyak::Reg64 target = displaced(to.number) ? r11 : Xbyak::Reg64(to.number);
+  // SAFETY: guest memory stays where it is as long as its engine; a move of pages retires code.
+  mov(r10, reinterpret_cast<std::uint64_t>(step.live_immediate));
+  if (to.width == 4)
+    mov(target.cvt32(), dword[r10]);
+  else if (step.insn.layout.immediate_size == 4)
+    movsxd(target, dword[r10]);
+  else
+    mov(target, ptr[r10]);
+  if (displaced(to.number)) store_guest(to.number, target);
+}
+
 /// ADD, SUB or LEA of a constant to RSP. The host's sum has the guest's flags only by chance.
 void Emitter::adjust_stack(std::size_t index) {
   if (narrow()) return narrow_adjust_stack(index);
@@ -256,7 +271,7 @@ void Emitter::emit_step(std::size_t index) {
   switch (now.kind) {
     case Kind::kCopy:
     case Kind::kVector:
-      copy(index);
+      now.live_immediate != nullptr ? load_live_immediate(now) : copy(index);
       break;
     case Kind::kX87:
       x87(index);

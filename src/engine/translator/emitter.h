@@ -54,6 +54,7 @@ class Emitter : Assembler {
   // emitter.cpp
   void emit_step(std::size_t index);
   void copy(std::size_t index);
+  void load_live_immediate(const Step& step);
   void adjust_stack(std::size_t index);
   void interpret(std::size_t index);
   bool finishes_here(std::size_t index) const;

@@ -57,6 +57,10 @@ struct Step {
   std::int16_t look_low = 0, look_high = 0;  ///< bytes, from its own operand
   std::uint16_t look_alignment = 1;          ///< that the lowest byte of the span must have
 
+  /// Where the immediate stands in guest memory: it is loaded, because it is written again and
+  /// again. Null: it is a part of the code.
+  const std::byte* live_immediate = nullptr;
+
   bool defines_flags() const { return insn.effects.flags_written != 0; }
   /// Decoded from 64-bit code, but for addresses and branches.
   const x86::Insn& encoding() const { return long_insn != nullptr ? *long_insn : insn; }

@@ -113,10 +113,17 @@ struct Translation {
   /// Branches that find it look whether its page is where its code may run, so that the table of
   /// branches may keep it when mappings change.
   bool asks_home = false;
-  std::uint32_t home = 0;                       ///< of its page: TranslatorCpu::page_home
-  bool flags_live = false;                      ///< somebody may ask for flags from before
-  std::uint16_t first = 0, last = 0;            ///< the bytes it was made from, offsets in the page
-                                                ///< (behind it: in the second one)
+  std::uint32_t home = 0;             ///< of its page: TranslatorCpu::page_home
+  bool flags_live = false;            ///< somebody may ask for flags from before
+  std::uint16_t first = 0, last = 0;  ///< the bytes it was made from, offsets in the page
+                                      ///< (behind it: in the second one)
+  /// Those bytes, but for numbers that its code reads where they stand; none if there is a second
+  /// page.
+  std::vector<std::uint8_t> made_from;
+  struct LiveNumber {
+    std::uint16_t offset = 0, size = 0;  ///< in the page
+  };
+  std::vector<LiveNumber> live_numbers;
   const std::uint8_t* entry = nullptr;          ///< from within the page, forward
   const std::uint8_t* entry_polling = nullptr;  ///< backward: looks for events
   const std::uint8_t *entry_saved = nullptr,    ///< the same two with flags in Cpu::flags

@@ -9,6 +9,7 @@
 #include "engine/translator/access_plan.h"
 #include "engine/translator/displaced.h"
 #include "engine/translator/superblock.h"
+#include "x86/decode/insn_form.h"
 
 namespace vireo::engine::translator {
 namespace {
@@ -158,7 +159,9 @@ Translation* TranslationCache::translate(const Order& order) {
   for (const std::uint16_t each : order.page.salted)
     block.salted = block.salted || block.holds(each);
   if (!key.mode.careful && !key.mode.narrow) plan_accesses(block, order.page.alone);
-  SharedTranslations* const others = shared_.others();
+  if (!key.second_page && !key.mode.narrow) find_live_numbers(block, translation);
+  // What is written again and again is nobody else's for long.
+  SharedTranslations* const others = translation.live_numbers.empty() ? shared_.others() : nullptr;
   emitter_.emit(block, translation, others != nullptr ? &recording_ : nullptr);
   if (others != nullptr) offer(order, block, translation, *others);
   enter(order, translation);
@@ -172,6 +175,11 @@ Translation& TranslationCache::fresh() {
 
 /// From now on it is found.
 void TranslationCache::enter(const Order& order, Translation& translation) {
+  if (!translation.second_page) {
+    const auto used = std::span(order.bytes)
+                          .subspan(translation.first, translation.last - translation.first + 1u);
+    translation.made_from.assign(used.begin(), used.end());
+  }
   if (listener_ != nullptr)
     for (const auto& each : {translation.often(), translation.seldom})
       listener_->code_made(each, order.rip);
@@ -181,6 +189,42 @@ void TranslationCache::enter(const Order& order, Translation& translation) {
   if (const auto second = translation.second_page)
     page(*second, order.rip + kPageSize).all.push_back(&translation);
   if (nearly_full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
+}
+
+/// Constants that are written again and again.
+void TranslationCache::find_live_numbers(Superblock& block, Translation& translation) {
+  const PhysAddr page{value(translation.start) & ~kPageMask};
+  const std::byte* host = memory_.host_page(page);
+  for (Step& step : block.steps) {
+    const x86::Insn& insn = step.insn;
+    const bool in_register = x86::loads_constant(insn) && insn.operands[0].number != x86::kRsp;
+    if (!in_register || !blocks_.patched_often(page + step.offset)) continue;
+    const auto offset = static_cast<std::uint16_t>(step.offset + insn.layout.immediate);
+    step.live_immediate = host + offset;
+    translation.live_numbers.push_back({offset, insn.layout.immediate_size});
+  }
+}
+
+/// Whether it is what would be made of these bytes of its page as they are now.
+bool TranslationCache::stands_for(const Translation& translation, std::uint64_t first,
+                                  std::uint64_t last) const {
+  if (translation.made_from.empty()) return false;
+  const PhysAddr page{value(translation.start) & ~kPageMask};
+  const std::uint64_t from = std::max(first, value(page) + translation.first);
+  const std::uint64_t to = std::min(last, value(page) + translation.last);
+  std::array<std::uint8_t, kPageSize> bytes;
+  const auto now = std::span(bytes).first(to - from + 1);
+  if (!memory_.read(PhysAddr{from}, std::as_writable_bytes(now))) return false;
+  const auto offset = static_cast<std::uint16_t>(from & kPageMask);
+  const auto is_live = [&](std::size_t at) {
+    return std::ranges::any_of(translation.live_numbers, [at](const auto& number) {
+      return at - number.offset < number.size;
+    });
+  };
+  for (std::size_t i = 0; i < now.size(); ++i)
+    if (now[i] != translation.made_from[offset + i - translation.first] && !is_live(offset + i))
+      return false;
+  return true;
 }
 
 void TranslationCache::discard(Translation& translation) {
@@ -301,10 +345,11 @@ void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
       };
       const auto is_page = [page](PhysAddr where) { return value(where) >> kPageShift == page; };
       const std::uint64_t base = page << kPageShift;
-      if (is_page(each->start) && touched(base))
+      if (is_page(each->start) && touched(base)) {
+        if (!stands_for(*each, first, last)) hit.push_back(each);
+      } else if (each->second_page && is_page(*each->second_page) && touched(base - kPageSize)) {
         hit.push_back(each);
-      else if (each->second_page && is_page(*each->second_page) && touched(base - kPageSize))
-        hit.push_back(each);
+      }
     }
   }
   for (Translation* each : hit)

@@ -151,6 +151,8 @@ class TranslationCache final : public DerivedCode {
   std::uint64_t tag_of_page(PhysAddr start, std::uint64_t rip,
                             std::optional<std::uint64_t> code_base) const;
   void make_anew(const Site& site, std::vector<std::uint16_t> Page::*list);
+  void find_live_numbers(Superblock& block, Translation& translation);
+  bool stands_for(const Translation& translation, std::uint64_t first, std::uint64_t last) const;
   bool read_page(PhysAddr page, std::span<std::uint8_t> bytes);
   std::uint32_t new_home();
   std::uint32_t fixed_home(Page& page, std::uint64_t rip);

@@ -58,6 +58,12 @@ std::size_t form_length(const Insn& insn) {
   return layout.displacement_size != 0 ? layout.displacement : layout.immediate;
 }
 
+bool loads_constant(const Insn& insn) {
+  const Operand &to = insn.operands[0], &from = insn.operands[1];
+  return insn.mnemonic == ZYDIS_MNEMONIC_MOV && to.kind == OperandKind::kGpr && to.width >= 4 &&
+         from.kind == OperandKind::kImmediate;
+}
+
 void give_numbers(Insn& insn, std::span<const std::uint8_t> bytes) {
   const Layout& layout = insn.layout;
   std::copy_n(bytes.begin(), insn.length, insn.bytes.begin());

@@ -19,4 +19,7 @@ std::size_t form_length(const Insn& insn);
 /// bytes: as many as it is long, the first of which are the same.
 void give_numbers(Insn& insn, std::span<const std::uint8_t> bytes);
 
+/// MOV of an immediate to a whole register of 32 or 64 bits.
+bool loads_constant(const Insn& insn);
+
 }  // namespace vireo::x86

@@ -1,0 +1,89 @@
+#include <algorithm>
+
+#include "engine/interpreter/block_builder.h"
+#include "engine/interpreter/handlers.h"
+#include "x86/decode/insn_form.h"
+
+// Programs that make code write immediates, displacements and targets of branches into what they
+// have made before. A block outlives that: the operation gets the new number.
+
+namespace vireo::engine::interpreter {
+namespace {
+
+using x86::Insn;
+using x86::OperandKind;
+
+/// Instructions that write no memory: one that writes over itself goes on with what it was.
+bool only_reads(const Insn& insn) {
+  if (insn.operands[0].kind == OperandKind::kRelative) return insn.mnemonic != ZYDIS_MNEMONIC_CALL;
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_TEST:
+      return true;
+    case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_IMUL:
+    case ZYDIS_MNEMONIC_LEA:
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_XOR:
+      return insn.operands[0].kind == OperandKind::kGpr ||
+             insn.operands[0].kind == OperandKind::kGprHigh;
+    default:
+      return false;
+  }
+}
+
+/// A branch that is linked leads to where it did.
+void unlink(Op& branch) {
+  if (branch.target == nullptr) return;
+  std::erase(branch.target->block->incoming, &branch);
+  branch.target = nullptr;
+}
+
+}  // namespace
+
+bool BlockBuilder::mend(Block& block, std::span<const std::uint8_t> now) {
+  const auto before = std::span(block.code, block.bytes);
+  for (Op& op : std::span(block.ops, block.op_count).subspan(1)) {
+    const std::size_t end = op.offset + std::size_t{op.length};
+    if (end > before.size()) return false;
+    const auto was = before.subspan(op.offset, op.length);
+    const auto is = now.subspan(op.offset, op.length);
+    if (std::ranges::equal(was, is)) continue;
+    if (!mend(block, op, is)) return false;
+    std::ranges::copy(is, was.begin());
+  }
+  return true;
+}
+
+bool BlockBuilder::mend(Block& block, Op& op, std::span<const std::uint8_t> now) {
+  Insn insn;
+  const auto before = std::span(block.code + op.offset, op.length);
+  const auto size = static_cast<x86::CodeSize>(block.mode & BlockMode::kCodeSizeBits);
+  if (decoder_.decode(before, size, insn) != x86::DecodeStatus::kOk || !only_reads(insn))
+    return false;
+  const std::size_t same = x86::form_length(insn);
+  if (same == 0 || !std::ranges::equal(before.first(same), now.first(same))) return false;
+  x86::give_numbers(insn, now);
+  if (op.run == op_call_handler) {
+    op.insn = cache_.allocate_insn(insn);
+  } else if (op.run == op_host_stub) {
+    return false;
+  } else {
+    if (insn.operands[0].kind == OperandKind::kRelative) unlink(op);
+    resolve_operands(op, insn);
+  }
+  cache_.note_patch(block.start + op.offset);
+  // Translated code would have to be thrown away for any other: it stays cold.
+  if (!x86::loads_constant(insn)) block.ops[0].dst = 0;
+  return true;
+}
+
+}  // namespace vireo::engine::interpreter
