@@ -49,6 +49,16 @@ class SoftMmu final : public x86::PhysicalMemory {
   bool fill(LinearAddr address, bool write, TlbIndex who);
   /// fill() where nothing is in the way; false: fill() can tell. See soft_mmu_fill.h.
   bool fill_quickly(LinearAddr address, bool write, TlbIndex who);
+  /// Where in physical memory a write to the address goes that is allowed, but not directly: its
+  /// page is watched or ROM. Empty: it may not be so, or is not known.
+  [[gnu::always_inline]] std::optional<PhysAddr> written_slowly(LinearAddr address, TlbIndex who) {
+    const TlbEntry& entry = table(who).entry(value(address));
+    const bool known = entry.read_tag == (value(address) & ~kPageMask) &&
+                       (entry.physical & TlbEntry::kWritableSlowly) != 0;
+    const PhysAddr physical{(entry.physical & ~kPageMask) + (value(address) & kPageMask)};
+    if (!known || memory_.view(physical).writable) return {};
+    return physical;
+  }
   /// The host address of `size` bytes of RAM that lie in one page and may be accessed directly;
   /// null if the slow path has to be taken. Faults are left to the slow path too.
   std::byte* direct(LinearAddr address, std::size_t size, bool write);

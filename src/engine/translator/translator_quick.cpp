@@ -17,6 +17,7 @@ const void* TranslatorVcpu::quick_miss(TranslatorCpu* cpu, std::uint32_t number)
     return (site.write ? entry.write_tag : entry.read_tag) == linear - in_page;
   };
   if (!known()) {
+    if (site.write && self.mmu_.written_slowly(LinearAddr{linear}, site.tlb)) return nullptr;
     if (tlb.comes_back(linear) && self.contest_.note(number)) return nullptr;
     if (!self.mmu_.fill_quickly(LinearAddr{linear}, site.write, site.tlb) || !known())
       return nullptr;

@@ -240,7 +240,8 @@ const void* TranslatorVcpu::on_miss(TranslatorCpu* cpu, std::uint32_t number) {
   const LinearAddr linear{cpu->miss_address};
   if (self.contest_.lost(number)) self.cache_.salt(site);
   const bool whole = (cpu->miss_address & kPageMask) + site.size <= kPageSize;
-  if (whole && self.mmu_.fill(linear, site.write, site.tlb))
+  const bool slow = site.write && self.mmu_.written_slowly(linear, site.tlb);
+  if (whole && !slow && self.mmu_.fill(linear, site.write, site.tlb))
     if (const void* retry = quick_miss(cpu, number)) return self.go_to(site, retry);
   ++self.misses_;
   self.settle_privilege();
@@ -272,6 +273,22 @@ Site::Decoded& TranslatorVcpu::decoded(const Site& site) {
   return *site.decoded;
 }
 
+/// A MOV to a page that may not be written directly, mostly one with code. False: it is another
+/// instruction, or not that page.
+bool TranslatorVcpu::store_slowly(const Site& site) {
+  TranslatorCpu& cpu = translated_;
+  if (!site.write || (cpu.miss_address & kPageMask) + site.size > kPageSize) return false;
+  const auto physical = mmu_.written_slowly(LinearAddr{cpu.miss_address}, site.tlb);
+  const x86::Insn& insn = decoded(site).insn;
+  const x86::Operand& from = insn.operands[1];
+  const bool in_register = from.kind == x86::OperandKind::kGpr;
+  const bool simple = in_register || from.kind == x86::OperandKind::kImmediate;
+  if (!physical || insn.mnemonic != ZYDIS_MNEMONIC_MOV || !simple) return false;
+  const std::uint64_t data = in_register ? cpu.state.gpr[from.number] : insn.immediate;
+  mmu_.memory().write(*physical, std::as_bytes(std::span(&data, 1)).first(site.size));
+  return true;
+}
+
 /// One instruction by its semantics, and on behind it unless there is something to look at.
 const void* TranslatorVcpu::execute_site(const Site& site) {
   TranslatorCpu& cpu = translated_;
@@ -281,9 +298,13 @@ const void* TranslatorVcpu::execute_site(const Site& site) {
   const std::uint64_t mask = before.narrow ? 0xffffffff : ~0ull;
   const std::uint64_t next = (rip + site.length) & mask;
   state.gpr[x86::kRsp] = cpu.rsp - cpu.stack_delta;
+  const std::uint64_t epoch = cpu.window_epoch;
+  if (store_slowly(site)) {
+    if (site.from->valid && epoch == cpu.window_epoch) return go_to(site, site.resume);
+    return go_on(state.rip = next);
+  }
   cpu.bring_out_flags();
   const std::uint64_t flags_before = state.rflags;
-  const std::uint64_t epoch = cpu.window_epoch;
   cpu.leave_block = false;
   state.rip = next;
   x86::OrFault<> done;

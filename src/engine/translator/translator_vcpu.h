@@ -44,6 +44,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, protected MappingLis
   /// The same code for where SMAP is suspended; made if need be.
   Translation* find_suspended(Translation& plain);
   virtual const void* execute_site(const Site& site);
+  bool store_slowly(const Site& site);
   /// The guest's kernel has gone to user code: whether that is for execute(), not for translations.
   virtual bool takes_user_code() { return false; }
   Site::Decoded& decoded(const Site& site);
