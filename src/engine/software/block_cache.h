@@ -141,7 +141,10 @@ class BlockCache final : public memory::PageListener {
   std::unordered_map<std::uint64_t, Page> pages_;
   std::uint64_t last_number_ = 0;  ///< of the page that was asked for last
   Page* last_page_ = nullptr;      ///< null: it is not there, or is not known to be
-  std::vector<std::unique_ptr<std::byte[]>> arena_;
+  struct FreeChunk {
+    void operator()(std::byte* chunk) const;
+  };
+  std::vector<std::unique_ptr<std::byte[], FreeChunk>> arena_;
   std::size_t arena_used_ = 0;
 
   AnnouncedPages used_;  ///< pages that it watches, and others that it once did
