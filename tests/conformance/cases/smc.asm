@@ -112,3 +112,67 @@ again:
 target:
     mov ebx, 0x11
     times 16 nop
+
+; case: a constant that is written again and again is the one that was written last
+; in: [CODE+0x2000]=bytes("b8 00 00 00 00 c3"), rdi=CODE+0x2000, rcx=100, rbx=0
+; expect: rbx=5050, rcx=0
+again:
+    mov [rdi+1], ecx
+    call rdi
+    add ebx, eax
+    dec ecx
+    jnz again
+
+; case: so is one of eight bytes, written in halves
+; in: [CODE+0x2000]=bytes("49 bb 00 00 00 00 00 00 00 00 c3"), rdi=CODE+0x2000, rcx=100, rbx=0
+; expect: rbx=0x13ba000013ba, rcx=0
+again:
+    mov [rdi+2], ecx
+    mov [rdi+6], ecx
+    call rdi
+    add rbx, r11
+    dec ecx
+    jnz again
+
+; case: so is one that stands on two pages
+; in: [CODE+0x2ffd]=bytes("b8 00 00 00 00 c3"), rdi=CODE+0x2ffd, rcx=100, rbx=0
+; expect: rbx=5050, rcx=0
+again:
+    mov [rdi+1], ecx
+    call rdi
+    add ebx, eax
+    dec ecx
+    jnz again
+
+; case: so is a displacement
+; in: [CODE+0x2000]=bytes("8d 81 00 00 00 00 c3"), rdi=CODE+0x2000, rcx=100, rbx=0
+; expect: rbx=10100, rcx=0
+again:
+    mov [rdi+2], ecx
+    call rdi
+    add ebx, eax
+    dec ecx
+    jnz again
+
+; case: a jump whose target is written again and again leads to the one that was written last
+; in: [CODE+0x2000]=bytes("31 c0 e9 00 00 00 00 ff c0 ff c0 ff c0 c3"), rdi=CODE+0x2000, rcx=100, rbx=0
+; expect: rbx=150, rcx=0
+again:
+    lea edx, [rcx*2]
+    and edx, 6
+    mov [rdi+3], edx
+    call rdi
+    add ebx, eax
+    dec ecx
+    jnz again
+
+; case: what was no instruction is one once its second byte is written
+; in: [CODE+0x2000]=bytes("0f 04 c0 c3"), gate[6]=ud, rdi=CODE+0x2000, rbx=0
+; expect: rbx=1
+    call rdi
+    jmp done
+ud:
+    mov byte [rdi+1], 0x1f
+    inc ebx
+    iretq
+done:
