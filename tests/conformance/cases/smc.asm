@@ -173,6 +173,7 @@ again:
     jmp done
 ud:
     mov byte [rdi+1], 0x1f
+    btr dword [rsp+16], 16  ; RF
     inc ebx
     iretq
 done:
