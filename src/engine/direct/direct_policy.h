@@ -10,12 +10,13 @@ namespace vireo::engine::direct {
 /// translator for a while, longer each time. Times are of one monotonic clock.
 class DirectPolicy {
  public:
-  static constexpr std::uint64_t kWindowNs = 700'000;      ///< what is judged at once
+  static constexpr std::uint64_t kWindowNs = 1'500'000;    ///< what is judged at once
   static constexpr std::uint64_t kPatienceNs = 3'000'000;  ///< after what was not worth it
   static constexpr std::uint64_t kWorthwhileNs = 60'000;   ///< of translated code
   static constexpr std::uint64_t kShortNs = 25'000;        ///< of native code
+  static constexpr std::uint64_t kSlower = 2;  ///< translated code takes so much longer, at least
   static constexpr std::uint64_t kStopNs = 6'000;  ///< of the time in the process, for each stop
-  static constexpr std::uint64_t kFirstBreakNs = 100'000, kLongestBreakNs = 12'800'000;
+  static constexpr std::uint64_t kFirstBreakNs = 100'000, kLongestBreakNs = 1'600'000;
   static constexpr unsigned kPatience = 16;  ///< short runs, one behind the other
   static constexpr std::uint64_t kFirstPauseNs = 20'000'000, kLongestPauseNs = 1'000'000'000;
 
@@ -33,7 +34,7 @@ class DirectPolicy {
   /// Native code ran for so long, up to something that it could not do; `lost` went into pages that
   /// it lacked, stops, and the ways there and back.
   void note_native(std::uint64_t now, std::uint64_t ran, std::uint64_t lost) {
-    if (ran >= std::max(kShortNs, lost)) {
+    if (ran >= kShortNs && kSlower * ran >= lost) {
       if (short_runs_ == 0) pause_ns_ = kFirstPauseNs;
       short_runs_ = 0;
       return;

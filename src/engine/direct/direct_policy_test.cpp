@@ -44,12 +44,12 @@ TEST(DirectPolicy, NothingButShortRunsEndsIt) {
   EXPECT_FALSE(policy.active());
 }
 
-TEST(DirectPolicy, ARunThatLosesMoreThanItRunsIsShort) {
+TEST(DirectPolicy, ARunThatLosesMoreThanItSavesIsShort) {
   DirectPolicy policy;
   policy.note_translated(0, 4 * kMs, 0);
-  policy.note_native(kMs, kLong, kLong);
+  policy.note_native(kMs, kLong, DirectPolicy::kSlower * kLong);
   EXPECT_EQ(policy.not_before(), 0u);
-  policy.note_native(kMs, kLong, kLong + 1);
+  policy.note_native(kMs, kLong, DirectPolicy::kSlower * kLong + 1);
   EXPECT_EQ(policy.not_before(), kMs + DirectPolicy::kFirstBreakNs);
 }
 

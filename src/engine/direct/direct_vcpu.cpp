@@ -131,12 +131,18 @@ void DirectVcpu::begin_window(std::uint64_t now) {
 /// User code runs, or is about to.
 void DirectVcpu::open_window() {
   if (!window_timer_ || window_open_ || family_ == nullptr) return;
-  if (current() != nullptr && current_->policy.active()) return;
+  const bool active = current() != nullptr && current_->policy.active();
   const std::uint64_t now = now_ns();
-  if (now < next_window_) return;
+  std::uint64_t wait = DirectPolicy::kWindowNs;
+  if (active) {
+    if (current_->policy.not_before() <= now) return;
+    wait = current_->policy.not_before() - now;  // a break
+  } else {
+    if (now < next_window_) return;
+    begin_window(now);
+  }
   window_open_ = true;
-  begin_window(now);
-  window_timer_->arm(context_.clock.now_ns() + DirectPolicy::kWindowNs);
+  window_timer_->arm(context_.clock.now_ns() + wait);
 }
 
 void DirectVcpu::judge() {
@@ -185,20 +191,22 @@ void DirectVcpu::execute() {
 /// Interprets until code is in another page, or just an instruction that has a breakpoint. Where
 /// code stays, or comes often, sensitive instructions get breakpoints.
 void DirectVcpu::leave_unclean_page() {
-  constexpr unsigned kMostSteps = 256, kOften = 4;
+  constexpr unsigned kMostSteps = 256, kMostIfRefused = 4096, kOften = 4;
   const x86::CpuState& state = translated_.state;
   const std::uint64_t page = *std::exchange(unclean_, std::nullopt);
   Space* const space = current();
   if (space == nullptr) return;
   const bool guarded = space->guarded.has(page);
+  const unsigned before = space->visits[page];
+  const unsigned most = before == kRefused ? kMostIfRefused : kMostSteps;
   bool left = false;
-  for (unsigned steps = 0; steps < kMostSteps && !left; ++steps) {
+  for (unsigned steps = 0; steps < most && !left; ++steps) {
     if (must_step()) return;
     execute_one();
     if (translated_.fault_pending || state.cpl() != 3) return;
     left = guarded || (state.rip & ~kPageMask) != page;
   }
-  const unsigned before = space->visits[page], visits = before == kRefused ? kRefused : before + 1;
+  const unsigned visits = before == kRefused ? kRefused : before + 1;
   space->visits[page] = visits;
   if (!guarded && visits != kRefused && (visits >= kOften || !left)) guard(*space, page);
   hold_ = !left && space->visits.contains(page);
