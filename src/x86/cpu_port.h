@@ -86,6 +86,9 @@ class CpuPort {
   virtual void set_ferr(bool asserted) { static_cast<void>(asserted); }
   /// Whether they are to be ignored; only while FERR# is asserted.
   virtual bool ignne() { return false; }
+  /// NMIs are about to be unblocked: CpuState::nmi_pending is to say whether one has come
+  /// meanwhile.
+  virtual void latch_nmis() {}
   /// VMCALL: the guest asks its monitor. `number` is RAX, `arguments` are RBX, RCX, RDX and RSI;
   /// the answer goes to RAX.
   virtual std::uint64_t hypercall(std::uint64_t number,

@@ -156,12 +156,7 @@ bool InterpreterVcpu::take_events() {
   const std::uint32_t events = cpu_->events.take();
   if (events & PendingEvents::kStaleCode) blocks_.serve_others();
   if (events & PendingEvents::kInterrupt) cpu_->interrupt_hint = true;
-  if (events & PendingEvents::kNmi) {
-    // One is latched while another is in service; two if none is yet.
-    const unsigned limit = cpu_->state.nmi_blocked ? 1 : 2;
-    const unsigned waiting = cpu_->state.nmi_pending + cpu_->events.take_nmis();
-    cpu_->state.nmi_pending = static_cast<std::uint8_t>(std::min(waiting, limit));
-  }
+  if (events & PendingEvents::kNmi) port_.latch_nmis();
   return (events & PendingEvents::kKick) != 0;
 }
 

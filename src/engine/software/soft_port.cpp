@@ -1,5 +1,7 @@
 #include "engine/software/soft_port.h"
 
+#include <algorithm>
+
 #include "engine/software/host_stub.h"
 #include "x86/semantics/operands.h"
 
@@ -80,6 +82,13 @@ void SoftPort::set_ferr(bool asserted) {
 bool SoftPort::ignne() {
   HostStubs::sync(cpu_.state);
   return context_.port.ignne();
+}
+
+/// One is latched while another is in service; two if none is yet.
+void SoftPort::latch_nmis() {
+  const unsigned limit = cpu_.state.nmi_blocked ? 1 : 2;
+  const unsigned waiting = cpu_.state.nmi_pending + cpu_.events.take_nmis();
+  cpu_.state.nmi_pending = static_cast<std::uint8_t>(std::min(waiting, limit));
 }
 
 bool SoftPort::apic_enabled() const {

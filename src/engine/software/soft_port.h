@@ -34,6 +34,7 @@ class SoftPort final : public x86::CpuPort {
   bool apic_enabled() const override;
   void set_ferr(bool asserted) override;
   bool ignne() override;
+  void latch_nmis() override;
   std::uint64_t hypercall(std::uint64_t number,
                           const std::array<std::uint64_t, 4>& arguments) override;
   void flush_tlb(x86::TlbFlush kind) override;

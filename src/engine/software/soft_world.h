@@ -40,6 +40,7 @@ class LoggingMachine final : public MachinePort {
   std::vector<std::string> log;
   std::optional<std::uint8_t> vector;  ///< the interrupt that is pending
   std::function<void(std::uint16_t)> on_out;
+  std::function<void()> on_mmio_write;
 
   void mmio_read(PhysAddr address, std::span<std::byte> data) override {
     log.push_back(fmt::format("read{} {:#x}", data.size(), value(address)));
@@ -50,6 +51,7 @@ class LoggingMachine final : public MachinePort {
     std::uint64_t word = 0;
     std::memcpy(&word, data.data(), data.size());
     log.push_back(fmt::format("write{} {:#x} {:#x}", data.size(), value(address), word));
+    if (on_mmio_write) on_mmio_write();
   }
   void pio_read(std::uint16_t, std::span<std::byte> data) override {
     std::ranges::fill(data, std::byte{0xff});

@@ -132,6 +132,7 @@ OrFault<> protected_mode_return(CpuState& state, CpuPort& port, unsigned width) 
 }
 
 OrFault<> interrupt_return(CpuState& state, CpuPort& port, unsigned width) {
+  if (state.nmi_blocked != 0) port.latch_nmis();
   state.nmi_blocked = 0;
   if (!state.protected_mode())
     TRY(real_mode_return(state, port, width));
