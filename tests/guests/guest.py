@@ -27,6 +27,7 @@ SHELL_INITRD = GUESTS / "shell.cpio.gz"
 # Generous: several of these run at once on slow machines, on engines of very different speed.
 BOOT_SECONDS = 400
 COMMAND_SECONDS = 90
+CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 READY = "vireo-initrd: ready"
 SKIPPED = 77  # CTest's SKIP_RETURN_CODE
 
@@ -228,6 +229,10 @@ class Guest:
         if status != 0:
             raise GuestError(f"{command!r} ended with status {status} in the guest:\n{text}")
         return text
+
+    def clock_source(self):
+        """The clock source that Linux stays with: it measures the time-stamp counter for a second before it trusts it."""
+        return self.output(f"while [ $(cat {CLOCK_SOURCE}) = tsc-early ]; do sleep 0.1; done; cat {CLOCK_SOURCE}")
 
     def poll(self):
         """Takes what arrives within a moment."""
