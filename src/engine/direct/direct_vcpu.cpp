@@ -1,5 +1,7 @@
 #include "engine/direct/direct_vcpu.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -53,6 +55,14 @@ Result<ExitReason> DirectVcpu::run() {
   return reason;
 }
 
+/// The host's processor time that the guest has had from this vCPU, by and large.
+std::uint64_t DirectVcpu::busy_ns() const {
+  timespec mine{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mine);
+  return static_cast<std::uint64_t>(mine.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(mine.tv_nsec) + inside_ns_;
+}
+
 void DirectVcpu::ensure_family() {
   const auto here = std::this_thread::get_id();
   if (std::exchange(tracer_, here) == here) return;
@@ -100,7 +110,14 @@ bool DirectVcpu::wants_process() {
   if (eager_) ensure_family();
   if (eager_ && family_ != nullptr && current() == nullptr) enter_current();
   if (current() == nullptr) return false;
-  return eager_ || (current_->policy.active() && now_ns() >= current_->policy.not_before());
+  if (eager_) return true;
+  DirectPolicy& policy = current_->policy;
+  if (!policy.active()) return false;
+  const std::uint64_t now = now_ns();
+  if (now < policy.not_before()) return false;
+  const std::uint64_t entries = kernel_entries(translated_);
+  if (policy.phase_over(now, entries)) policy.note_phase({now, entries, busy_ns()});
+  return policy.active() && now >= policy.not_before();
 }
 
 /// SYSRET in translated code would go on with translated user code. It may, as long as that is to
@@ -321,12 +338,13 @@ void DirectVcpu::run_natively(Space& space) {
   unclean_.reset();
   cpu_->events.set_process(process.pid());
   hold_ = false;
-  std::uint64_t inside = 0, stops_cost = 0;
+  std::uint64_t inside = 0, ran = 0;
   while (!gone && !hold_ && !cpu_->events.any()) {
-    const std::uint64_t entered = now_ns();
+    const std::uint64_t entered = now_ns(), had = process.cpu_ns();
     const auto event = process.run(registers);
+    const std::uint64_t had_now = process.cpu_ns();
     inside += now_ns() - entered;
-    stops_cost += DirectPolicy::kStopNs;
+    ran += std::max(had_now, had + DirectPolicy::kStopNs) - had - DirectPolicy::kStopNs;
     gone = event.stop == StubProcess::Stop::kGone;
     if (gone || event.signal == StubProcess::kKickSignal) continue;
     hold_ = !lacked_a_page(space, event, registers);
@@ -334,9 +352,10 @@ void DirectVcpu::run_natively(Space& space) {
     if (hold_) take_back_trap(event, registers);
   }
   cpu_->events.set_process(0);
-  const std::uint64_t end = now_ns(), ran = inside - std::min(inside, stops_cost);
+  const std::uint64_t end = now_ns();
   native_ns_ += ran;
-  space.policy.note_native(end, ran, end - start - ran);
+  inside_ns_ += inside;
+  space.policy.note_native(end, ran, end - start - std::min(end - start, ran));
   if (gone || !process.store_vectors(image_)) {
     lost_ = true;
     cpu_->events.raise(PendingEvents::kKick);

@@ -65,6 +65,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   void pages_moved() override;
 
   static std::uint64_t now_ns();
+  std::uint64_t busy_ns() const;
   void make_stale(std::uint16_t pcid);
   Space* current();
   Space& enter_current();
@@ -120,6 +121,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
 
   std::uint64_t activations_ = 0, runs_ = 0, resolved_ = 0, native_ns_ = 0, reviews_ = 0;
   std::uint64_t guards_ = 0;
+  std::uint64_t inside_ns_ = 0;  ///< waited for processes
 };
 
 }  // namespace vireo::engine::direct

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -333,6 +334,14 @@ StubProcess::Event StubProcess::run(Registers& registers) {
   // SAFETY: an address of the process, never used as one here.
   event.address = reinterpret_cast<std::uint64_t>(info.si_addr);
   return event;
+}
+
+std::uint64_t StubProcess::cpu_ns() const {
+  clockid_t clock{};
+  timespec time{};
+  if (::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return 0;
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
+         static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 /// In the debug registers. SDM vol. 3B, 18.2.4.

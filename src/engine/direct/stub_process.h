@@ -82,6 +82,8 @@ class StubProcess {
   /// Sending it kKickSignal stops run(), soon; a run() that begins later too.
   static constexpr int kKickSignal = PendingEvents::kSignal;
   pid_t pid() const { return pid_; }
+  /// The host's processor time it has had so far.
+  std::uint64_t cpu_ns() const;
 
  private:
   struct Pages;
