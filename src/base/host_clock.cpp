@@ -7,18 +7,13 @@
 #include <ctime>
 #include <optional>
 
+#include "base/host_time.h"
+
 namespace vireo {
 namespace {
 
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000;
 constexpr unsigned kScaleShift = 48;
-
-std::uint64_t host_ns(clockid_t clock) {
-  timespec time{};
-  ::clock_gettime(clock, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * kNsPerSecond +
-         static_cast<std::uint64_t>(time.tv_nsec);
-}
 
 bool tsc_is_invariant() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;

@@ -2,10 +2,10 @@
 
 #include <pthread.h>
 
-#include <ctime>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/host_time.h"
 
 namespace vireo::machine {
 
@@ -128,10 +128,9 @@ void VcpuThread::loop() {
     // Whoever has news sets wake_ after it made them visible, so none is lost in between.
     wake_.wait();
   }
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  const std::uint64_t cpu_ns = host_ns(CLOCK_THREAD_CPUTIME_ID);
   const std::lock_guard lock(mutex_);
-  cpu_seconds_at_end_ = static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  cpu_seconds_at_end_ = static_cast<double>(cpu_ns) * 1e-9;
   running_ = false;
   changed_.notify_all();
 }
@@ -219,11 +218,9 @@ double VcpuThread::cpu_seconds() const {
   const std::lock_guard lock(mutex_);
   if (!running_) return cpu_seconds_at_end_;
   clockid_t clock{};
-  timespec time{};
   // The thread cannot end while running_ is set and the lock is held, so its handle is valid.
   if (::pthread_getcpuclockid(handle_, &clock) != 0) return 0;
-  ::clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+  return static_cast<double>(host_ns(clock)) * 1e-9;
 }
 
 }  // namespace vireo::machine

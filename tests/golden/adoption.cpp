@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <vector>
@@ -56,10 +57,6 @@ struct Vcpu {
   }
   const GoldenCase& golden_;
 };
-
-bool same_code(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) {
-  return std::ranges::equal(a, b);
-}
 
 bool same_entries(const Vcpu& a, const Vcpu& b) {
   for (const auto entry :
@@ -116,8 +113,9 @@ std::string difference(const GoldenCase& golden) {
   if (maker.translation == nullptr) return {};
   if (adopter.world.cache.statistics().adopted != 1) return "not adopted";
   if (!same_entries(adopter, alone)) return "entries";
-  if (!same_code(adopter.translation->often(), alone.translation->often())) return "code";
-  if (!same_code(adopter.translation->seldom, alone.translation->seldom)) return "seldom code";
+  if (!std::ranges::equal(adopter.translation->often(), alone.translation->often())) return "code";
+  if (!std::ranges::equal(adopter.translation->seldom, alone.translation->seldom))
+    return "seldom code";
   return same_tables(adopter, alone) ? "" : "sites or exits";
 }
 

@@ -72,6 +72,7 @@ class DirectPolicy {
     }
     return false;
   }
+  /// Only when phase_over(): the next phase begins.
   void note_phase(const Progress& p) {
     const std::uint64_t elapsed = p.now - start_.now, entries = p.entries - start_.entries;
     const std::uint64_t busy = p.busy - start_.busy;

@@ -1,12 +1,11 @@
 #include "engine/direct/direct_vcpu.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/host_time.h"
 #include "engine/direct/user_state.h"
 #include "x86/paging/page_table_entry.h"
 
@@ -56,12 +55,7 @@ Result<ExitReason> DirectVcpu::run() {
 }
 
 /// The host's processor time that the guest has had from this vCPU, by and large.
-std::uint64_t DirectVcpu::busy_ns() const {
-  timespec mine{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &mine);
-  return static_cast<std::uint64_t>(mine.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(mine.tv_nsec) + inside_ns_;
-}
+std::uint64_t DirectVcpu::busy_ns() const { return host_ns(CLOCK_THREAD_CPUTIME_ID) + inside_ns_; }
 
 void DirectVcpu::ensure_family() {
   const auto here = std::this_thread::get_id();

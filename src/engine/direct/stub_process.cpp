@@ -12,7 +12,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/host_time.h"
 #include "base/unique_fd.h"
 
 // What the process itself executes: system calls from a list, RBX to RBP, up to the first that is
@@ -140,6 +140,13 @@ bool leave_rseq() {
   ::_exit(3);  // the tracer sets other registers
 }
 
+/// That of its processor time; empty: it is gone.
+std::optional<clockid_t> clock_of(pid_t process) {
+  clockid_t clock{};
+  if (::clock_getcpuclockid(process, &clock) != 0) return {};
+  return clock;
+}
+
 }  // namespace
 
 /// The monitor's view of the pages at kBase, which a family shares: one of it runs at a time.
@@ -203,7 +210,8 @@ bool StubProcess::prepare() {
 StubProcess::StubProcess(pid_t pid, std::shared_ptr<Pages> pages)
     : pid_(pid),
       handle_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
-      pages_(std::move(pages)) {}
+      pages_(std::move(pages)),
+      clock_(clock_of(pid)) {}
 
 /// Where it cannot be killed, it is gone or ends with the thread.
 StubProcess::~StubProcess() {
@@ -336,13 +344,7 @@ StubProcess::Event StubProcess::run(Registers& registers) {
   return event;
 }
 
-std::uint64_t StubProcess::cpu_ns() const {
-  clockid_t clock{};
-  timespec time{};
-  if (::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return 0;
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(time.tv_nsec);
-}
+std::uint64_t StubProcess::cpu_ns() const { return clock_ ? host_ns(*clock_) : 0; }
 
 /// In the debug registers. SDM vol. 3B, 18.2.4.
 bool StubProcess::load_breakpoints(std::span<const std::uint64_t> addresses) {

@@ -101,9 +101,10 @@ class StubProcess {
   pid_t pid_;
   UniqueFd handle_;  ///< of the process: its number may be another's once it is gone
   std::shared_ptr<Pages> pages_;
-  Registers template_{};     ///< with the segment registers that the host wants
-  std::uint64_t flags_ = 0;  ///< EFLAGS as it has it
-  int cpu_ = -1;             ///< of the host, which it is bound to
+  const std::optional<clockid_t> clock_;  ///< of its processor time
+  Registers template_{};                  ///< with the segment registers that the host wants
+  std::uint64_t flags_ = 0;               ///< EFLAGS as it has it
+  int cpu_ = -1;                          ///< of the host, which it is bound to
   std::size_t vector_bytes_ = 0;
   std::vector<std::uint64_t> breakpoints_;
 };
