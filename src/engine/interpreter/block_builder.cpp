@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "engine/interpreter/handlers.h"
 #include "x86/decode/decoder.h"
@@ -143,6 +144,32 @@ bool ends_block(const Insn& insn) {
   }
 }
 
+bool only_reads(const Insn& insn) {
+  if (insn.operands[0].kind == OperandKind::kRelative) return insn.mnemonic != ZYDIS_MNEMONIC_CALL;
+  switch (insn.mnemonic) {
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_TEST:
+      return true;
+    case ZYDIS_MNEMONIC_ADC:
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_IMUL:
+    case ZYDIS_MNEMONIC_LEA:
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX:
+    case ZYDIS_MNEMONIC_OR:
+    case ZYDIS_MNEMONIC_SBB:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_XOR:
+      return insn.operands[0].kind == OperandKind::kGpr ||
+             insn.operands[0].kind == OperandKind::kGprHigh;
+    default:
+      return false;
+  }
+}
+
 void resolve_operands(Op& op, const Insn& insn) {
   const Operand &a = insn.operands[0], &b = insn.operands[1];
   op.dst = register_offset(a);
@@ -162,7 +189,8 @@ struct BlockBuilder::Draft {
     page_offset = page_read = value(where) & kPageMask;
     count = 1;
     bytes = 0;
-    straddles = done = faults = false;
+    straddles = done = faults = may_write = false;
+    may_pass = !how.single && !how.limited_code;
     second_page = {};
   }
 
@@ -182,8 +210,11 @@ struct BlockBuilder::Draft {
   std::size_t bytes;
   bool straddles;
   bool done;
-  bool faults;  ///< its bytes are no instruction
+  bool faults;     ///< its bytes are no instruction
+  bool may_write;  ///< its last instruction may write memory
+  bool may_pass;   ///< it needs nothing from the cache, and writes at its end at most
   PhysAddr second_page;
+  Block passing;
 };
 
 BlockBuilder::BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs,
@@ -194,7 +225,8 @@ BlockBuilder::BlockBuilder(Cpu& cpu, BlockCache& cache, HostStubs& stubs,
       memory_(memory),
       decoder_(decoder),
       enter_(enter),
-      draft_(std::make_unique<Draft>()) {
+      draft_(std::make_unique<Draft>()),
+      previous_(std::make_unique<Draft>()) {
   cache_.set_mender(this);
 }
 
@@ -274,6 +306,8 @@ void BlockBuilder::add(Draft& draft, const Insn& insn) {
   choose(op, insn);
   draft.branches[draft.count - 1] =
       insn.operands[0].kind == OperandKind::kRelative && op.run != op_call_handler;
+  draft.may_pass = draft.may_pass && op.insn == nullptr && !draft.may_write;
+  draft.may_write = !only_reads(insn);
   draft.bytes += insn.length;
   draft.done = draft.done || draft.mode.single || ends_block(insn);
 }
@@ -312,6 +346,16 @@ void BlockBuilder::add_fault(Draft& draft, x86::Vector vector, std::uint8_t leng
   draft.done = draft.faults = true;
 }
 
+/// What the block needs as long as it is in the cache.
+Op* BlockBuilder::keep(const Draft& draft, Block& block) {
+  if (!draft.straddles && !draft.faults)
+    block.code =
+        cache_.allocate_code(std::span(draft.page).subspan(draft.page_offset, draft.bytes));
+  Op* const ops = cache_.allocate_ops(draft.count);
+  std::copy_n(draft.ops.begin(), draft.count, ops);
+  return ops;
+}
+
 Block* BlockBuilder::finish(Draft& draft) {
   Op& exit = draft.ops[draft.count++];
   exit = {};
@@ -324,8 +368,10 @@ Block* BlockBuilder::finish(Draft& draft) {
   entry.immediate = instructions;
   for (std::size_t i = 1; i < draft.count; ++i)
     draft.ops[i].remaining = static_cast<std::uint8_t>(instructions + 1 - i);
-
-  Block& block = cache_.allocate_block();
+  ++cpu_.counters.blocks_decoded;
+  const bool passes = draft.may_pass && !draft.straddles && !draft.faults &&
+                      passing_.expects(draft.physical, draft.mode.key());
+  Block& block = passes ? draft.passing : cache_.allocate_block();
   block.start = draft.physical;
   block.mode = draft.mode.key();
   block.bytes = static_cast<std::uint16_t>(draft.bytes);
@@ -333,20 +379,18 @@ Block* BlockBuilder::finish(Draft& draft) {
   block.relied_on = draft.relied_on();
   block.straddles = draft.straddles;
   block.second_page = draft.second_page;
-  if (!draft.straddles && !draft.faults)
-    block.code =
-        cache_.allocate_code(std::span(draft.page).subspan(draft.page_offset, draft.bytes));
-  block.ops = cache_.allocate_ops(draft.count);
-  std::copy_n(draft.ops.begin(), draft.count, block.ops);
+  block.ops = passes ? draft.ops.data() : keep(draft, block);
   for (std::size_t i = 0; i < draft.count; ++i)
     if (i == 0 || i + 1 == draft.count || draft.branches[i]) block.ops[i].block = &block;
-  ++cpu_.counters.blocks_decoded;
+  block.valid = !passes;
+  if (passes) return &block;
   if (cache_.full()) cpu_.events.raise(PendingEvents::kStop);  // back to where there is a trim()
   cache_.insert(block);
   return &block;
 }
 
 x86::OrFault<Block*> BlockBuilder::build(LinearAddr linear, PhysAddr physical, BlockMode mode) {
+  std::swap(draft_, previous_);
   Draft& draft = *draft_;
   draft.begin(physical, mode);
   cache_.watch(physical);

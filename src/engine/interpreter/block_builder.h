@@ -2,6 +2,7 @@
 #include <memory>
 #include <span>
 
+#include "engine/interpreter/code_that_passes.h"
 #include "engine/software/block.h"
 #include "engine/software/block_cache.h"
 #include "engine/software/cpu.h"
@@ -22,6 +23,10 @@ class BlockBuilder final : public BlockMender {
   /// The block that starts at `linear`, whose first byte is at `physical`. A fault if its first
   /// instruction cannot be fetched. An instruction that does not exist becomes an operation that
   /// raises the fault.
+  ///
+  /// Code that is expected to run only once (CodeThatPasses), and cannot change itself before its
+  /// end, is not entered into the cache: the block is not `valid`, and is gone when another two
+  /// have been built. Its operations are to be run at once, and not to be kept.
   x86::OrFault<Block*> build(LinearAddr linear, PhysAddr physical, BlockMode mode);
 
   // BlockMender
@@ -36,6 +41,7 @@ class BlockBuilder final : public BlockMender {
   void add_fault(Draft& draft, x86::Vector vector, std::uint8_t length);
   void choose(Op& op, const x86::Insn& insn);
   Block* finish(Draft& draft);
+  Op* keep(const Draft& draft, Block& block);
   bool mend(Block& block, Op& op, std::span<const std::uint8_t> now);
   x86::OrFault<PhysAddr> fetch_across(Draft& draft, LinearAddr linear,
                                       std::span<std::uint8_t, 15> bytes);
@@ -46,12 +52,17 @@ class BlockBuilder final : public BlockMender {
   memory::GuestMemory& memory_;
   x86::DecodeCache& decoder_;
   const OpHandler enter_;
-  const std::unique_ptr<Draft> draft_;
+  std::unique_ptr<Draft> draft_;
+  std::unique_ptr<Draft> previous_;  ///< the one before: a block that passes may be running in it
+  CodeThatPasses passing_;
 };
 
 /// Where an instruction goes on that leaves the page of `linear`. #GP(0) if it leaves canonical
 /// addresses there.
 x86::OrFault<PhysAddr> translate_next_page(Cpu& cpu, LinearAddr linear);
+
+/// Instructions that surely write no memory; not all of them.
+bool only_reads(const x86::Insn& insn);
 
 /// Control never reaches what stands behind the instruction.
 bool ends_block(const x86::Insn& insn);

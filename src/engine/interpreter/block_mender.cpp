@@ -13,33 +13,6 @@ namespace {
 using x86::Insn;
 using x86::OperandKind;
 
-/// Instructions that write no memory: one that writes over itself goes on with what it was.
-bool only_reads(const Insn& insn) {
-  if (insn.operands[0].kind == OperandKind::kRelative) return insn.mnemonic != ZYDIS_MNEMONIC_CALL;
-  switch (insn.mnemonic) {
-    case ZYDIS_MNEMONIC_CMP:
-    case ZYDIS_MNEMONIC_TEST:
-      return true;
-    case ZYDIS_MNEMONIC_ADC:
-    case ZYDIS_MNEMONIC_ADD:
-    case ZYDIS_MNEMONIC_AND:
-    case ZYDIS_MNEMONIC_IMUL:
-    case ZYDIS_MNEMONIC_LEA:
-    case ZYDIS_MNEMONIC_MOV:
-    case ZYDIS_MNEMONIC_MOVSX:
-    case ZYDIS_MNEMONIC_MOVSXD:
-    case ZYDIS_MNEMONIC_MOVZX:
-    case ZYDIS_MNEMONIC_OR:
-    case ZYDIS_MNEMONIC_SBB:
-    case ZYDIS_MNEMONIC_SUB:
-    case ZYDIS_MNEMONIC_XOR:
-      return insn.operands[0].kind == OperandKind::kGpr ||
-             insn.operands[0].kind == OperandKind::kGprHigh;
-    default:
-      return false;
-  }
-}
-
 /// A branch that is linked leads to where it did.
 void unlink(Op& branch) {
   if (branch.target == nullptr) return;

@@ -127,7 +127,7 @@ const Op* InterpreterVcpu::find_block(Cpu* cpu) {
     return nullptr;
   }
   if (*block == nullptr) return nullptr;
-  entry = {cpu->state.rip, cpu->jump_tag, (*block)->ops};
+  if ((*block)->valid) entry = {cpu->state.rip, cpu->jump_tag, (*block)->ops};
   return (*block)->ops;
 }
 

@@ -64,7 +64,7 @@ struct Block {
   /// Bytes that made it what it is: more where they are no instruction.
   std::uint16_t relied_on = 0;
   std::uint16_t op_count = 0;  ///< including the entry and the exit operation
-  bool valid = true;
+  bool valid = true;       ///< in the cache; otherwise it is not to be linked, or to be run again
   bool straddles = false;  ///< its one instruction ends in `second_page`
   PhysAddr second_page{};
   /// The bytes it stands for. Null: they are in two pages, or no instruction.

@@ -1,0 +1,42 @@
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "base/address.h"
+
+namespace vireo::engine::interpreter {
+
+/// Guesses which code runs once and never again, as much of what compilers at run time make does.
+/// To keep it decoded, watched for and invalidated costs several times what it costs to run. Other
+/// code comes again soon, and has then been decoded twice: as long as more than a quarter of what
+/// was let pass does, only one piece in eight is, to see whether that changes.
+class CodeThatPasses {
+ public:
+  /// Code is about to be decoded. True: it should not be kept.
+  bool expects(PhysAddr start, std::uint32_t mode) {
+    const std::uint64_t at = value(start);
+    std::uint32_t& seen = seen_[(at ^ at >> kBits) & (seen_.size() - 1)];
+    const auto tag = static_cast<std::uint32_t>(at >> kBits ^ mode << 28);
+    if (seen == tag) {
+      trust_ -= trust_ / 8;
+      seen = kNothing;
+      return false;
+    }
+    if (trust_ < kMost / 2 && ++held_back_ % 8 != 0) return false;
+    trust_ += (kMost - trust_) / 32;
+    seen = tag;
+    return true;
+  }
+
+ private:
+  static constexpr unsigned kBits = 14;
+  static constexpr unsigned kMost = 1 << 16;
+  static constexpr std::uint32_t kNothing = ~0u;
+
+  /// Where code has passed, by its place; the latest of those that share an entry.
+  std::array<std::uint32_t, 1 << kBits> seen_{};
+  unsigned trust_ = kMost;  ///< half of it where a quarter comes again
+  unsigned held_back_ = 0;
+};
+
+}  // namespace vireo::engine::interpreter
