@@ -199,6 +199,12 @@ struct BlockBuilder::Draft {
     return static_cast<std::uint16_t>(faults ? std::min(x86::kMaxInsnLength, most) : bytes);
   }
 
+  std::uint64_t first_bytes() const {
+    std::uint64_t result = 0;
+    std::memcpy(&result, page.data() + page_offset, std::min(bytes, sizeof result));
+    return result;
+  }
+
   PhysAddr physical;
   BlockMode mode;
   std::array<std::uint8_t, kPageSize> page;  ///< the guest page, copied once as far as it is read
@@ -370,7 +376,7 @@ Block* BlockBuilder::finish(Draft& draft) {
     draft.ops[i].remaining = static_cast<std::uint8_t>(instructions + 1 - i);
   ++cpu_.counters.blocks_decoded;
   const bool passes = draft.may_pass && !draft.straddles && !draft.faults &&
-                      passing_.expects(draft.physical, draft.mode.key());
+                      passing_.expects(draft.physical, draft.mode.key(), draft.first_bytes());
   Block& block = passes ? draft.passing : cache_.allocate_block();
   block.start = draft.physical;
   block.mode = draft.mode.key();

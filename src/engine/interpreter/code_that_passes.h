@@ -12,14 +12,16 @@ namespace vireo::engine::interpreter {
 /// was let pass does, only one piece in eight is, to see whether that changes.
 class CodeThatPasses {
  public:
-  /// Code is about to be decoded. True: it should not be kept.
-  bool expects(PhysAddr start, std::uint32_t mode) {
+  /// A piece of code with these first bytes has been decoded. True: it should not be kept. Other
+  /// bytes at the same place are other code.
+  bool expects(PhysAddr start, std::uint32_t mode, std::uint64_t bytes) {
     const std::uint64_t at = value(start);
     std::uint32_t& seen = seen_[(at ^ at >> kBits) & (seen_.size() - 1)];
-    const auto tag = static_cast<std::uint32_t>(at >> kBits ^ mode << 28);
+    const std::uint64_t mixed = (bytes ^ at >> kBits ^ mode) * 0x9e3779b97f4a7c15;
+    const auto tag = static_cast<std::uint32_t>(mixed >> 32) | 1;
     if (seen == tag) {
       trust_ -= trust_ / 8;
-      seen = kNothing;
+      seen = 0;
       return false;
     }
     if (trust_ < kMost / 2 && ++held_back_ % 8 != 0) return false;
@@ -31,9 +33,8 @@ class CodeThatPasses {
  private:
   static constexpr unsigned kBits = 14;
   static constexpr unsigned kMost = 1 << 16;
-  static constexpr std::uint32_t kNothing = ~0u;
 
-  /// Where code has passed, by its place; the latest of those that share an entry.
+  /// What has passed, by its place: the latest of those that share an entry. 0: nothing.
   std::array<std::uint32_t, 1 << kBits> seen_{};
   unsigned trust_ = kMost;  ///< half of it where a quarter comes again
   unsigned held_back_ = 0;

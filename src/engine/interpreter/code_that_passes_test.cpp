@@ -13,21 +13,27 @@ constexpr unsigned kMany = 2000;
 unsigned passed(CodeThatPasses& code, std::uint64_t from, unsigned times) {
   unsigned result = 0;
   for (unsigned i = 0; i < kMany; ++i)
-    for (unsigned time = 0; time < times && code.expects(PhysAddr{from + 16 * i}, 0); ++time)
+    for (unsigned time = 0; time < times && code.expects(PhysAddr{from + 16 * i}, 0, 7); ++time)
       ++result;
   return result;
 }
 
 TEST(CodeThatPasses, IsExpectedOnceAtAPlace) {
   CodeThatPasses code;
-  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 0));
-  EXPECT_FALSE(code.expects(PhysAddr{kFirst}, 0));
+  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 0, 7));
+  EXPECT_FALSE(code.expects(PhysAddr{kFirst}, 0, 7));
 }
 
 TEST(CodeThatPasses, AnotherModeIsOtherCode) {
   CodeThatPasses code;
-  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 0));
-  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 1));
+  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 0, 7));
+  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 1, 7));
+}
+
+TEST(CodeThatPasses, OtherBytesAreOtherCode) {
+  CodeThatPasses code;
+  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 0, 7));
+  EXPECT_TRUE(code.expects(PhysAddr{kFirst}, 0, 8));
 }
 
 TEST(CodeThatPasses, AllOfItDoesWhereNothingComesAgain) {
