@@ -8,8 +8,9 @@
 namespace vireo::engine {
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
-using Make = std::function<std::unique_ptr<Engine>(memory::GuestMemory&)>;
+using test::append;
+using test::Bytes;
+using Make = test::VcpuWorld::Make;
 
 const std::vector<Make> kEngines{
     [](auto& memory) { return make_interpreter(memory); },
@@ -24,8 +25,7 @@ struct World : test::VcpuWorld {
   /// Makes as many functions, one after the other, and calls each `calls` times; then clears them.
   void make_and_run(std::uint8_t calls) {
     Bytes program{0x48, 0xbf};  // mov rdi, kFunctions
-    for (unsigned i = 0; i < 8; ++i)
-      program.push_back(static_cast<std::uint8_t>(kFunctions >> 8 * i));
+    append(program, kFunctions, 8);
     const Bytes rest{
         0xc6, 0x07,  0xb8,        // one: mov byte [rdi], b8
         0x89, 0x4f,  0x01,        // mov [rdi + 1], ecx

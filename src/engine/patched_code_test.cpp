@@ -11,8 +11,9 @@
 namespace vireo::engine {
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
-using Make = std::function<std::unique_ptr<Engine>(memory::GuestMemory&)>;
+using test::append;
+using test::Bytes;
+using Make = test::VcpuWorld::Make;
 
 const std::vector<Make> kEngines{
     [](auto& memory) { return make_interpreter(memory); },
@@ -22,10 +23,6 @@ const std::vector<Make> kEngines{
 
 constexpr std::uint64_t kFunction = test::VcpuWorld::kCode + 0x100;
 constexpr std::uint32_t kRounds = 60;
-
-void append(Bytes& code, std::uint64_t number, unsigned size) {
-  for (unsigned i = 0; i < size; ++i) code.push_back(static_cast<std::uint8_t>(number >> 8 * i));
-}
 
 /// What a round writes into the function before it calls it, and what the function answers.
 struct Patch {

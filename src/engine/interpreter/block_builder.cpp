@@ -199,6 +199,9 @@ struct BlockBuilder::Draft {
     return static_cast<std::uint16_t>(faults ? std::min(x86::kMaxInsnLength, most) : bytes);
   }
 
+  /// It stands for its bytes alone, which are in one page.
+  bool is_plain() const { return !straddles && !faults; }
+
   std::uint64_t first_bytes() const {
     std::uint64_t result = 0;
     std::memcpy(&result, page.data() + page_offset, std::min(bytes, sizeof result));
@@ -354,7 +357,7 @@ void BlockBuilder::add_fault(Draft& draft, x86::Vector vector, std::uint8_t leng
 
 /// What the block needs as long as it is in the cache.
 Op* BlockBuilder::keep(const Draft& draft, Block& block) {
-  if (!draft.straddles && !draft.faults)
+  if (draft.is_plain())
     block.code =
         cache_.allocate_code(std::span(draft.page).subspan(draft.page_offset, draft.bytes));
   Op* const ops = cache_.allocate_ops(draft.count);
@@ -375,7 +378,7 @@ Block* BlockBuilder::finish(Draft& draft) {
   for (std::size_t i = 1; i < draft.count; ++i)
     draft.ops[i].remaining = static_cast<std::uint8_t>(instructions + 1 - i);
   ++cpu_.counters.blocks_decoded;
-  const bool passes = draft.may_pass && !draft.straddles && !draft.faults &&
+  const bool passes = draft.may_pass && draft.is_plain() &&
                       passing_.expects(draft.physical, draft.mode.key(), draft.first_bytes());
   Block& block = passes ? draft.passing : cache_.allocate_block();
   block.start = draft.physical;

@@ -40,6 +40,7 @@ bool BlockBuilder::mend(Block& block, Op& op, std::span<const std::uint8_t> now)
   Insn insn;
   const auto before = std::span(block.code + op.offset, op.length);
   const auto size = static_cast<x86::CodeSize>(block.mode & BlockMode::kCodeSizeBits);
+  // One that writes over itself goes on with what it was.
   if (decoder_.decode(before, size, insn) != x86::DecodeStatus::kOk || !only_reads(insn))
     return false;
   const std::size_t same = x86::form_length(insn);

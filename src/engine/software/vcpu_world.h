@@ -8,9 +8,17 @@
 
 namespace vireo::engine::test {
 
+using Bytes = std::vector<std::uint8_t>;
+
+/// The low `size` bytes of a number, as instructions have them.
+inline void append(Bytes& code, std::uint64_t number, unsigned size) {
+  for (unsigned i = 0; i < size; ++i) code.push_back(static_cast<std::uint8_t>(number >> 8 * i));
+}
+
 /// One vCPU of an engine in 64-bit mode, its first 2 MiB mapped one to one. Every vector's handler
 /// is a HLT.
 struct VcpuWorld {
+  using Make = std::function<std::unique_ptr<Engine>(memory::GuestMemory&)>;
   static constexpr std::uint64_t kCode = 0x10000, kStack = 0x20000, kIdt = 0x30000, kGdt = 0x31000,
                                  kHandlers = 0x32000, kData = 0x40000;
 
@@ -23,7 +31,7 @@ struct VcpuWorld {
   std::unique_ptr<EngineVcpu> vcpu;
   x86::CpuState state = long_mode(tables.root());
 
-  explicit VcpuWorld(const std::function<std::unique_ptr<Engine>(memory::GuestMemory&)>& make)
+  explicit VcpuWorld(const Make& make)
       : engine(make(*memory)), vcpu(engine->create_vcpu({0, machine, model, clock}).value()) {
     for (std::uint64_t page = 0; page < 0x200000; page += kPageSize) tables.map(page, page);
     for (std::uint64_t vector = 0; vector < 256; ++vector) {
@@ -52,7 +60,7 @@ struct VcpuWorld {
     memory->read_value(PhysAddr{address}, data);
     return data;
   }
-  void code(std::uint64_t address, std::vector<std::uint8_t> bytes) {
+  void code(std::uint64_t address, const Bytes& bytes) {
     memory->write(PhysAddr{address}, std::as_bytes(std::span(bytes)));
   }
   /// Loads `state`, runs once and stores back.
