@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "base/host_time.h"
+
 namespace vireo {
 namespace {
 
@@ -16,10 +18,7 @@ constexpr std::uint64_t kMs = 1'000'000;
 struct TestClock final : Clock {
   std::uint64_t now_ns() const override {
     if (const std::uint64_t fixed = stopped.load(); fixed != 0) return fixed;
-    timespec time{};
-    ::clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<std::uint64_t>(time.tv_sec) * 1000 * kMs +
-           static_cast<std::uint64_t>(time.tv_nsec);
+    return host_ns(CLOCK_MONOTONIC);
   }
   std::uint64_t tsc() const override { return now_ns(); }
   std::uint64_t tsc_hz() const override { return 1000 * kMs; }
