@@ -24,7 +24,7 @@ void WakeSignal::wait() noexcept {
   std::uint32_t seen = kClear;
   word_.compare_exchange_strong(seen, kAsleep);
   // The kernel sleeps only if nobody has raised it meanwhile, and may wake for no reason.
-  while (word_.load() != kRaised) futex(word_, FUTEX_WAIT_PRIVATE, kAsleep);
+  while (!raised()) futex(word_, FUTEX_WAIT_PRIVATE, kAsleep);
 }
 
 }  // namespace vireo

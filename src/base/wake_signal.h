@@ -18,6 +18,8 @@ class WakeSignal {
   void clear() noexcept { word_.store(kClear); }
   /// Returns at once if it was raised since the last clear().
   void wait() noexcept;
+  /// Whether it was.
+  bool raised() const noexcept { return word_.load() == kRaised; }
 
  private:
   static constexpr std::uint32_t kClear = 0, kRaised = 1, kAsleep = 2;

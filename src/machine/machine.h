@@ -142,6 +142,7 @@ class Machine final : private VcpuOwner {
   std::vector<std::optional<std::size_t>> disk_slots_;  ///< of disks_; none of one behind IDE
   std::vector<Card> cards_;                             ///< of networks_
   std::unique_ptr<engine::Engine> engine_;
+  BusyCpus busy_cpus_{BusyCpus::host_processors()};
   std::vector<Vcpu> vcpus_;
   std::unique_ptr<VncDisplay> vnc_;
   std::unique_ptr<Timer> panic_timer_;

@@ -282,8 +282,8 @@ class MachineBuilder {
       auto port =
           std::make_unique<VcpuPort>(index, m.board_->apic(index), m.board_->surroundings());
       auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_, m.loop_.get()}));
-      auto thread =
-          std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.cpuid_->signature());
+      auto thread = std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.busy_cpus_,
+                                                 m.cpuid_->signature());
       thread->connect(port->paravirt());
       m.board_->pins(index).connect(*thread);
       m.vcpus_.push_back({std::move(port), std::move(thread)});

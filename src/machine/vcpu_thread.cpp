@@ -28,8 +28,13 @@ x86::CpuState after_init(const x86::CpuState& before, bool boot_processor,
 }
 
 VcpuThread::VcpuThread(unsigned index, std::unique_ptr<engine::EngineVcpu> vcpu, VcpuOwner& owner,
-                       std::uint32_t signature)
-    : index_(index), vcpu_(std::move(vcpu)), owner_(owner), signature_(signature) {}
+                       BusyCpus& cpus, std::uint32_t signature)
+    : index_(index),
+      vcpu_(std::move(vcpu)),
+      owner_(owner),
+      signature_(signature),
+      cpus_(cpus),
+      polling_(cpus) {}
 
 VcpuThread::~VcpuThread() { stop(); }
 
@@ -120,14 +125,25 @@ void VcpuThread::end_halt() {
   wake_.raise();
 }
 
+/// Whoever has news sets wake_ after it made them visible, so none is lost in between.
+void VcpuThread::sleep() {
+  const std::uint64_t began = host_ns(CLOCK_MONOTONIC);
+  if (halted_ && polling_.poll(wake_)) return;
+  cpus_.leave();
+  wake_.wait();
+  cpus_.enter();
+  polling_.note_sleep(host_ns(CLOCK_MONOTONIC) - began);
+}
+
 void VcpuThread::loop() {
+  cpus_.enter();
   for (;;) {
     take_init_and_startup();
     if (!rest_if_asked()) break;
     if (!dead_ && run_once() == Next::kRun) continue;
-    // Whoever has news sets wake_ after it made them visible, so none is lost in between.
-    wake_.wait();
+    sleep();
   }
+  cpus_.leave();
   const std::uint64_t cpu_ns = host_ns(CLOCK_THREAD_CPUTIME_ID);
   const std::lock_guard lock(mutex_);
   cpu_seconds_at_end_ = static_cast<double>(cpu_ns) * 1e-9;

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/wake_signal.h"
 #include "engine/engine.h"
+#include "machine/halt_polling.h"
 #include "machine/paravirt_cpu.h"
 #include "x86/cpu_state.h"
 
@@ -33,9 +34,10 @@ class VcpuOwner {
 /// while parked. Methods may be called from any thread, except where they say otherwise.
 class VcpuThread {
  public:
-  /// `owner` outlives the thread. `signature` is what INIT leaves in EDX.
+  /// `owner` and `cpus`, of which this is one, outlive the thread. `signature` is what INIT leaves
+  /// in EDX.
   VcpuThread(unsigned index, std::unique_ptr<engine::EngineVcpu> vcpu, VcpuOwner& owner,
-             std::uint32_t signature);
+             BusyCpus& cpus, std::uint32_t signature);
   ~VcpuThread();
   VcpuThread(const VcpuThread&) = delete;
 
@@ -81,6 +83,7 @@ class VcpuThread {
   void take_init_and_startup();
   Next run_once();
   void wake();
+  void sleep();
 
   const unsigned index_;
   const std::unique_ptr<engine::EngineVcpu> vcpu_;
@@ -100,6 +103,8 @@ class VcpuThread {
   bool dead_ = false;  // by a triple fault or a host error
   bool halted_ = false;
   ParavirtCpu* paravirt_ = nullptr;
+  BusyCpus& cpus_;
+  HaltPolling polling_;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

@@ -27,7 +27,7 @@ struct VcpuThreadTest : ::testing::Test, VcpuOwner {
   void start(Script script, x86::CpuState state = {}, unsigned index = 0) {
     auto fake = std::make_unique<FakeVcpu>(std::move(script), nullptr);
     vcpu = fake.get();
-    thread = std::make_unique<VcpuThread>(index, std::move(fake), *this, 0x806f8);
+    thread = std::make_unique<VcpuThread>(index, std::move(fake), *this, cpus, 0x806f8);
     thread->start(state);
   }
   void park() {
@@ -45,6 +45,7 @@ struct VcpuThreadTest : ::testing::Test, VcpuOwner {
   std::atomic<std::uint64_t> rip_at_fault = 0;
   std::string host_error;
   FakeVcpu* vcpu = nullptr;
+  BusyCpus cpus{4};
   std::unique_ptr<VcpuThread> thread;
 };
 
@@ -167,7 +168,7 @@ TEST_F(VcpuThreadTest, AFlushThatWasLeftToAHaltedCpuComesBeforeItRuns) {
       },
       nullptr);
   vcpu = fake.get();
-  thread = std::make_unique<VcpuThread>(0, std::move(fake), *this, 0x806f8);
+  thread = std::make_unique<VcpuThread>(0, std::move(fake), *this, cpus, 0x806f8);
   thread->connect(paravirt);
   thread->start({});
   thread->resume();
