@@ -82,7 +82,8 @@ class EngineVcpu {
   virtual void load(const x86::CpuState& state) = 0;
   virtual void store(x86::CpuState& state) const = 0;
   // Between runs, on the thread that runs it.
-  /// Translations of linear addresses that were made before are no longer used.
+  /// Translations of linear addresses that were made before, in any address space, are no longer
+  /// used, but for global ones.
   virtual void flush_tlb() {
     x86::CpuState state;
     store(state);

@@ -24,6 +24,7 @@ enum class Privilege : std::uint8_t {
 /// Which translations stop being valid. SDM vol. 3A, 4.10.4.
 enum class TlbFlush : std::uint8_t {
   kNonGlobal,  ///< all of the current PCID but global ones
+  kAnyPcid,    ///< all of any PCID but global ones
   kAll,        ///< everything, global and of any PCID
 };
 

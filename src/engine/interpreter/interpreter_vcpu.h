@@ -30,7 +30,7 @@ class InterpreterVcpu : public EngineVcpu {
   void notify_nmi() noexcept override { cpu_->events.raise_nmi(); }
   void load(const x86::CpuState& state) override;
   void store(x86::CpuState& state) const override;
-  void flush_tlb() override { port_.flush_tlb(x86::TlbFlush::kAll); }
+  void flush_tlb() override { port_.flush_tlb(x86::TlbFlush::kAnyPcid); }
   void end_halt() override;
   std::vector<Counter> counters() const override;
 

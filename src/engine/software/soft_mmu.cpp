@@ -106,10 +106,8 @@ void SoftMmu::flush(x86::TlbFlush kind) {
     else
       tlb.clear_non_global();
   }
-  if (kind == x86::TlbFlush::kAll) {
-    spaces_.forget_all();
-    cpu_.directly_written.forget_all();
-  }
+  if (kind != x86::TlbFlush::kNonGlobal) spaces_.forget_all();
+  if (kind == x86::TlbFlush::kAll) cpu_.directly_written.forget_all();
   jump_tags_.flush(kind);
   renew_jump_tag();
   cpu_.close_window();

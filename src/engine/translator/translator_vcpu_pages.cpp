@@ -105,12 +105,15 @@ Translation* TranslatorVcpu::find_entry(std::uint64_t linear, Mode mode) {
 }
 
 void TranslatorVcpu::mappings_flushed(x86::TlbFlush kind) {
-  const bool all = kind == x86::TlbFlush::kAll;
-  cache_.branches().forget(all);
-  if (all)
-    forget_code_pages();
-  else
-    spaces_.renew();
+  cache_.branches().forget(kind == x86::TlbFlush::kAll);
+  switch (kind) {
+    case x86::TlbFlush::kNonGlobal:
+      return spaces_.renew();
+    case x86::TlbFlush::kAnyPcid:
+      return spaces_.forget_all();
+    case x86::TlbFlush::kAll:
+      return forget_code_pages();
+  }
 }
 
 void TranslatorVcpu::address_space_changed(std::uint16_t from, std::uint16_t to, bool keep) {

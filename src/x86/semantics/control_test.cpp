@@ -123,7 +123,7 @@ TEST_F(ControlTest, InvpcidFlushesAtLeastWhatItNames) {
   EXPECT_EQ(flushed_by(1, 5), TlbFlush::kNonGlobal);
   EXPECT_EQ(flushed_by(1, 6), TlbFlush::kAll);
   EXPECT_EQ(flushed_by(2, 0), TlbFlush::kAll);
-  EXPECT_EQ(flushed_by(3, 0), TlbFlush::kAll);
+  EXPECT_EQ(flushed_by(3, 0), TlbFlush::kAnyPcid);
 }
 
 TEST_F(ControlTest, InvpcidRefusesWhatItDoesNotKnow) {

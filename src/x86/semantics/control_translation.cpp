@@ -42,7 +42,7 @@ OrFault<> invpcid(CpuState& state, CpuPort& port, const Insn& insn) {
   else if (type <= kContext)
     port.forget_pcid(static_cast<std::uint16_t>(pcid));  // of one address, more than asked for
   else
-    port.flush_tlb(TlbFlush::kAll);  // the same
+    port.flush_tlb(type == kEverything ? TlbFlush::kAll : TlbFlush::kAnyPcid);
   return Unit{};
 }
 
