@@ -42,6 +42,8 @@ class MachinePort {
   /// The CPU's FERR# pin changes, and what its IGNNE# pin is; see x86::CpuPort.
   virtual void set_ferr(bool asserted) { static_cast<void>(asserted); }
   virtual bool ignne() { return false; }
+  /// PAUSE: the guest waits for another of its CPUs, which may itself wait for one of the host's.
+  virtual void pause() {}
   /// A hypercall of the guest's kernel; see x86::CpuPort::hypercall().
   virtual std::uint64_t hypercall(std::uint64_t number,
                                   const std::array<std::uint64_t, 4>& arguments) {

@@ -279,8 +279,8 @@ class MachineBuilder {
     VcpuOwner& owner = m;
     m.engine_ = TRY(parts_.create_engine(m.config_.engine, *m.memory_));
     for (unsigned index = 0; index < m.config_.cpus; ++index) {
-      auto port =
-          std::make_unique<VcpuPort>(index, m.board_->apic(index), m.board_->surroundings());
+      auto port = std::make_unique<VcpuPort>(index, m.board_->apic(index), m.board_->surroundings(),
+                                             m.busy_cpus_);
       auto vcpu = TRY(m.engine_->create_vcpu({index, *port, *m.cpuid_, *m.clock_, m.loop_.get()}));
       auto thread = std::make_unique<VcpuThread>(index, std::move(vcpu), owner, m.busy_cpus_,
                                                  m.cpuid_->signature());

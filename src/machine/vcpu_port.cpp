@@ -1,5 +1,7 @@
 #include "machine/vcpu_port.h"
 
+#include <thread>
+
 namespace vireo::machine {
 namespace {
 
@@ -49,6 +51,14 @@ bool VcpuPort::write_msr(std::uint32_t index, std::uint64_t value) {
   if (ParavirtCpu::owns_msr(index)) return paravirt_.write_msr(index, value);
   count(counts_.apic_msrs);
   return apic_.write_msr(index, value);
+}
+
+/// Where there are processors for all CPUs of the machine, other machines may want one.
+void VcpuPort::pause() {
+  constexpr unsigned kPatience = 64;
+  if (!cpus_.crowded() && ++pauses_ < kPatience) return __builtin_ia32_pause();
+  pauses_ = 0;
+  std::this_thread::yield();
 }
 
 std::uint64_t VcpuPort::hypercall(std::uint64_t number,

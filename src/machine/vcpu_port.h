@@ -40,11 +40,13 @@ class VcpuPort final : public engine::MachinePort {
     memory::GuestMemory& memory;
     const Clock& clock;
   };
-  /// `apic` outlives the port too.
-  VcpuPort(unsigned cpu, devices::LocalApic& apic, const Surroundings& surroundings)
+  /// `apic` and `cpus`, of which this is one, outlive the port too.
+  VcpuPort(unsigned cpu, devices::LocalApic& apic, const Surroundings& surroundings,
+           const BusyCpus& cpus)
       : cpu_(cpu),
         apic_(apic),
         around_(surroundings),
+        cpus_(cpus),
         paravirt_(surroundings.memory, surroundings.clock) {}
 
   void mmio_read(PhysAddr address, std::span<std::byte> data) override;
@@ -60,6 +62,7 @@ class VcpuPort final : public engine::MachinePort {
   void set_ferr(bool asserted) override { around_.coprocessor_error.set_ferr(cpu_, asserted); }
   bool ignne() override { return around_.coprocessor_error.ignne(cpu_); }
 
+  void pause() override;
   std::uint64_t hypercall(std::uint64_t number,
                           const std::array<std::uint64_t, 4>& arguments) override;
 
@@ -71,6 +74,8 @@ class VcpuPort final : public engine::MachinePort {
   const unsigned cpu_;
   devices::LocalApic& apic_;
   const Surroundings around_;
+  const BusyCpus& cpus_;
+  unsigned pauses_ = 0;  ///< since the host was asked whether others want the processor
   ParavirtCpu paravirt_;
   AccessCounts counts_;
 };

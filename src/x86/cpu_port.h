@@ -90,6 +90,8 @@ class CpuPort {
   /// NMIs are about to be unblocked: CpuState::nmi_pending is to say whether one has come
   /// meanwhile.
   virtual void latch_nmis() {}
+  /// PAUSE: the guest waits for another of its CPUs.
+  virtual void pause() {}
   /// VMCALL: the guest asks its monitor. `number` is RAX, `arguments` are RBX, RCX, RDX and RSI;
   /// the answer goes to RAX.
   virtual std::uint64_t hypercall(std::uint64_t number,

@@ -35,6 +35,7 @@ class SoftPort final : public x86::CpuPort {
   void set_ferr(bool asserted) override;
   bool ignne() override;
   void latch_nmis() override;
+  void pause() override { context_.port.pause(); }
   std::uint64_t hypercall(std::uint64_t number,
                           const std::array<std::uint64_t, 4>& arguments) override;
   void flush_tlb(x86::TlbFlush kind) override;

@@ -1,5 +1,3 @@
-#include <thread>
-
 #include "x86/semantics/flags_transfer.h"
 #include "x86/semantics/host_flags.h"
 #include "x86/semantics/integer.h"
@@ -11,9 +9,8 @@ namespace {
 
 OrFault<> nop(CpuState&, CpuPort&, const Insn&) { return Unit{}; }
 
-/// The guest waits for another of its CPUs, which may itself wait for a CPU of the host.
-OrFault<> pause(CpuState&, CpuPort&, const Insn&) {
-  std::this_thread::yield();
+OrFault<> pause(CpuState&, CpuPort& port, const Insn&) {
+  port.pause();
   return Unit{};
 }
 
