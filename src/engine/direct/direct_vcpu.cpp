@@ -207,7 +207,7 @@ void DirectVcpu::leave_unclean_page() {
   const std::uint64_t page = *std::exchange(unclean_, std::nullopt);
   Space* const space = current();
   if (space == nullptr) return;
-  const bool guarded = space->guarded.has(page);
+  const bool guarded = space->guarded.has(page) || space->trapped.has(page);
   const unsigned before = space->visits[page];
   const unsigned most = before == kRefused ? kMostIfRefused : kMostSteps;
   bool left = false;
@@ -279,8 +279,15 @@ void DirectVcpu::give_up(Space& space) {
   keep_returns_in_sight();
 }
 
+/// Whether INT3 stands there in the process alone.
+bool DirectVcpu::is_trap(const Space& space, std::uint64_t linear) {
+  const std::uint64_t page = linear & ~kPageMask;
+  return space.trapped.has(page) &&
+         std::ranges::find(space.trapped.traps(page), linear) != space.trapped.traps(page).end();
+}
+
 /// Traps are reported behind the instruction that made them, and happen again there.
-void DirectVcpu::take_back_trap(const StubProcess::Event& event,
+void DirectVcpu::take_back_trap(const Space& space, const StubProcess::Event& event,
                                 StubProcess::Registers& registers) {
   constexpr unsigned kSystemCallLength = 2;  // of SYSCALL and of INT 80h
   if (event.stop == StubProcess::Stop::kSystemCall) {
@@ -294,6 +301,7 @@ void DirectVcpu::take_back_trap(const StubProcess::Event& event,
       translated_.state.pending_debug |= x86::dr6::kBs;
     else
       registers.rip -= 1;  // INT3 and INT1
+    if (is_trap(space, registers.rip)) unclean_ = registers.rip & ~kPageMask;
   }
 }
 
@@ -305,7 +313,7 @@ bool DirectVcpu::lacked_a_page(Space& space, const StubProcess::Event& event,
   translated_.state.rip = registers.rip;
   if (!resolve(space, event.address)) return false;
   ++resolved_;
-  if (space.shadow->carry_out()) return true;
+  if (space.shadow->carry_out(space.trapped)) return true;
   space.broken = true;
   return false;
 }
@@ -317,7 +325,8 @@ void DirectVcpu::run_natively(Space& space) {
   bring_up_to_date(space);
   if (const auto wanted = std::exchange(space.wanted, std::nullopt)) map_now(space, *wanted);
   const bool own_place_free = !mmu_.look_up(LinearAddr{StubProcess::kBase});
-  if (!(eager_ || space.policy.active()) || !own_place_free || !space.shadow->carry_out()) {
+  if (!(eager_ || space.policy.active()) || !own_place_free ||
+      !space.shadow->carry_out(space.trapped)) {
     give_up(space);
     hold_ = true;
     return;
@@ -343,7 +352,7 @@ void DirectVcpu::run_natively(Space& space) {
     if (gone || event.signal == StubProcess::kKickSignal) continue;
     hold_ = !lacked_a_page(space, event, registers);
     if (hold_ && event.signal == SIGSEGV) space.wanted = event.address;
-    if (hold_) take_back_trap(event, registers);
+    if (hold_) take_back_trap(space, event, registers);
   }
   cpu_->events.set_process(0);
   const std::uint64_t end = now_ns();
@@ -372,6 +381,7 @@ std::vector<Counter> DirectVcpu::counters() const {
                                {"direct_faults_resolved", resolved_},
                                {"direct_reviews", reviews_},
                                {"direct_pages_guarded", guards_},
+                               {"direct_pages_trapped", traps_},
                                {"direct_microseconds", native_ns_ / 1000}});
   return result;
 }

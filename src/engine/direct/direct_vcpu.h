@@ -47,6 +47,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
     DirectPolicy policy;
     std::unique_ptr<ShadowSpace> shadow;  ///< null: it has no process now
     GuardedPages guarded;                 ///< of the process
+    TrappedPages trapped;                 ///< the same
     std::vector<std::byte> vectors;       ///< that the process has, as to_image() writes them
     std::optional<std::uint64_t> wanted;  ///< where the guest's kernel had to map something
     /// How often code has come to a page that is not clean, or kRefused.
@@ -87,10 +88,13 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   void map_around(Space& space, std::uint64_t linear, bool executable);
   void map_now(Space& space, std::uint64_t address);
   void guard(Space& space, std::uint64_t linear);
+  void trap(Space& space, std::uint64_t linear, PhysAddr page);
   void leave_unclean_page();
   void give_up(Space& space);
   void run_natively(Space& space);
-  void take_back_trap(const StubProcess::Event& event, StubProcess::Registers& registers);
+  static bool is_trap(const Space& space, std::uint64_t linear);
+  void take_back_trap(const Space& space, const StubProcess::Event& event,
+                      StubProcess::Registers& registers);
   bool lacked_a_page(Space& space, const StubProcess::Event& event,
                      const StubProcess::Registers& registers);
   void take_rules();
@@ -120,7 +124,7 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   std::uint64_t next_window_ = 0;        ///< not before that
 
   std::uint64_t activations_ = 0, runs_ = 0, resolved_ = 0, native_ns_ = 0, reviews_ = 0;
-  std::uint64_t guards_ = 0;
+  std::uint64_t guards_ = 0, traps_ = 0;
   std::uint64_t inside_ns_ = 0;  ///< waited for processes
 };
 

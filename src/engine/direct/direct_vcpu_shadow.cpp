@@ -33,9 +33,11 @@ std::optional<ShadowPage> DirectVcpu::page_for(const Space& space, std::uint64_t
   if ((translated_.state.cr4 & x86::cr4::kPke) != 0 && found->rights.protection_key != 0) return {};
   ShadowPage page;
   page.physical = found->page;
+  const bool trapped = space.trapped.has(linear, found->page) && !found->rights.writable;
   page.executable = executable && found->rights.executable &&
-                    (space.guarded.has(linear, found->page) ||
+                    (trapped || space.guarded.has(linear, found->page) ||
                      scanned_.clean(found->page, neighbours_of(linear)));
+  page.trapped = trapped && page.executable;
   if (memory_.host_page(found->page) == nullptr) return {};
   page.writable = found->rights.writable && found->rights.dirty && !page.executable &&
                   mmu_.take_write_permission(found->page);
@@ -62,6 +64,7 @@ void DirectVcpu::take_rules() {
   scanned_.set_rules(rules);
   for (const auto& space : spaces_of_processes_) {
     space->guarded.clear();
+    space->trapped.clear();
     space->visits.clear();
     if (space->shadow) space->shadow->remove_all();
   }
@@ -77,6 +80,7 @@ bool DirectVcpu::ensure_process(Space& space) {
   }
   space.shadow = std::make_unique<ShadowSpace>(std::move(*process), memory_);
   space.guarded.clear();
+  space.trapped.clear();
   space.vectors.clear();
   space.visits.clear();
   space.wanted.reset();
@@ -124,6 +128,7 @@ void DirectVcpu::bring_up_to_date(Space& space) {
   for (const PhysAddr page : scanned_.take_written())
     for (const auto& each : spaces_of_processes_) {
       each->guarded.remove(page);
+      each->trapped.remove(page);
       each->visits.clear();
       if (each->shadow) each->shadow->forbid_execution(page);
     }
@@ -188,6 +193,21 @@ void DirectVcpu::map_now(Space& space, std::uint64_t address) {
   if (const auto page = page_for(space, linear, false)) space.shadow->put(linear, *page);
 }
 
+/// Lets the process execute a copy with traps in place of sensitive instructions, of which there
+/// are more than a CPU has debug registers. Nobody writes to the page but the guest's kernel, and
+/// then there is no copy any more.
+void DirectVcpu::trap(Space& space, std::uint64_t linear, PhysAddr page) {
+  constexpr std::size_t kMost = 64;
+  const auto places = scanned_.sure_places(page, neighbours_of(linear), kMost);
+  if (!places) return;
+  std::vector<std::uint64_t> traps;
+  for (const std::size_t place : *places) traps.push_back(linear + place);
+  space.trapped.add(linear, page, std::move(traps));
+  space.visits.erase(linear);
+  ++traps_;
+  if (const auto now = page_for(space, linear, true)) space.shadow->put(linear, *now);
+}
+
 /// Lets the process execute a page that is not clean: its sensitive instructions get breakpoints.
 void DirectVcpu::guard(Space& space, std::uint64_t linear) {
   space.visits[linear] = kRefused;
@@ -195,7 +215,10 @@ void DirectVcpu::guard(Space& space, std::uint64_t linear) {
   if (!found || !space.shadow) return;
   const auto places =
       scanned_.places(found->page, neighbours_of(linear), StubProcess::kMostBreakpoints);
-  if (!places) return;
+  if (!places) {
+    if (!found->rights.writable) trap(space, linear, found->page);
+    return;
+  }
   GuardedPages::Page page{linear, found->page, {}};
   for (const std::size_t place : *places) page.breakpoints.push_back(linear + place);
   const auto forbid = [&](const GuardedPages::Page& gone) {

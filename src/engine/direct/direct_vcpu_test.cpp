@@ -77,5 +77,36 @@ TEST_F(DirectVcpuTest, CodeThatStaysInAPageWithCpuidIsRunNatively) {
   EXPECT_EQ(world_.counter("direct_pages_guarded"), 1u);
 }
 
+/// There are more of them than debug registers. What they answer natively is what they answered in
+/// translated code.
+TEST_F(DirectVcpuTest, CodeInAPageWithManyCpuidsIsRunNatively) {
+  const test::Bytes loop = {0xb8, 0x00, 0x00, 0x00, 0x40,              // mov eax, 0x40000000
+                            0x0f, 0xa2,                                // cpuid
+                            0x41, 0x89, 0xd8,                          // mov r8d, ebx
+                            0x49, 0xff, 0xc1,                          // again: inc r9
+                            0x41, 0xf7, 0xc1, 0xff, 0xff, 0x3f, 0x00,  // test r9d, 0x3fffff
+                            0x75, 0xf4,                                // jnz again
+                            0xb8, 0x00, 0x00, 0x00, 0x40,              // mov eax, 0x40000000
+                            0x0f, 0xa2,                                // cpuid
+                            0x49, 0xff, 0xc2,                          // inc r10
+                            0x44, 0x39, 0xc3,                          // cmp ebx, r8d
+                            0x74, 0xe5,                                // je again
+                            0x0f, 0x0b};                               // ud2
+  test::Bytes code(128, 0x90);  // nop: where instructions begin is sure behind them
+  code.insert(code.end(), loop.begin(), loop.end());
+  for (int i = 0; i < 6; ++i) code.insert(code.end(), {0x31, 0xc0, 0x0f, 0xa2});  // and others
+  world_.code(kUser, code);
+  run_until("direct_pages_trapped");
+  EXPECT_EQ(world_.counter("direct_pages_trapped"), 1u);
+  EXPECT_EQ(world_.counter("direct_pages_guarded"), 0u);
+  const std::uint64_t translated = world_.state.gpr[x86::kR10];
+  std::jthread later([&] {
+    std::this_thread::sleep_for(300ms);
+    world_.vcpu->kick();
+  });
+  EXPECT_EQ(world_.run(), ExitReason::kKicked);
+  EXPECT_GT(world_.state.gpr[x86::kR10], translated + 2) << "natively, and through the traps";
+}
+
 }  // namespace
 }  // namespace vireo::engine::direct

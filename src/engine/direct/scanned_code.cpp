@@ -52,18 +52,27 @@ bool ScannedCode::clean(PhysAddr page, const SensitiveCode::Neighbours& neighbou
   return clean;
 }
 
-std::optional<std::vector<std::size_t>> ScannedCode::places(
-    PhysAddr page, const SensitiveCode::Neighbours& neighbours, std::size_t most) {
+template <class Look>
+std::optional<std::vector<std::size_t>> ScannedCode::look_at(PhysAddr page, Look look) {
   const std::byte* const host = memory_.host_page(page);
   const auto watched = [&] {
     const std::lock_guard lock(mutex_);
     return known_.contains(value(page) >> kPageShift);
   };
   if (host == nullptr || !code_ || !watched()) return {};
-  auto result =
-      code_->places(std::span<const std::byte, kPageSize>(host, kPageSize), neighbours, most);
+  auto result = look(std::span<const std::byte, kPageSize>(host, kPageSize));
   if (!watched()) return {};  // what was read may have been half of a write
   return result;
+}
+
+std::optional<std::vector<std::size_t>> ScannedCode::places(
+    PhysAddr page, const SensitiveCode::Neighbours& neighbours, std::size_t most) {
+  return look_at(page, [&](auto bytes) { return code_->places(bytes, neighbours, most); });
+}
+
+std::optional<std::vector<std::size_t>> ScannedCode::sure_places(
+    PhysAddr page, const SensitiveCode::Neighbours& neighbours, std::size_t most) {
+  return look_at(page, [&](auto bytes) { return code_->sure_places(bytes, neighbours, most); });
 }
 
 void ScannedCode::on_watched_write(PhysAddr address, std::size_t size) {

@@ -29,6 +29,10 @@ class ScannedCode final : public memory::PageListener {
   std::optional<std::vector<std::size_t>> places(PhysAddr page,
                                                  const SensitiveCode::Neighbours& neighbours,
                                                  std::size_t most);
+  /// The same, SensitiveCode::sure_places.
+  std::optional<std::vector<std::size_t>> sure_places(PhysAddr page,
+                                                      const SensitiveCode::Neighbours& neighbours,
+                                                      std::size_t most);
   /// Pages that have been written to since they were said to be clean, or not to be: nothing is
   /// known of them any more.
   std::vector<PhysAddr> take_written();
@@ -39,6 +43,9 @@ class ScannedCode final : public memory::PageListener {
   bool on_move() override { return false; }
 
  private:
+  template <class Look>
+  std::optional<std::vector<std::size_t>> look_at(PhysAddr page, Look look);
+
   memory::GuestMemory& memory_;
   PendingEvents& events_;
   SensitiveCode::Rules rules_;

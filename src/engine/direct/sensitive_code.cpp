@@ -286,6 +286,14 @@ bool SensitiveCode::is_among_first(Page& page, std::size_t at) const {
   return votes >= kQuorum && (rare || 2 * votes > chains);
 }
 
+/// All chains agree, on two bytes that are rare among others.
+bool SensitiveCode::is_surely_instruction(Page& page, std::size_t at) const {
+  if (opcode_at(page.bytes.data(), at).map != kTwoByte) return false;
+  return std::ranges::all_of(kLeads, [&](std::size_t lead) {
+    return at - page.begin >= lead && lands_on(page, at - lead, at);
+  });
+}
+
 /// Where the instruction begins whose opcode is there: at its prefixes, as far as a chain says that
 /// they are.
 std::size_t SensitiveCode::first_byte(Page& page, std::size_t at) const {
@@ -321,23 +329,37 @@ bool SensitiveCode::clean(std::span<const std::byte, kPageSize> bytes,
   return !any;
 }
 
-std::optional<std::vector<std::size_t>> SensitiveCode::places(
-    std::span<const std::byte, kPageSize> bytes, const Neighbours& neighbours,
-    std::size_t most) const {
-  Page page(bytes, neighbours);
+/// Empty too if one of them is not good.
+template <class Good>
+std::optional<std::vector<std::size_t>> SensitiveCode::places_if(Page& page, std::size_t most,
+                                                                 Good good) const {
   std::vector<std::size_t> result;
-  bool in_front = false;
+  bool refused = false;
   search(page, [&](std::size_t at) {
     std::size_t place = first_byte(page, at);
-    in_front |= place < Page::kFirst;
-    if (in_front) return false;
+    refused |= place < Page::kFirst || !good(at);
+    if (refused) return false;
     for (; place <= at; ++place)
       if (result.empty() || result.back() < place - Page::kFirst)
         result.push_back(place - Page::kFirst);
     return result.size() <= most;
   });
-  if (in_front || result.size() > most) return {};
+  if (refused || result.size() > most) return {};
   return result;
+}
+
+std::optional<std::vector<std::size_t>> SensitiveCode::places(
+    std::span<const std::byte, kPageSize> bytes, const Neighbours& neighbours,
+    std::size_t most) const {
+  Page page(bytes, neighbours);
+  return places_if(page, most, [](std::size_t) { return true; });
+}
+
+std::optional<std::vector<std::size_t>> SensitiveCode::sure_places(
+    std::span<const std::byte, kPageSize> bytes, const Neighbours& neighbours,
+    std::size_t most) const {
+  Page page(bytes, neighbours);
+  return places_if(page, most, [&](std::size_t at) { return is_surely_instruction(page, at); });
 }
 
 }  // namespace vireo::engine::direct

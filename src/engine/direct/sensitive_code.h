@@ -54,6 +54,10 @@ class SensitiveCode {
   std::optional<std::vector<std::size_t>> places(std::span<const std::byte, kPageSize> page,
                                                  const Neighbours& neighbours,
                                                  std::size_t most) const;
+  /// The same, but empty too if one of them may as well be data.
+  std::optional<std::vector<std::size_t>> sure_places(std::span<const std::byte, kPageSize> page,
+                                                      const Neighbours& neighbours,
+                                                      std::size_t most) const;
 
   /// The opcode maps; of VEX, 0F is kVex1 and so on. SDM vol. 2D, appendix A.
   enum Map : std::uint8_t { kOneByte, kTwoByte, k0f38, k0f3a, kVex1, kVex2, kVex3, kMapCount };
@@ -73,9 +77,12 @@ class SensitiveCode {
   bool lands_on(Page& page, std::size_t start, std::size_t at) const;
   bool is_instruction(Page& page, std::size_t at) const;
   bool is_among_first(Page& page, std::size_t at) const;
+  bool is_surely_instruction(Page& page, std::size_t at) const;
   std::size_t first_byte(Page& page, std::size_t at) const;
   template <class Found>
   void search(Page& page, Found found) const;
+  template <class Good>
+  std::optional<std::vector<std::size_t>> places_if(Page& page, std::size_t most, Good good) const;
   bool masked(const ZydisDecodedInstruction& insn) const;
   bool sensitive_by_rules(ZydisMnemonic mnemonic) const;
 

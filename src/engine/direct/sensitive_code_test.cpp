@@ -206,6 +206,23 @@ TEST(SensitiveCode, EachIsFoundAmongOrdinaryCode) {
   for (const Code& code : kSensitive) expect_found(scan, code);
 }
 
+TEST(SensitiveCode, SurePlacesAreAmongOrdinaryCodeOnly) {
+  const SensitiveCode scan({});
+  const Code cpuid{0x0f, 0xa2};
+  const Scene among_code = place(cpuid, 1000, 3);
+  EXPECT_EQ(scan.sure_places(among_code.page(), among_code.neighbours(), 8),
+            std::vector<std::size_t>{1000});
+  EXPECT_EQ(scan.sure_places(among_code.page(), among_code.neighbours(), 0), std::nullopt);
+  // In front of the first bytes nothing is known.
+  const Scene first = place(cpuid, 20, 3);
+  EXPECT_TRUE(scan.places(first.page(), {}, 8).has_value());
+  EXPECT_EQ(scan.sure_places(first.page(), {}, 8), std::nullopt);
+  // An opcode of one byte may be anything.
+  const Scene move = place({0x8e, 0xd8}, 1000, 3);  // mov ds, eax
+  EXPECT_TRUE(scan.places(move.page(), move.neighbours(), 8).has_value());
+  EXPECT_EQ(scan.sure_places(move.page(), move.neighbours(), 8), std::nullopt);
+}
+
 TEST(SensitiveCode, OrdinaryCodeIsClean) {
   const SensitiveCode scan(same_as_host());
   for (const Code& code : kPlain) expect_clean(scan, code);

@@ -76,12 +76,13 @@ void ShadowSpace::protect(PhysAddr page) {
 
 void ShadowSpace::forbid_execution(PhysAddr page) {
   change_places(page, [](ShadowPage now) {
-    now.executable = false;
+    now.executable = now.trapped = false;
     return now;
   });
 }
 
-StubProcess::Mapping ShadowSpace::mapping_at(std::uint64_t linear) const {
+StubProcess::Mapping ShadowSpace::mapping_at(std::uint64_t linear,
+                                             const TrappedPages& trapped) const {
   StubProcess::Mapping result{linear, kPageSize};
   const auto page = at(linear);
   const auto offset = page ? memory_.file_offset(page->physical) : std::nullopt;
@@ -90,10 +91,15 @@ StubProcess::Mapping ShadowSpace::mapping_at(std::uint64_t linear) const {
   result.present = true;
   result.writable = page->writable;
   result.executable = page->executable;
+  if (!page->trapped) return result;
+  if (trapped.has(linear, page->physical))
+    result.traps = trapped.traps(linear);
+  else
+    result.executable = false;
   return result;
 }
 
-bool ShadowSpace::carry_out() {
+bool ShadowSpace::carry_out(const TrappedPages& trapped) {
   std::vector<StubProcess::Mapping> mappings;
   if (std::exchange(clear_first_, false)) {
     constexpr auto kNothing = StubProcess::nothing();
@@ -102,11 +108,12 @@ bool ShadowSpace::carry_out() {
   std::ranges::sort(changed_);
   changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
   for (const std::uint64_t linear : changed_) {
-    const StubProcess::Mapping one = mapping_at(linear);
+    const StubProcess::Mapping one = mapping_at(linear, trapped);
     if (!mappings.empty()) {
       StubProcess::Mapping& last = mappings.back();
       const bool alike = last.present == one.present && last.writable == one.writable &&
-                         last.executable == one.executable;
+                         last.executable == one.executable && last.traps.empty() &&
+                         one.traps.empty();
       const bool follows = last.address + last.size == one.address;
       if (alike && follows && (!one.present || last.offset + last.size == one.offset)) {
         last.size += kPageSize;

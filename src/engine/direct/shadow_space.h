@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "engine/direct/stub_process.h"
+#include "engine/direct/trapped_pages.h"
 #include "memory/guest_memory.h"
 
 namespace vireo::engine::direct {
@@ -17,6 +18,7 @@ namespace vireo::engine::direct {
 struct ShadowPage {
   PhysAddr physical{};
   bool writable = false, executable = false;
+  bool trapped = false;  ///< a copy: see TrappedPages
   bool operator==(const ShadowPage&) const = default;
 };
 
@@ -69,7 +71,7 @@ class ShadowSpace {
 
   /// Makes the process's mappings the same. False: not all of them could be made, and none can be
   /// relied on.
-  bool carry_out();
+  bool carry_out(const TrappedPages& trapped);
 
  private:
   static constexpr std::size_t kEntries = 512;
@@ -78,19 +80,20 @@ class ShadowSpace {
   struct Leaf {
     std::array<std::uint64_t, kEntries> words{};
   };
-  static constexpr std::uint64_t kPresent = 1, kWritable = 2, kExecutable = 4;
+  static constexpr std::uint64_t kPresent = 1, kWritable = 2, kExecutable = 4, kTrapped = 8;
   static std::uint64_t pack(const ShadowPage& page) {
     return value(page.physical) | kPresent | (page.writable ? kWritable : 0) |
-           (page.executable ? kExecutable : 0);
+           (page.executable ? kExecutable : 0) | (page.trapped ? kTrapped : 0);
   }
   static ShadowPage unpack(std::uint64_t word) {
-    return {PhysAddr{word & ~kPageMask}, (word & kWritable) != 0, (word & kExecutable) != 0};
+    return {PhysAddr{word & ~kPageMask}, (word & kWritable) != 0, (word & kExecutable) != 0,
+            (word & kTrapped) != 0};
   }
   std::uint64_t* word(std::uint64_t linear);
   const std::uint64_t* word(std::uint64_t linear) const;
   template <class Change>
   void change_places(PhysAddr page, Change change);
-  StubProcess::Mapping mapping_at(std::uint64_t linear) const;
+  StubProcess::Mapping mapping_at(std::uint64_t linear, const TrappedPages& trapped) const;
 
   std::unique_ptr<StubProcess> process_;
   const memory::GuestMemory& memory_;

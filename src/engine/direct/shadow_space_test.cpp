@@ -28,7 +28,7 @@ class ShadowSpaceTest : public testing::Test {
   }
   /// Reads at one address and writes to the other; where that fails, empty if nowhere.
   std::optional<std::uint64_t> fault(std::uint64_t from, std::uint64_t to) {
-    EXPECT_TRUE(space_->carry_out());
+    EXPECT_TRUE(space_->carry_out(trapped_));
     StubProcess::Registers registers{};
     registers.rip = kCode;
     registers.rbx = from;
@@ -47,6 +47,7 @@ class ShadowSpaceTest : public testing::Test {
 
   std::unique_ptr<memory::GuestMemory> memory_;
   std::unique_ptr<ShadowSpace> space_;
+  TrappedPages trapped_;
 };
 
 TEST_F(ShadowSpaceTest, PagesAreWhereTheyArePut) {
@@ -69,6 +70,33 @@ TEST_F(ShadowSpaceTest, WhatIsRemovedOrReplacedIsGone) {
   space_->put(kData + 512 * kPageSize, data(8));
   EXPECT_EQ(fault(kData, kData + 512 * kPageSize), std::nullopt);
   EXPECT_EQ(word(8), 7u);
+}
+
+/// A page between others like it is a copy as long as its bytes stand.
+TEST_F(ShadowSpaceTest, TrappedPagesAreCopiesUntilTheyAreWritten) {
+  constexpr std::uint64_t kTrapped = kCode + kPageSize;
+  constexpr PhysAddr kPage{kPageSize};
+  const std::array<std::uint8_t, 4> code{0x0f, 0xa2, 0x0f, 0x05};  // cpuid; syscall
+  memory_->write(kPage, std::as_bytes(std::span(code)));
+  trapped_.add(kTrapped, kPage, {kTrapped});
+  space_->put(kTrapped, {kPage, false, true, true});
+  space_->put(kTrapped + kPageSize, {PhysAddr{2 * kPageSize}, false, true});
+  const auto run = [&] {
+    EXPECT_TRUE(space_->carry_out(trapped_));
+    StubProcess::Registers registers{};
+    registers.rip = kTrapped;
+    registers.eflags = 0x202;
+    return space_->process().run(registers).signal;
+  };
+  EXPECT_EQ(run(), SIGTRAP);
+  space_->put(kTrapped, {kPage, false, true, true});  // no change
+  EXPECT_EQ(run(), SIGTRAP);
+  trapped_.remove(kPage);
+  space_->forbid_execution(kPage);
+  EXPECT_EQ(space_->at(kTrapped), (ShadowPage{kPage, false, false}));
+  EXPECT_EQ(run(), SIGSEGV);
+  space_->put(kTrapped, {kPage, false, true, true});  // nobody knows where
+  EXPECT_EQ(run(), SIGSEGV);
 }
 
 TEST_F(ShadowSpaceTest, RemovingAllLeavesOnlyWhatComesBehind) {

@@ -267,11 +267,12 @@ bool StubProcess::map(std::span<const Mapping> mappings) {
     if (one.present) {
       const int protection =
           PROT_READ | (one.writable ? PROT_WRITE : 0) | (one.executable ? PROT_EXEC : 0);
+      const unsigned sharing = one.traps.empty() ? MAP_SHARED : MAP_PRIVATE;
       call = {SYS_mmap,
               one.address,
               one.size,
               static_cast<std::uint64_t>(protection),
-              MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+              sharing | MAP_FIXED | MAP_POPULATE,
               one.offset};
     } else {
       call = {SYS_munmap, one.address, one.size, 0, 0, 0};
@@ -279,7 +280,24 @@ bool StubProcess::map(std::span<const Mapping> mappings) {
     if (count < calls.size()) continue;
     if (!carry_out(std::exchange(count, 0))) return false;
   }
-  return count == 0 || carry_out(count);
+  if (count != 0 && !carry_out(count)) return false;
+  for (const Mapping& one : mappings)
+    if (!std::ranges::all_of(one.traps, [&](std::uint64_t trap) { return set_trap(trap); }))
+      return false;
+  return true;
+}
+
+/// As a debugger does it: the host copies the page.
+bool StubProcess::set_trap(std::uint64_t address) {
+  constexpr std::uint64_t kInt3 = 0xcc, kWord = sizeof(std::uint64_t);
+  const std::uint64_t shift = 8 * (address % kWord);
+  // SAFETY: an address of the process.
+  auto* const place = reinterpret_cast<void*>(address & ~(kWord - 1));
+  errno = 0;
+  const auto before = static_cast<std::uint64_t>(trace(PTRACE_PEEKDATA, pid_, place));
+  if (errno != 0) return false;
+  const std::uint64_t now = (before & ~(0xffull << shift)) | kInt3 << shift;
+  return trace(PTRACE_POKEDATA, pid_, place, reinterpret_cast<void*>(now)) == 0;
 }
 
 Result<std::unique_ptr<StubProcess>> StubProcess::spawn() {

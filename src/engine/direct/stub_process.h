@@ -34,6 +34,9 @@ class StubProcess {
     std::uint64_t offset = 0;  ///< in the file
     bool present = false;      ///< else nothing is there any more
     bool writable = false, executable = false;
+    /// Where INT3 stands in place of what the file has: in a copy, which does not hear of changes
+    /// of the file. Stays where it is until map() has ended.
+    std::span<const std::uint64_t> traps = {};
   };
   /// Nothing anywhere but its own pages.
   static constexpr std::array<Mapping, 2> nothing() {
@@ -97,6 +100,7 @@ class StubProcess {
   bool breakpoints_work();
   void follow();
   bool carry_out(std::size_t count);
+  bool set_trap(std::uint64_t address);
 
   pid_t pid_;
   UniqueFd handle_;  ///< of the process: its number may be another's once it is gone

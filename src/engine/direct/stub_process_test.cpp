@@ -102,6 +102,28 @@ TEST_F(StubProcessTest, WhatIsUnmappedIsGone) {
   EXPECT_EQ(stub_->run(registers).signal, SIGSEGV);
 }
 
+/// They stand in a copy, and only as long as that is mapped.
+TEST_F(StubProcessTest, TrapsAreTheProcesssAlone) {
+  write(0, {0xff, 0xc0, 0x0f, 0xa2, 0x0f, 0x05});  // inc eax; cpuid; syscall
+  const std::array<std::uint64_t, 1> traps{kCode + 2};
+  StubProcess::Mapping code{kCode, kPageSize, 0, true, false, true, traps};
+  ASSERT_TRUE(stub_->map(std::span(&code, 1)));
+  auto registers = at_code();
+  const auto event = stub_->run(registers);
+  EXPECT_EQ(event.stop, StubProcess::Stop::kSignal);
+  EXPECT_EQ(event.signal, SIGTRAP);
+  EXPECT_EQ(event.code, SI_KERNEL);
+  EXPECT_EQ(registers.rip, traps[0] + 1);
+  EXPECT_EQ(registers.rax, 1u);
+  std::uint8_t there = 0;
+  ASSERT_EQ(::pread(file_.get(), &there, 1, 2), 1);
+  EXPECT_EQ(there, 0x0f);
+  code.traps = {};
+  ASSERT_TRUE(stub_->map(std::span(&code, 1)));
+  registers = at_code();
+  EXPECT_EQ(stub_->run(registers).stop, StubProcess::Stop::kSystemCall);
+}
+
 TEST_F(StubProcessTest, NothingOfTheMonitorIsThere) {
   write(0, {0x48, 0x8b, 0x03, 0x0f, 0x05});
   map_both(*stub_);
