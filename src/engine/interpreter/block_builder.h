@@ -28,6 +28,8 @@ class BlockBuilder final : public BlockMender {
   /// end, is not entered into the cache: the block is not `valid`, and is gone when another two
   /// have been built. Its operations are to be run at once, and not to be kept.
   x86::OrFault<Block*> build(LinearAddr linear, PhysAddr physical, BlockMode mode);
+  /// Code there will probably be built soon.
+  void prefetch(PhysAddr start) const { passing_.prefetch(start); }
 
   // BlockMender
   bool mend(Block& block, std::span<const std::uint8_t> now) override;

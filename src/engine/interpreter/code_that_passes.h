@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/address.h"
@@ -16,7 +17,7 @@ class CodeThatPasses {
   /// bytes at the same place are other code.
   bool expects(PhysAddr start, std::uint32_t mode, std::uint64_t bytes) {
     const std::uint64_t at = value(start);
-    std::uint32_t& seen = seen_[(at ^ at >> kBits) & (seen_.size() - 1)];
+    std::uint32_t& seen = seen_[index_of(start)];
     const std::uint64_t mixed = (bytes ^ at >> kBits ^ mode) * 0x9e3779b97f4a7c15;
     const auto tag = static_cast<std::uint32_t>(mixed >> 32) | 1;
     if (seen == tag) {
@@ -29,10 +30,16 @@ class CodeThatPasses {
     seen = tag;
     return true;
   }
+  /// It will be asked about code there soon.
+  void prefetch(PhysAddr start) const { __builtin_prefetch(&seen_[index_of(start)]); }
 
  private:
   static constexpr unsigned kBits = 14;
   static constexpr unsigned kMost = 1 << 16;
+
+  static std::size_t index_of(PhysAddr start) {
+    return (value(start) ^ value(start) >> kBits) & ((1 << kBits) - 1);
+  }
 
   /// What has passed, by its place: the latest of those that share an entry. 0: nothing.
   std::array<std::uint32_t, 1 << kBits> seen_{};

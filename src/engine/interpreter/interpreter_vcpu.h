@@ -59,6 +59,13 @@ class InterpreterVcpu : public EngineVcpu {
   const Block* execute_one();
   /// Whether debugging or a shadow want the next instruction to be run by step().
   bool must_step() const;
+  /// Code at the address will be looked for soon, and is probably new: brings near what finding
+  /// and making it touch.
+  void prefetch_code(PhysAddr start, std::uint64_t rip) {
+    __builtin_prefetch(&cpu_->jump_entry(rip));
+    blocks_.prefetch(start);
+    builder_.prefetch(start);
+  }
 
   VcpuContext context_;
   std::shared_ptr<Cpu> cpu_;

@@ -43,12 +43,16 @@ BlockCache::BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, O
 BlockCache::~BlockCache() { memory_.remove_listener(*this); }
 
 Block* BlockCache::find(PhysAddr start, std::uint32_t mode) {
-  Block*& last = recent(start);
-  if (last != nullptr && last->start == start && last->mode == mode && last->valid) return last;
+  Recent& last = recent(start);
+  if (last.start == start && last.block != nullptr && last.block->mode == mode && last.block->valid)
+    return last.block;
   Page* const where = page(number_of(start));
   if (where == nullptr) return nullptr;
   for (Block* block = where->list(start); block != nullptr; block = block->next)
-    if (block->start == start && block->mode == mode) return last = block;
+    if (block->start == start && block->mode == mode) {
+      last = {start, block};
+      return block;
+    }
   return nullptr;
 }
 
@@ -125,7 +129,7 @@ void BlockCache::flush() {
   ++cpu_.counters.code_flushes;
   for (const auto& [page, code] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
   blocks_.clear();
-  recent_.fill(nullptr);
+  recent_.fill({});
   pages_.clear();
   used_.forget_all();
   last_page_ = nullptr;

@@ -55,6 +55,8 @@ class BlockCache final : public memory::PageListener {
   void set_mender(BlockMender* mender) { mender_ = mender; }
 
   Block* find(PhysAddr start, std::uint32_t mode);
+  /// find() will be asked for the place soon.
+  void prefetch(PhysAddr start) { __builtin_prefetch(&recent(start)); }
   /// Memory for a block's operations; lives until flush().
   Op* allocate_ops(std::size_t count);
   x86::Insn* allocate_insn(const x86::Insn& insn);
@@ -97,7 +99,12 @@ class BlockCache final : public memory::PageListener {
     std::size_t size;
   };
   static constexpr std::size_t kRecent = 8192;
-  Block*& recent(PhysAddr start) {
+  /// What find() found. Knows the start itself, for the block may not have been touched for long.
+  struct Recent {
+    PhysAddr start{};
+    Block* block = nullptr;  ///< null: none; it may be retired
+  };
+  Recent& recent(PhysAddr start) {
     const std::uint64_t at = value(start);
     return recent_[(at ^ (at >> 12)) & (kRecent - 1)];
   }
@@ -136,8 +143,8 @@ class BlockCache final : public memory::PageListener {
   const OpHandler leave_;  ///< put in place of the operations of a block that is gone
   const OpHandler stale_;  ///< and of its entry
   std::atomic<std::thread::id> owner_ = std::this_thread::get_id();
-  ChunkedList<Block> blocks_;             ///< retired ones too: their operations may be running
-  std::array<Block*, kRecent> recent_{};  ///< found or made lately; some are retired
+  ChunkedList<Block> blocks_;  ///< retired ones too: their operations may be running
+  std::array<Recent, kRecent> recent_{};
   std::unordered_map<std::uint64_t, Page> pages_;
   std::uint64_t last_number_ = 0;  ///< of the page that was asked for last
   Page* last_page_ = nullptr;      ///< null: it is not there, or is not known to be

@@ -62,9 +62,12 @@ const void* TranslatorVcpu::quick_indirect(TranslatorCpu* cpu, std::uint32_t) {
   const bool known = mode.user == user && !mode.narrow && self.holds(page, linear, user) &&
                      page.code != nullptr && page.flushes == self.cache_.flushes();
   if (!known) return nullptr;
-  Translation* to =
-      TranslationCache::find(*page.code, page.physical + (linear & kPageMask), mode, linear);
-  if (to == nullptr) self.nothing_at_ = linear;
+  const PhysAddr start = page.physical + (linear & kPageMask);
+  Translation* to = TranslationCache::find(*page.code, start, mode, linear);
+  if (to == nullptr) {
+    self.nothing_at_ = linear;
+    self.prefetch_code(start, linear);
+  }
   if (to == nullptr || to->second_page) return nullptr;
   self.cache_.branches().enter(linear, *to, page.global);
   if (to->relative) cpu->code_base = linear - to->tag;

@@ -359,7 +359,8 @@ const void* TranslatorVcpu::go_to(const Site& site, const void* code) {
 /// Indirect branches find nothing of another mode of the same privilege.
 void TranslatorVcpu::keep_branches_of(Mode mode) {
   Mode& last = branch_mode_[mode.user];
-  if (last != mode) cache_.branches().forget_all();
+  if (last == mode) return;
+  cache_.branches().forget_all();
   last = mode;
   const Mode &supervisor = branch_mode_[0], &user = branch_mode_[1];
   translated_.shortcuts.halves_agree = user.user && !user.narrow && !supervisor.narrow &&
