@@ -6,8 +6,9 @@
 
 namespace vireo {
 
-/// A list that only grows until it is cleared, whose elements stay where they are. Unlike with
-/// std::deque, a chunk holds many of them even if they are large.
+/// A list that grows at its end until it is cleared, and may lose what is in front. Its elements
+/// stay where they are, and keep their indices. Unlike with std::deque, a chunk holds many of them
+/// even if they are large.
 template <class T, std::size_t kPerChunk = 256>
 class ChunkedList {
  public:
@@ -25,13 +26,18 @@ class ChunkedList {
   }
   void clear() {
     chunks_.clear();
-    size_ = 0;
+    size_ = gone_ = 0;
+  }
+  /// Nobody asks for the elements before this one any more.
+  void forget_before(std::size_t index) {
+    for (; gone_ < index / kPerChunk; ++gone_) chunks_[gone_].reset();
   }
 
  private:
   using Chunk = std::array<T, kPerChunk>;
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::size_t size_ = 0;
+  std::size_t gone_ = 0;  ///< chunks
 };
 
 }  // namespace vireo

@@ -25,5 +25,22 @@ TEST(ChunkedList, IsEmptyAndFreshAfterClear) {
   EXPECT_EQ(list.size(), 1u);
 }
 
+TEST(ChunkedList, MayLoseWhatIsInFront) {
+  ChunkedList<std::shared_ptr<int>, 4> list;
+  const auto counted = std::make_shared<int>();
+  for (int i = 0; i < 11; ++i) list.add() = counted;
+  list.forget_before(7);
+  EXPECT_EQ(counted.use_count(), 1 + 7);  // whole chunks go
+  EXPECT_EQ(list[7], counted);
+  list.forget_before(8);
+  EXPECT_EQ(counted.use_count(), 1 + 3);
+  list.add();
+  EXPECT_EQ(list.size(), 12u);
+  list.clear();
+  list.add();
+  list.forget_before(1);
+  EXPECT_EQ(list[0], nullptr);
+}
+
 }  // namespace
 }  // namespace vireo

@@ -17,8 +17,8 @@ class Direct final : public Engine {
   }
   std::string_view name() const override { return "direct"; }
   Result<std::unique_ptr<EngineVcpu>> create_vcpu(const VcpuContext& context) override {
-    return std::make_unique<direct::DirectVcpu>(context, memory_,
-                                                TRY(translator::CodeMemory::create()), options_);
+    return std::make_unique<direct::DirectVcpu>(
+        context, memory_, TRY(translator::CodeMemory::create(options_.code_bytes / 2)), options_);
   }
 
  private:

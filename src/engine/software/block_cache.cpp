@@ -122,7 +122,9 @@ bool BlockCache::full() const {
 }
 
 void BlockCache::trim() {
-  if (full()) flush();
+  if (!full()) return;
+  const bool of_derived_only = derived_ != nullptr && derived_->nearly_full();
+  of_derived_only ? derived_->trim() : flush();
 }
 
 void BlockCache::flush() {

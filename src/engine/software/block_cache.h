@@ -28,6 +28,8 @@ class DerivedCode {
   virtual void invalidate(std::uint64_t first, std::uint64_t last) = 0;
   virtual void flush() = 0;
   virtual bool nearly_full() const = 0;
+  /// Makes room by dropping what was made first. Only between blocks.
+  virtual void trim() = 0;
 };
 
 /// What made the blocks, and can mend them.
@@ -70,9 +72,9 @@ class BlockCache final : public memory::PageListener {
 
   /// Takes a block out. It stays in memory until flush(), but every operation of it leaves.
   void retire(Block& block);
-  /// Whether trim() would drop everything: whoever makes blocks has to let it come soon.
+  /// Whether trim() would drop something: whoever makes blocks has to let it come soon.
   bool full() const;
-  /// Drops everything if so much has gathered that it is worth it. Only between blocks.
+  /// Makes room, if so much has gathered that it is worth it. Only between blocks.
   void trim();
   void flush();
   /// Does what other threads asked for. Only between blocks.

@@ -31,6 +31,12 @@ void BranchTable::forget_all() {
   hints_.forget(true, [this](std::uint32_t index) { forget_branch(index); });
 }
 
+void BranchTable::forget_retired() {
+  for (std::uint32_t index = 0; index < cpu_.branch_to.size(); ++index)
+    if (const Translation* to = cpu_.branch_to[index]; to != nullptr && !to->valid)
+      forget_branch(index);
+}
+
 /// A hint may have taken the place of what is forgotten, which costs nothing but the hint.
 void BranchTable::forget(bool global_too) {
   branches_.forget(global_too, [this](std::uint32_t index) { forget_branch(index); });

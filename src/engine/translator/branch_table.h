@@ -41,6 +41,8 @@ class BranchTable {
   void forget(bool global_too);
   /// Hints too.
   void forget_all();
+  /// What leads to code that is not valid any more.
+  void forget_retired();
 
   /// What is known in one address space. Its translations are valid until
   /// TranslationCache::flush().

@@ -7,10 +7,14 @@
 #include <system_error>
 #include <utility>
 
+#include "base/assert.h"
+
 namespace vireo::engine::translator {
 
-Result<CodeMemory> CodeMemory::create() {
+Result<CodeMemory> CodeMemory::create(std::size_t part_size) {
+  VIREO_ASSERT(part_size <= kPartSize);
   CodeMemory memory;
+  for (Ring& ring : memory.rings_) ring.end = ring.top = part_size;
   // SAFETY: fresh mappings of shared memory without a name: profilers look for the names of
   // generated code only where a mapping is of no file.
   void* writable = mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -31,9 +35,7 @@ Result<CodeMemory> CodeMemory::create() {
 CodeMemory::CodeMemory(CodeMemory&& other) noexcept
     : writable_(std::exchange(other.writable_, nullptr)),
       executable_(std::exchange(other.executable_, nullptr)),
-      used_(other.used_),
-      kept_(other.kept_),
-      ready_(other.ready_) {}
+      rings_(other.rings_) {}
 
 CodeMemory::~CodeMemory() {
   if (writable_ != nullptr) munmap(writable_, kSize);
@@ -43,20 +45,46 @@ CodeMemory::~CodeMemory() {
 /// Asks the host for many pages at once, ahead of use: that costs a fraction of as many faults.
 void CodeMemory::make_ready(Part part) {
   constexpr std::size_t kAhead = 64 << 10, kStep = 256 << 10;
-  std::size_t& ready = ready_[index(part)];
-  if (used_[index(part)] + kAhead <= ready || ready == kPartSize) return;
-  std::uint8_t* from = begin(part) + ready;
+  Ring& ring = this->ring(part);
+  if (ring.next + kAhead <= ring.ready || ring.ready == kPartSize) return;
+  std::uint8_t* from = begin(part) + ring.ready;
   // Hosts before Linux 5.14 refuse, and lose only speed.
   madvise(from, kStep, MADV_POPULATE_WRITE);
   madvise(const_cast<std::uint8_t*>(executable(from)), kStep, MADV_POPULATE_READ);
-  ready += kStep;
+  ring.ready += kStep;
 }
 
 void CodeMemory::commit(std::size_t bytes, Part part) {
   constexpr std::size_t kAlignment = 32;
-  std::size_t& used = used_[index(part)];
-  used = std::min(kPartSize, (used + bytes + kAlignment - 1) & ~(kAlignment - 1));
+  Ring& ring = this->ring(part);
+  ring.next = std::min(ring.end, (ring.next + bytes + kAlignment - 1) & ~(kAlignment - 1));
   make_ready(part);
+}
+
+void CodeMemory::give_back(Part part, const std::uint8_t* oldest, std::size_t wanted) {
+  Ring& ring = this->ring(part);
+  ring.end = ring.top;
+  if (oldest == nullptr) {
+    ring.oldest = ring.next = ring.kept;
+    return;
+  }
+  ring.oldest = static_cast<std::size_t>(writable(oldest) - begin(part));
+  if (ring.oldest < ring.next && ring.top - ring.next < wanted) ring.next = ring.kept;
+  if (ring.oldest >= ring.next) ring.end = ring.oldest;
+}
+
+void CodeMemory::keep() {
+  for (Ring& ring : rings_) ring.kept = ring.oldest = ring.next;
+}
+
+void CodeMemory::clear() {
+  for (const Part part : {Part::kOften, Part::kSeldom}) give_back(part, nullptr, 0);
+}
+
+std::size_t CodeMemory::used(Part part) const {
+  const Ring& ring = this->ring(part);
+  const std::size_t behind = ring.next >= ring.oldest ? 0 : ring.top - ring.kept;
+  return ring.kept + behind + ring.next - ring.oldest;
 }
 
 }  // namespace vireo::engine::translator

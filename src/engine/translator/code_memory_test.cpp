@@ -89,6 +89,38 @@ TEST(CodeMemory, ClearKeepsWhatIsToBeKept) {
   EXPECT_EQ(call(memory.executable(kept)), 7u);
 }
 
+TEST(CodeMemory, WhatIsGivenBackIsWrittenAgain) {
+  constexpr std::size_t kSize = 4096;
+  CodeMemory memory = CodeMemory::create(kSize).value();
+  memory.commit(64);
+  memory.keep();
+  const std::uint8_t* const kept = memory.writable();
+  memory.commit(1024);
+  std::uint8_t* const second = memory.writable();
+  memory.commit(2048);
+  EXPECT_EQ(memory.room(), kSize - 64 - 1024 - 2048);
+  // There is enough at the top: what is free below has to wait.
+  memory.give_back(CodeMemory::Part::kOften, memory.executable(second), 900);
+  EXPECT_EQ(memory.room(), 960u);
+  EXPECT_EQ(memory.used(), 64u + 2048);
+  memory.commit(500);
+  std::uint8_t* const third = memory.writable() - 512;
+  memory.give_back(CodeMemory::Part::kOften, memory.executable(second), 900);
+  EXPECT_EQ(memory.writable(), kept);
+  EXPECT_EQ(memory.room(), 1024u);
+  memory.commit(1000);
+  EXPECT_EQ(memory.room(), 0u);
+  memory.give_back(CodeMemory::Part::kOften, memory.executable(third), 900);
+  EXPECT_EQ(memory.room(), 2048u);
+  memory.give_back(CodeMemory::Part::kOften, memory.executable(kept), 900);
+  EXPECT_EQ(memory.writable(), kept + 1024);
+  EXPECT_EQ(memory.room(), kSize - 64 - 1024);
+  memory.give_back(CodeMemory::Part::kOften, nullptr, 900);
+  EXPECT_EQ(memory.writable(), kept);
+  EXPECT_EQ(memory.room(), kSize - 64);
+  EXPECT_EQ(memory.room(CodeMemory::Part::kSeldom), kSize);
+}
+
 TEST(CodeMemory, MovedItIsTheSameMemory) {
   CodeMemory first = CodeMemory::create().value();
   write_answer(first.writable(), 9);

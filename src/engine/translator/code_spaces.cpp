@@ -19,7 +19,7 @@ void CodeSpaces::change(TranslationCache& cache, std::uint16_t from, std::uint16
   }
   left->pcid = from;
   left->number = current_;
-  left->flushes = cache.flushes();
+  left->generation = cache.generation();
   cache.branches().take(left->known);
   Space* entered = find(to);
   if (entered == nullptr || !keep) {
@@ -28,7 +28,7 @@ void CodeSpaces::change(TranslationCache& cache, std::uint16_t from, std::uint16
   }
   current_ = entered->number;
   entered->number = 0;
-  if (entered->flushes == cache.flushes()) cache.branches().put_back(entered->known, modes);
+  if (entered->generation == cache.generation()) cache.branches().put_back(entered->known, modes);
 }
 
 void CodeSpaces::forget(std::uint16_t pcid) {

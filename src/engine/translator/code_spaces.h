@@ -25,8 +25,8 @@ class CodeSpaces {
   static constexpr std::size_t kSpaces = 8;
   struct Space {
     std::uint16_t pcid = 0;
-    std::uint64_t number = 0;   ///< 0: the space is free
-    std::uint64_t flushes = 0;  ///< TranslationCache::flushes() when it was left
+    std::uint64_t number = 0;      ///< 0: the space is free
+    std::uint64_t generation = 0;  ///< TranslationCache::generation() when it was left
     BranchTable::Space known;
   };
   Space* find(std::uint16_t pcid);

@@ -17,7 +17,8 @@
 
 namespace vireo::engine::translator {
 
-/// Numbers of sites and exits are what generated code holds; the lists only grow between flushes.
+/// Numbers of sites and exits are what generated code holds; those of the oldest code are
+/// forgotten with it.
 struct CodeTables {
   ChunkedList<Site> sites;
   ChunkedList<Exit> exits;

@@ -12,12 +12,6 @@
 #include "x86/decode/insn_form.h"
 
 namespace vireo::engine::translator {
-namespace {
-
-/// Room that the longest translation surely fits in.
-constexpr std::size_t kReserve = 256 << 10;
-
-}  // namespace
 
 TranslationCache::TranslationCache(TranslatorCpu& cpu, BlockCache& blocks,
                                    memory::GuestMemory& memory, x86::DecodeCache& decoder,
@@ -51,6 +45,11 @@ TranslationCache::Page& TranslationCache::page(PhysAddr start, std::uint64_t rip
 
 /// kNobodysHome: all are given away.
 std::uint32_t TranslationCache::new_home() {
+  if (!free_homes_.empty()) {
+    const std::uint32_t home = free_homes_.back();
+    free_homes_.pop_back();
+    return home;
+  }
   return homes_ + 1 < TranslatorCpu::kHomes ? ++homes_ : TranslatorCpu::kNobodysHome;
 }
 
@@ -170,7 +169,9 @@ Translation* TranslationCache::translate(const Order& order) {
 }
 
 Translation& TranslationCache::fresh() {
-  return *all_.emplace_back(std::make_unique<Translation>());
+  all_.push_back({std::make_unique<Translation>(), static_cast<std::uint32_t>(tables_.sites.size()),
+                  static_cast<std::uint32_t>(tables_.exits.size())});
+  return *all_.back().translation;
 }
 
 /// From now on it is found.
@@ -358,21 +359,16 @@ void TranslationCache::invalidate(std::uint64_t first, std::uint64_t last) {
 
 void TranslationCache::flush() {
   ++statistics_.flushes;
+  ++generation_;
   branches_.forget_all();
   homes_ = 0;
+  free_homes_.clear();
   pages_.clear();
   all_.clear();
   tables_.sites.clear();
   tables_.exits.clear();
   page_exits_.clear();
   code_.clear();
-}
-
-bool TranslationCache::nearly_full() const {
-  constexpr std::size_t kMaxSites = 1u << 20;
-  constexpr std::uint32_t kSpareHomes = 64;
-  return room() < 2 * kReserve || tables_.sites.size() > kMaxSites ||
-         homes_ + kSpareHomes > TranslatorCpu::kHomes;
 }
 
 }  // namespace vireo::engine::translator

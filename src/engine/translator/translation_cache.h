@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -50,12 +51,13 @@ class TranslationCache final : public DerivedCode {
     std::vector<std::uint16_t> alone;   ///< instructions that share no look: see access_plan.h
     std::vector<std::uint16_t> salted;  ///< instructions whose superblocks use salts: see Tlb
   };
-  /// The page, for find(). Stays where it is until flush(); see flushes(). Null: there is none.
+  /// The page, for find(). Stays where it is until generation() changes. Null: there is none.
   Page* known_page(PhysAddr start);
   /// The same, made if need be. `code_base` is that of code near by, so that both have the same
   /// wherever they are mapped together.
   Page& page(PhysAddr start, std::uint64_t rip, std::optional<std::uint64_t> code_base = {});
-  std::uint64_t flushes() const { return statistics_.flushes; }
+  /// Changes when pages and translations have gone for good.
+  std::uint64_t generation() const { return generation_; }
   /// The code for `rip`, whose byte is at `start` in the page; null: none was made. Here and below
   /// `rip` is the linear address of the code.
   [[gnu::always_inline]] static Translation* find(const Page& page, PhysAddr start, Mode mode,
@@ -106,17 +108,22 @@ class TranslationCache final : public DerivedCode {
   void invalidate(std::uint64_t first, std::uint64_t last) override;
   void flush() override;
   bool nearly_full() const override;
+  void trim() override;
 
   struct Statistics {
     std::uint64_t translations = 0, retired = 0, guest_instructions = 0, flushes = 0, links = 0;
     std::uint64_t nanoseconds = 0;
     std::uint64_t adopted = 0, offered = 0;
-    std::uint64_t refused = 0;  ///< made of other bytes than are there now
+    std::uint64_t refused = 0;       ///< made of other bytes than are there now
+    std::uint64_t evicted = 0;       ///< gave way to new code
+    std::uint64_t longest_trim = 0;  ///< nanoseconds
   };
   const Statistics& statistics() const { return statistics_; }
   std::size_t code_bytes() const { return code_.used(); }
 
  private:
+  /// Room that the longest translation surely fits in.
+  static constexpr std::size_t kReserve = 256 << 10;
   static std::size_t slot(PhysAddr start, Mode mode) {
     return (value(start) ^ value(start) >> 6 ^ mode.key() << 3) %
            std::tuple_size_v<decltype(Page::first)>;
@@ -126,6 +133,19 @@ class TranslationCache final : public DerivedCode {
   }
   void unlink(std::uint32_t exit);
   void note_page_exit(std::uint32_t exit);
+  // translation_cache_trim.cpp
+  struct Made {
+    std::unique_ptr<Translation> translation;
+    std::uint32_t first_site = 0, first_exit = 0;
+  };
+  bool has_spare() const;
+  std::size_t spare_homes() const {
+    return free_homes_.size() + TranslatorCpu::kHomes - 1 - homes_;
+  }
+  void evict(Translation& translation);
+  void give_back_code();
+  void give_back_homes(const Page& page);
+  void drop_empty_pages();
   /// What is to be made, and of what.
   struct Order {
     TranslationKey key;
@@ -179,9 +199,11 @@ class TranslationCache final : public DerivedCode {
   Recording recording_;
   Superblock spare_;  ///< whose memory the next one takes over
   std::unordered_map<std::uint64_t, Page> pages_;
-  std::vector<std::unique_ptr<Translation>> all_;  ///< retired ones too: their code may be running
-  std::uint32_t homes_ = 0;                        ///< that are given away
-  std::vector<std::uint32_t> page_exits_;          ///< to other pages, linked or on a detour
+  std::deque<Made> all_;     ///< the oldest first; retired ones too: their code may be running
+  std::uint32_t homes_ = 0;  ///< that were given away at least once
+  std::vector<std::uint32_t> free_homes_;  ///< of those
+  std::vector<std::uint32_t> page_exits_;  ///< to other pages, linked or on a detour
+  std::uint64_t generation_ = 0;
   Statistics statistics_;
 };
 

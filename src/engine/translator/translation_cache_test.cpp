@@ -230,10 +230,89 @@ TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
   EXPECT_EQ(listener->seldom.data(), translation->seldom.data());
 }
 
+/// Every page has one block that jumps to itself.
+struct Crowded : TranslationWorld {
+  Crowded() : TranslationWorld(false, nullptr, 4 << 20) {}
+
+  static constexpr std::uint64_t address(std::uint64_t number) {
+    return 0x1000 + number % 500 * kPageSize + number / 500 * 32;
+  }
+  Translation* add(std::uint64_t number) {
+    Bytes code;
+    for (int i = 0; i < 3; ++i) code.insert(code.end(), {0x48, 0x03, 0x06});  // add rax, [rsi]
+    code.insert(code.end(), {0xeb, 0xf5});                                    // jmp
+    write(address(number), code);
+    return translate(address(number), address(number));
+  }
+  std::uint64_t fill() {
+    while (!cache.nearly_full()) last = add(count++);
+    return count - 1;
+  }
+  using Bytes = std::vector<std::uint8_t>;
+  std::uint64_t count = 0;
+  Translation* last = nullptr;
+};
+
+TEST(TranslationCache, TheOldestGivesWay) {
+  Crowded w;
+  Translation* const first = w.add(w.count++);
+  w.cache.branches().enter(w.address(0), *first, true);
+  const std::uint64_t newest = w.fill();
+  w.cache.branches().enter(w.address(newest), *w.last, true);
+  ASSERT_GT(newest, 500u);
+  const auto self = [&w](const Translation& of) {
+    for (const std::uint32_t number : of.exits)
+      if (w.cache.tables().exits[number].patch != nullptr) return number;
+    return ~0u;
+  };
+  w.cache.link(self(*first), *w.last);
+  const Exit& exit = w.cache.tables().exits[self(*w.last)];
+  const auto distance = [&exit] {
+    std::int32_t result = 0;
+    std::memcpy(&result, exit.patch, sizeof(result));
+    return result;
+  };
+  const std::int32_t unlinked = distance();
+  w.cache.link(self(*w.last), *first);
+  EXPECT_NE(distance(), unlinked);
+  const std::uint64_t generation = w.cache.generation();
+  w.blocks.trim();
+  EXPECT_EQ(w.find(w.address(0), w.address(0)), nullptr);
+  EXPECT_EQ(w.cache.branches().known(w.address(0), TranslationWorld::kUser), nullptr);
+  EXPECT_EQ(w.find(w.address(newest), w.address(newest)), w.last);
+  EXPECT_EQ(w.cache.branches().known(w.address(newest), TranslationWorld::kUser), w.last);
+  EXPECT_TRUE(w.last->incoming.empty());
+  EXPECT_EQ(exit.to, nullptr);
+  EXPECT_EQ(distance(), unlinked);
+  EXPECT_NE(w.cache.generation(), generation);
+  EXPECT_EQ(w.cache.statistics().flushes, 0u);
+  EXPECT_GT(w.cache.statistics().evicted, 0u);
+  EXPECT_LT(w.cache.statistics().evicted, newest);
+}
+
+TEST(TranslationCache, RoomAndHomesComeBackForEver) {
+  Crowded w;
+  for (int round = 0; round < 20; ++round) {
+    const std::uint64_t newest = w.fill();
+    w.blocks.trim();
+    ASSERT_FALSE(w.cache.nearly_full());
+    ASSERT_EQ(w.find(w.address(newest), w.address(newest)), w.last);
+    ASSERT_LE(w.cache.code_bytes(), 8u << 20);
+  }
+  EXPECT_EQ(w.cache.statistics().flushes, 0u);
+  // Pages of which nothing is made any more, far more than there are homes for.
+  for (std::uint64_t page = 0; page < 3 * TranslatorCpu::kHomes; ++page) {
+    EXPECT_NE(w.cache.page(PhysAddr{page << kPageShift}, page << kPageShift).home,
+              TranslatorCpu::kNobodysHome);
+    w.blocks.trim();
+  }
+  EXPECT_EQ(w.cache.statistics().flushes, 0u);
+}
+
 TEST(TranslationCache, ItSaysWhenItIsNearlyFull) {
-  Linked w;
+  Crowded w;
   EXPECT_FALSE(w.cache.nearly_full());
-  while (!w.cache.nearly_full()) ASSERT_NE(w.translate(w.kFirst, w.kFirst), nullptr);
+  w.fill();
   EXPECT_TRUE(w.blocks.full());
   // The vCPU is told to go where there is a flush.
   EXPECT_NE(w.cpu->events.take() & PendingEvents::kStop, 0u);

@@ -22,8 +22,9 @@ struct TranslationWorld {
   TranslationCache cache;
 
   explicit TranslationWorld(bool exact_flags = false,
-                            std::shared_ptr<SharedTranslations> shared = nullptr)
-      : cache(*cpu, blocks, *memory, decoder, CodeMemory::create().value(),
+                            std::shared_ptr<SharedTranslations> shared = nullptr,
+                            std::size_t part_size = CodeMemory::kPartSize)
+      : cache(*cpu, blocks, *memory, decoder, CodeMemory::create(part_size).value(),
               SiteCallbacks{nowhere, nowhere, nowhere, nowhere, nowhere, nowhere}, exact_flags,
               std::move(shared)) {}
 

@@ -15,7 +15,7 @@ class Translator final : public Engine {
   std::string_view name() const override { return "translator"; }
   Result<std::unique_ptr<EngineVcpu>> create_vcpu(const VcpuContext& context) override {
     return std::make_unique<translator::TranslatorVcpu>(
-        context, memory_, TRY(translator::CodeMemory::create()), options_);
+        context, memory_, TRY(translator::CodeMemory::create(options_.code_bytes / 2)), options_);
   }
 
  private:

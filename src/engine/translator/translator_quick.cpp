@@ -60,7 +60,7 @@ const void* TranslatorVcpu::quick_indirect(TranslatorCpu* cpu, std::uint32_t) {
   const std::uint64_t linear = cpu->target;
   const CodePage& page = self.code_pages_[code_page_slot(linear)];
   const bool known = mode.user == user && !mode.narrow && self.holds(page, linear, user) &&
-                     page.code != nullptr && page.flushes == self.cache_.flushes();
+                     page.code != nullptr && page.generation == self.cache_.generation();
   if (!known) return nullptr;
   const PhysAddr start = page.physical + (linear & kPageMask);
   Translation* to = TranslationCache::find(*page.code, start, mode, linear);

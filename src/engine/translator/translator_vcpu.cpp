@@ -459,6 +459,8 @@ std::vector<Counter> TranslatorVcpu::counters() const {
                                {"translations_retired", statistics.retired},
                                {"translated_code_bytes", cache_.code_bytes()},
                                {"translation_flushes", statistics.flushes},
+                               {"translations_evicted", statistics.evicted},
+                               {"longest_eviction_microseconds", statistics.longest_trim / 1000},
                                {"translations_offered", statistics.offered},
                                {"translations_adopted", statistics.adopted},
                                {"translations_refused", statistics.refused},

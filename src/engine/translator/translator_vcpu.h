@@ -74,7 +74,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, protected MappingLis
     bool global = false;
     std::uint64_t space = 0;  ///< CodeSpaces::current() that it is of, unless it is global
     TranslationCache::Page* code = nullptr;
-    std::uint64_t flushes = 0;  ///< TranslationCache::flushes() when `code` was entered
+    std::uint64_t generation = 0;  ///< TranslationCache::generation() when `code` was entered
   };
 
   void run_translated(Translation* translation);

@@ -32,7 +32,7 @@ std::optional<std::uint64_t> TranslatorVcpu::base_near(std::uint64_t linear) con
   std::uint64_t nearest = kNear;
   std::optional<std::uint64_t> result;
   for (const CodePage& page : code_pages_) {
-    if (page.code == nullptr || page.flushes != cache_.flushes()) continue;
+    if (page.code == nullptr || page.generation != cache_.generation()) continue;
     if (page.linear == ~0ull || (!page.global && page.space != spaces_.current())) continue;
     const std::uint64_t there = page.linear & ~kPageMask;
     const std::uint64_t distance = there < linear ? linear - there : there - linear;
@@ -46,10 +46,10 @@ std::optional<std::uint64_t> TranslatorVcpu::base_near(std::uint64_t linear) con
 Translation* TranslatorVcpu::find(std::uint64_t linear, Mode mode) {
   CodePage* page = code_page(linear);
   if (page == nullptr) return nullptr;
-  if (page->code == nullptr || page->flushes != cache_.flushes()) {
+  if (page->code == nullptr || page->generation != cache_.generation()) {
     page->code = cache_.known_page(page->physical);
     if (page->code == nullptr) page->code = &cache_.page(page->physical, linear, base_near(linear));
-    page->flushes = cache_.flushes();
+    page->generation = cache_.generation();
   }
   Translation* found =
       TranslationCache::find(*page->code, page->physical + (linear & kPageMask), mode, linear);
