@@ -151,6 +151,39 @@ bool GuestMemory::copy_in(PhysAddr address, std::span<const std::byte> data, boo
   return true;
 }
 
+namespace {
+
+/// In one step, so that who changes the bytes meanwhile knows that they changed.
+template <class T>
+bool exchange(std::byte* place, std::uint64_t data) {
+  // SAFETY: aligned, and mapped for as long as guest memory is.
+  std::atomic_ref there(*reinterpret_cast<T*>(place));
+  return there.exchange(static_cast<T>(data)) != static_cast<T>(data);
+}
+
+bool exchange(std::byte* place, std::uint64_t data, std::size_t size) {
+  switch (size) {
+    case 1:
+      return exchange<std::uint8_t>(place, data);
+    case 2:
+      return exchange<std::uint16_t>(place, data);
+    case 4:
+      return exchange<std::uint32_t>(place, data);
+    default:
+      return exchange<std::uint64_t>(place, data);
+  }
+}
+
+}  // namespace
+
+bool GuestMemory::write_changes(PhysAddr address, std::uint64_t data, std::size_t size) {
+  const std::uint64_t offset = value(address) & kPageMask, word = table_word(address);
+  const bool simple = word != 0 && (word & kRomBit) == 0 && offset % size == 0;
+  if (!simple) return write(address, std::as_bytes(std::span(&data, 1)).first(size));
+  if (exchange(host_of(word) + offset, data, size)) note_write(address, size);
+  return true;
+}
+
 void GuestMemory::set_rom(PhysAddr base, std::uint64_t size, bool rom) {
   for (const Region& region : regions_) {
     if (region.kind == RegionKind::kRom) continue;

@@ -73,6 +73,9 @@ class GuestMemory {
   bool read(PhysAddr address, std::span<std::byte> data) const;
   bool write(PhysAddr address, std::span<const std::byte> data);
   bool write_rom(PhysAddr address, std::span<const std::byte> data);
+  /// write() of the low `size` bytes of a number, 1, 2, 4 or 8, within a page. If they are aligned
+  /// and already what is there, nobody is told of it.
+  bool write_changes(PhysAddr address, std::uint64_t data, std::size_t size);
 
   template <class T>
   bool read_value(PhysAddr address, T& result) const {

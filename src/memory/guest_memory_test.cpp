@@ -129,6 +129,30 @@ TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
 }
 
 // Another watches the page while the first still tells of it: neither may return before all know.
+TEST_F(GuestMemoryTest, WritesThatChangeNothingAreNotTold) {
+  memory->watch(at(0x1000));
+  for (const std::size_t size : {1u, 2u, 4u, 8u}) {
+    const PhysAddr place = at(0x1000 + 16 * size);
+    constexpr std::uint64_t kData = 0x8877665544332211;
+    recorder.writes.clear();
+    EXPECT_TRUE(memory->write_changes(place, kData, size));
+    EXPECT_TRUE(memory->write_changes(place, kData, size));
+    ASSERT_EQ(recorder.writes.size(), 1u);
+    EXPECT_EQ(recorder.writes[0], std::pair(value(place), size));
+    std::uint64_t there = 0;
+    memory->read_value(place, there);
+    EXPECT_EQ(there, size == 8 ? kData : kData & ((1ull << 8 * size) - 1));
+    EXPECT_TRUE(memory->write_changes(place, kData + 1, size));
+    EXPECT_EQ(recorder.writes.size(), 2u);
+  }
+  // What is not aligned is a write like others.
+  recorder.writes.clear();
+  EXPECT_TRUE(memory->write_changes(at(0x1001), 7, 4));
+  EXPECT_TRUE(memory->write_changes(at(0x1001), 7, 4));
+  EXPECT_EQ(recorder.writes.size(), 2u);
+  EXPECT_FALSE(memory->write_changes(at(0x4000), 7, 4));  // a hole
+}
+
 TEST_F(GuestMemoryTest, WhoeverWatchesWhileOthersAreToldTellsThemToo) {
   struct Another final : PageListener {
     explicit Another(GuestMemory& memory) : memory_(memory) {}

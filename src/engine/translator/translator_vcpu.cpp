@@ -285,7 +285,13 @@ bool TranslatorVcpu::store_slowly(const Site& site) {
   const bool simple = in_register || from.kind == x86::OperandKind::kImmediate;
   if (!physical || insn.mnemonic != ZYDIS_MNEMONIC_MOV || !simple) return false;
   const std::uint64_t data = in_register ? cpu.state.gpr[from.number] : insn.immediate;
-  mmu_.memory().write(*physical, std::as_bytes(std::span(&data, 1)).first(site.size));
+  memory::GuestMemory& memory = mmu_.memory();
+  // Who makes code anew writes much of it as it was. Now and then it is told all the same, so that
+  // the watch can end when there is no code in the page.
+  if (++slow_stores_ % 16 == 0)
+    memory.write(*physical, std::as_bytes(std::span(&data, 1)).first(site.size));
+  else
+    memory.write_changes(*physical, data, site.size);
   return true;
 }
 

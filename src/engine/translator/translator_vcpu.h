@@ -161,6 +161,7 @@ class TranslatorVcpu : public interpreter::InterpreterVcpu, protected MappingLis
   std::array<Mode, 2> branch_mode_;  ///< of the code that indirect branches find, by privilege
   const unsigned warm_after_;
   std::uint64_t entries_ = 0, misses_ = 0, calls_ = 0, indirect_misses_ = 0, window_moves_ = 0;
+  unsigned slow_stores_ = 0;
   std::array<std::uint64_t, ZYDIS_MNEMONIC_MAX_VALUE + 1> calls_by_mnemonic_{};
 };
 
