@@ -17,7 +17,6 @@ using x86::Insn;
 using x86::Operand;
 using x86::OperandKind;
 
-constexpr std::size_t kMaxInstructions = 64;
 constexpr std::size_t kStateOffset = offsetof(Cpu, state);
 constexpr std::uint16_t kZeroOffset = offsetof(Cpu, zero);
 constexpr std::uint16_t kRipOffset = kStateOffset + offsetof(x86::CpuState, rip);
@@ -213,9 +212,9 @@ struct BlockBuilder::Draft {
   std::array<std::uint8_t, kPageSize> page;  ///< the guest page, copied once as far as it is read
   std::size_t page_offset;
   std::size_t page_read;  ///< from `page_offset` up to here
-  std::array<Op, kMaxInstructions + 2> ops;
-  std::array<bool, kMaxInstructions + 2> branches;  ///< operations that can be linked
-  std::size_t count;                                ///< operation 0 is the entry
+  std::array<Op, kMaxBlockInstructions + 2> ops;
+  std::array<bool, kMaxBlockInstructions + 2> branches;  ///< operations that can be linked
+  std::size_t count;                                     ///< operation 0 is the entry
   std::size_t bytes;
   bool straddles;
   bool done;
@@ -298,7 +297,7 @@ x86::OrFault<> BlockBuilder::add_first(Draft& draft, LinearAddr linear) {
 /// False if the block ends in front of the next instruction.
 bool BlockBuilder::add_next(Draft& draft) {
   const std::size_t offset = draft.page_offset + draft.bytes;
-  if (draft.done || offset >= kPageSize || draft.count > kMaxInstructions) return false;
+  if (draft.done || offset >= kPageSize || draft.count > kMaxBlockInstructions) return false;
   Insn insn;
   const auto status = decoder_.decode(code_at(draft, offset), draft.mode.code_size, insn);
   if (status != x86::DecodeStatus::kOk) return false;
@@ -402,6 +401,7 @@ x86::OrFault<Block*> BlockBuilder::build(LinearAddr linear, PhysAddr physical, B
   std::swap(draft_, previous_);
   Draft& draft = *draft_;
   draft.begin(physical, mode);
+  cache_.begin_block();
   cache_.watch(physical);
   TRY(add_first(draft, linear));
   while (add_next(draft)) {

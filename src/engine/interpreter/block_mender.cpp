@@ -8,19 +8,9 @@
 // have made before. A block outlives that: the operation gets the new number.
 
 namespace vireo::engine::interpreter {
-namespace {
 
 using x86::Insn;
 using x86::OperandKind;
-
-/// A branch that is linked leads to where it did.
-void unlink(Op& branch) {
-  if (branch.target == nullptr) return;
-  std::erase(branch.target->block->incoming, &branch);
-  branch.target = nullptr;
-}
-
-}  // namespace
 
 bool BlockBuilder::mend(Block& block, std::span<const std::uint8_t> now) {
   const auto before = std::span(block.code, block.bytes);
@@ -51,7 +41,7 @@ bool BlockBuilder::mend(Block& block, Op& op, std::span<const std::uint8_t> now)
   } else if (op.run == op_host_stub) {
     return false;
   } else {
-    if (insn.operands[0].kind == OperandKind::kRelative) unlink(op);
+    if (insn.operands[0].kind == OperandKind::kRelative) BlockCache::unlink(&op);
     resolve_operands(op, insn);
   }
   cache_.note_patch(block.start + op.offset);

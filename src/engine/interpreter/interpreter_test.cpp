@@ -230,8 +230,8 @@ TEST(Interpreter, ACallToNowhereFaultsBeforeItPushes) {
 
 TEST(Interpreter, ABlockForEveryByteOfCodeDoesNotGrowWithoutBound) {
   World w;
-  std::uint64_t flushes = 0;  // before the last port was written
-  w.machine.on_out = [&](std::uint16_t) { flushes = w.counter("code_flushes"); };
+  std::uint64_t evictions = 0;  // before the last port was written
+  w.machine.on_out = [&](std::uint16_t) { evictions = w.counter("code_evictions"); };
   // Lines of 62 CLD and JMP RSI; the loop jumps to every byte of them, whatever it means.
   constexpr std::uint64_t kLines = 0x80000, kSize = 0x10000, kLoop = 0xa0000;
   std::vector<std::uint8_t> lines(kSize, 0xfc);
@@ -246,7 +246,7 @@ TEST(Interpreter, ABlockForEveryByteOfCodeDoesNotGrowWithoutBound) {
   w.state.rip = kLines;
   EXPECT_EQ(w.run(), ExitReason::kHalted);
   EXPECT_EQ(w.state.rip, kLoop + 13);
-  EXPECT_GE(flushes, 1u);
+  EXPECT_GE(evictions, 1u);
 }
 
 TEST(Interpreter, EqualInputsGiveEqualRuns) {

@@ -30,12 +30,13 @@ InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory
     : InterpreterVcpu(context, memory, std::shared_ptr<Cpu>(new Cpu), op_enter) {}
 
 InterpreterVcpu::InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory,
-                                 std::shared_ptr<Cpu> cpu, OpHandler enter)
+                                 std::shared_ptr<Cpu> cpu, OpHandler enter,
+                                 std::size_t decoded_bytes)
     : context_(context),
       cpu_(std::move(cpu)),
       mmu_(*cpu_, memory, context.port, context.cpuid),
       port_(*cpu_, mmu_, context),
-      blocks_(*cpu_, memory, leave_before, leave_at_entry),
+      blocks_(*cpu_, memory, leave_before, leave_at_entry, decoded_bytes),
       decoder_(context.cpuid.features()),
       builder_(*cpu_, blocks_, stubs_, memory, decoder_, enter) {
   cpu_->mmu = &mmu_;
@@ -353,6 +354,7 @@ std::vector<Counter> InterpreterVcpu::counters() const {
                               {"blocks_invalidated", c.blocks_invalidated},
                               {"block_lookups", c.block_lookups},
                               {"code_flushes", c.code_flushes},
+                              {"code_evictions", c.code_evictions},
                               {"tlb_misses", c.tlb_misses},
                               {"tlb_flushes", c.tlb_flushes},
                               {"mmio_accesses", c.mmio_accesses},

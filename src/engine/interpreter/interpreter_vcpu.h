@@ -21,7 +21,7 @@ class InterpreterVcpu : public EngineVcpu {
  public:
   InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory);
   InterpreterVcpu(const VcpuContext& context, memory::GuestMemory& memory, std::shared_ptr<Cpu> cpu,
-                  OpHandler enter);
+                  OpHandler enter, std::size_t decoded_bytes = BlockCache::kBytes);
   ~InterpreterVcpu() override;
 
   Result<ExitReason> run() override;

@@ -55,6 +55,8 @@ struct BlockMode {
   }
 };
 
+constexpr std::size_t kMaxBlockInstructions = 64;
+
 /// A run of guest instructions without a branch in between, within one page (a single instruction
 /// may reach into a second). Does not depend on the linear address it runs at.
 struct Block {
@@ -70,8 +72,13 @@ struct Block {
   /// The bytes it stands for. Null: they are in two pages, or no instruction.
   std::uint8_t* code = nullptr;
   Op* ops = nullptr;
-  std::vector<Op*> incoming;  ///< branches linked to this block
-  Block* next = nullptr;      ///< in the same list of BlockCache
+  std::uint64_t chunk = 0;  ///< of the memory it is in: see BlockCache
+  struct Link {
+    Op* branch = nullptr;
+    std::uint64_t chunk = 0;  ///< that the branch is in
+  };
+  std::vector<Link> incoming;  ///< branches linked to this block; some may be gone
+  Block* next = nullptr;       ///< in the same list of BlockCache
 };
 
 }  // namespace vireo::engine

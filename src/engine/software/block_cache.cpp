@@ -15,11 +15,13 @@ namespace vireo::engine {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{2} << 20;  // a large page of the host's
-constexpr std::size_t kMaxChunks = 96;
 /// What others ask for is listed up to this: a vCPU that sleeps serves nobody.
 constexpr std::size_t kMaxRemote = 4096;
 /// No block has more bytes.
 constexpr std::size_t kMaxBlockBytes = kPageSize;
+/// The parts of no block are larger.
+constexpr std::size_t kMaxParts =
+    kMaxBlockBytes + (kMaxBlockInstructions + 2) * (sizeof(Op) + sizeof(x86::Insn) + 16);
 
 /// The vCPU whose code this thread runs: while it waits for another, that one may wait for it.
 thread_local BlockCache* own_cache = nullptr;
@@ -35,8 +37,9 @@ bool overlaps(const Block& block, std::uint64_t first, std::uint64_t last) {
 
 }  // namespace
 
-BlockCache::BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale)
-    : cpu_(cpu), memory_(memory), leave_(leave), stale_(stale) {
+BlockCache::BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale,
+                       std::size_t bytes)
+    : cpu_(cpu), memory_(memory), leave_(leave), stale_(stale), max_chunks_(bytes / kChunk) {
   memory_.add_listener(*this);
 }
 
@@ -67,17 +70,34 @@ BlockCache::Page* BlockCache::page(std::uint64_t number) {
 
 void BlockCache::FreeChunk::operator()(std::byte* chunk) const { std::free(chunk); }
 
+BlockCache::Memory BlockCache::allocate_chunk() {
+  Memory chunk(static_cast<std::byte*>(std::aligned_alloc(kChunk, kChunk)));
+  if (chunk == nullptr) throw std::bad_alloc();
+  // Of small pages the host has to bring one for every dozen blocks, which costs as much as they.
+  ::madvise(chunk.get(), kChunk, MADV_HUGEPAGE);
+  return chunk;
+}
+
+void BlockCache::new_chunk() {
+  arena_.push_back({spare_ != nullptr ? std::move(spare_) : allocate_chunk(), {}});
+  arena_used_ = 0;
+}
+
+void BlockCache::begin_block() {
+  if (arena_.empty() || arena_used_ + kMaxParts > kChunk) new_chunk();
+}
+
+Block& BlockCache::allocate_block() {
+  if (arena_.empty()) new_chunk();
+  Block& block = arena_.back().blocks.add();
+  block.chunk = oldest_chunk_ + arena_.size() - 1;
+  return block;
+}
+
 void* BlockCache::allocate(std::size_t bytes) {
   VIREO_ASSERT(bytes <= kChunk);
-  if (arena_.empty() || arena_used_ + bytes > kChunk) {
-    void* const chunk = std::aligned_alloc(kChunk, kChunk);
-    if (chunk == nullptr) throw std::bad_alloc();
-    // Of small pages the host has to bring one for every dozen blocks, which costs as much as they.
-    ::madvise(chunk, kChunk, MADV_HUGEPAGE);
-    arena_.emplace_back(static_cast<std::byte*>(chunk));
-    arena_used_ = 0;
-  }
-  void* result = arena_.back().get() + arena_used_;
+  if (arena_.empty() || arena_used_ + bytes > kChunk) new_chunk();
+  void* result = arena_.back().memory.get() + arena_used_;
   arena_used_ += (bytes + 15) & ~std::size_t{15};
   return result;
 }
@@ -113,29 +133,59 @@ void BlockCache::insert(Block& block) {
 
 void BlockCache::link(Op* branch, Block& target) {
   branch->target = target.ops;
-  target.incoming.push_back(branch);
+  target.incoming.push_back({branch, branch->block->chunk});
+}
+
+void BlockCache::unlink(Op* branch) {
+  if (branch->target == nullptr) return;
+  const Op& entry = *std::exchange(branch->target, nullptr);
+  std::erase_if(entry.block->incoming,
+                [branch](const auto& each) { return each.branch == branch; });
 }
 
 bool BlockCache::full() const {
-  return arena_.size() >= kMaxChunks || (cpu_.stubs != nullptr && cpu_.stubs->nearly_full()) ||
+  return arena_.size() >= max_chunks_ || (cpu_.stubs != nullptr && cpu_.stubs->nearly_full()) ||
          (derived_ != nullptr && derived_->nearly_full());
 }
 
 void BlockCache::trim() {
-  if (!full()) return;
-  const bool of_derived_only = derived_ != nullptr && derived_->nearly_full();
-  of_derived_only ? derived_->trim() : flush();
+  if (cpu_.stubs != nullptr && cpu_.stubs->nearly_full()) return flush();
+  if (arena_.size() >= max_chunks_) evict_oldest();
+  if (derived_ != nullptr && derived_->nearly_full()) derived_->trim();
+}
+
+/// Branches out of it stay in the lists of blocks that they are linked to: see Block::Link.
+void BlockCache::evict_oldest() {
+  ++cpu_.counters.code_evictions;
+  Chunk& oldest = arena_.front();
+  for (std::size_t i = 0; i < oldest.blocks.size(); ++i) {
+    Block& block = oldest.blocks[i];
+    if (!block.valid) continue;
+    take_out(block);
+    const auto drop_if_unused = [this](PhysAddr where) {
+      const Page* const left = page(number_of(where));
+      if (left != nullptr && !in_use(number_of(where), *left)) unwatch(number_of(where));
+    };
+    drop_if_unused(block.start);
+    if (block.straddles) drop_if_unused(block.second_page);
+  }
+  recent_.fill({});
+  cpu_.jump_cache.fill({});
+  spare_ = std::move(oldest.memory);
+  arena_.pop_front();
+  ++oldest_chunk_;
 }
 
 void BlockCache::flush() {
   ++cpu_.counters.code_flushes;
   for (const auto& [page, code] : pages_) memory_.unwatch(PhysAddr{page << kPageShift});
-  blocks_.clear();
   recent_.fill({});
   pages_.clear();
   used_.forget_all();
   last_page_ = nullptr;
+  oldest_chunk_ += arena_.size();
   arena_.clear();
+  spare_.reset();
   if (derived_ != nullptr) derived_->flush();
   if (cpu_.stubs != nullptr) cpu_.stubs->clear();
   cpu_.jump_cache.fill({});
@@ -295,7 +345,13 @@ void BlockCache::retire(Block& block) {
   block.valid = false;
   block.ops[0].run = stale_;
   for (std::size_t i = 1; i < block.op_count; ++i) block.ops[i].run = leave_;
-  for (Op* branch : block.incoming) branch->target = nullptr;
+  take_out(block);
+}
+
+/// Nothing finds it or leads to it from now on, but what was found lately.
+void BlockCache::take_out(Block& block) {
+  for (const Block::Link& each : block.incoming)
+    if (each.chunk >= oldest_chunk_) each.branch->target = nullptr;
   block.incoming.clear();
   Page& first = *page(number_of(block.start));
   Block** place = &first.list(block.start);
@@ -335,9 +391,15 @@ void BlockCache::forget_if_idle(std::uint64_t number) {
   constexpr unsigned kPatience = 16;
   Page* const where = page(number);
   if (where == nullptr) return;
-  const bool idle = where->blocks == 0 && (derived_ == nullptr || !derived_->uses_page(number));
-  where->idle_writes = idle ? where->idle_writes + 1 : 0;
-  if (where->idle_writes <= kPatience) return;
+  where->idle_writes = in_use(number, *where) ? 0 : where->idle_writes + 1;
+  if (where->idle_writes > kPatience) unwatch(number);
+}
+
+bool BlockCache::in_use(std::uint64_t number, const Page& page) const {
+  return page.blocks != 0 || (derived_ != nullptr && derived_->uses_page(number));
+}
+
+void BlockCache::unwatch(std::uint64_t number) {
   last_page_ = nullptr;
   pages_.erase(number);
   memory_.unwatch(PhysAddr{number << kPageShift});

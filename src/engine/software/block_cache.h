@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -44,12 +45,17 @@ class BlockMender {
 /// Decoded guest code, keyed by guest-physical address and mode. Pages that code was decoded from
 /// are watched; a write that changes a block's bytes makes every one of its operations leave the
 /// block, the next one included when the block is running, unless the block can be mended. Belongs
-/// to one vCPU. Other threads only tell it what they watch and write, if it is concerned with the
-/// page; what they ask for happens between blocks, and whoever watches a page waits until no vCPU
-/// can write to it unseen any more.
+/// to one vCPU. When memory is full the oldest blocks give way, a chunk at a time. Other threads
+/// only tell it what they watch and write, if it is concerned with the page; what they ask for
+/// happens between blocks, and whoever watches a page waits until no vCPU can write to it unseen
+/// any more.
 class BlockCache final : public memory::PageListener {
  public:
-  BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale);
+  static constexpr std::size_t kBytes = std::size_t{192} << 20;
+
+  /// `bytes` of memory for decoded code, 4 MiB at least.
+  BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale,
+             std::size_t bytes = kBytes);
   ~BlockCache() override;
 
   /// Before the first block is made. Null: there is none.
@@ -59,18 +65,22 @@ class BlockCache final : public memory::PageListener {
   Block* find(PhysAddr start, std::uint32_t mode);
   /// find() will be asked for the place soon.
   void prefetch(PhysAddr start) { __builtin_prefetch(&recent(start)); }
-  /// Memory for a block's operations; lives until flush().
+  /// Before the first part of a block is allocated: its parts are to live and go together.
+  void begin_block();
+  /// Memory for parts of a block; lives until trim() or flush() drop the block.
   Op* allocate_ops(std::size_t count);
   x86::Insn* allocate_insn(const x86::Insn& insn);
   std::uint8_t* allocate_code(std::span<const std::uint8_t> bytes);
-  /// A block to be filled in; lives until flush().
-  Block& allocate_block() { return blocks_.add(); }
+  /// A block to be filled in.
+  Block& allocate_block();
   /// Enters a complete block, whose pages are watched. There is none of its start and mode.
   void insert(Block& block);
   /// Makes `branch` go straight to the block.
   static void link(Op* branch, Block& target);
+  /// Makes it look again where it leads. It may lead nowhere.
+  static void unlink(Op* branch);
 
-  /// Takes a block out. It stays in memory until flush(), but every operation of it leaves.
+  /// Takes a block out. It stays in memory for now, but every operation of it leaves.
   void retire(Block& block);
   /// Whether trim() would drop something: whoever makes blocks has to let it come soon.
   bool full() const;
@@ -127,6 +137,20 @@ class BlockCache final : public memory::PageListener {
     }
   };
   static std::uint64_t number_of(PhysAddr address) { return value(address) >> kPageShift; }
+  struct FreeChunk {
+    void operator()(std::byte* chunk) const;
+  };
+  using Memory = std::unique_ptr<std::byte[], FreeChunk>;
+  struct Chunk {
+    Memory memory;
+    ChunkedList<Block> blocks;  ///< retired ones too: their operations may be running
+  };
+  static Memory allocate_chunk();
+  void new_chunk();
+  void evict_oldest();
+  void take_out(Block& block);
+  bool in_use(std::uint64_t number, const Page& page) const;
+  void unwatch(std::uint64_t number);
   Page* page(std::uint64_t number);
   void* allocate(std::size_t bytes);
   void invalidate(PhysAddr address, std::size_t size);
@@ -145,16 +169,15 @@ class BlockCache final : public memory::PageListener {
   const OpHandler leave_;  ///< put in place of the operations of a block that is gone
   const OpHandler stale_;  ///< and of its entry
   std::atomic<std::thread::id> owner_ = std::this_thread::get_id();
-  ChunkedList<Block> blocks_;  ///< retired ones too: their operations may be running
   std::array<Recent, kRecent> recent_{};
   std::unordered_map<std::uint64_t, Page> pages_;
   std::uint64_t last_number_ = 0;  ///< of the page that was asked for last
   Page* last_page_ = nullptr;      ///< null: it is not there, or is not known to be
-  struct FreeChunk {
-    void operator()(std::byte* chunk) const;
-  };
-  std::vector<std::unique_ptr<std::byte[], FreeChunk>> arena_;
-  std::size_t arena_used_ = 0;
+  const std::size_t max_chunks_;
+  std::deque<Chunk> arena_;         ///< the oldest first
+  std::uint64_t oldest_chunk_ = 0;  ///< its number; they are counted for ever
+  std::size_t arena_used_ = 0;      ///< of the newest
+  Memory spare_;                    ///< of what gave way last; null: none
 
   AnnouncedPages used_;  ///< pages that it watches, and others that it once did
   std::atomic<bool> in_guest_ = false;

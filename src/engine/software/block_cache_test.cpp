@@ -20,7 +20,8 @@ struct Vcpu {
   std::unique_ptr<Cpu> cpu = std::make_unique<Cpu>();
   BlockCache cache;
 
-  explicit Vcpu(memory::GuestMemory& memory) : cache(*cpu, memory, leave, stale) {}
+  explicit Vcpu(memory::GuestMemory& memory, std::size_t bytes = BlockCache::kBytes)
+      : cache(*cpu, memory, leave, stale, bytes) {}
 
   Block* add(std::uint64_t start, std::uint16_t bytes, std::uint64_t second = 0,
              std::uint32_t mode = 2) {
@@ -172,11 +173,44 @@ TEST(BlockCache, BranchesToARetiredBlockAreUnlinked) {
   Block* from = w.vcpu.add(kCode, 8);
   Block* to = w.vcpu.add(kCode + 64, 8);
   Op* branch = from->ops + 2;
+  branch->block = from;
   BlockCache::link(branch, *to);
   EXPECT_EQ(branch->target, to->ops);
   w.vcpu.cache.retire(*to);
   EXPECT_EQ(branch->target, nullptr);
   EXPECT_TRUE(w.has(kCode));
+}
+
+TEST(BlockCache, TheOldestGiveWayWhenMemoryIsFull) {
+  const auto memory = test::make_memory();
+  Vcpu vcpu(*memory, 4 << 20);
+  const auto start_of = [](std::uint64_t number) { return 0x10000 + number * 8; };
+  // Two that are linked to each other, the first and one near the end.
+  Block* const first = vcpu.add(start_of(0), 8);
+  std::uint64_t count = 1;
+  Block* last = nullptr;
+  while (!vcpu.cache.full()) {
+    vcpu.cache.begin_block();
+    last = vcpu.add(start_of(count++), 8);
+  }
+  ASSERT_GT(count, 1000u);
+  for (Block* each : {first, last}) each->ops[2].block = each;
+  BlockCache::link(&first->ops[2], *last);
+  BlockCache::link(&last->ops[2], *first);
+  vcpu.cpu->jump_entry(start_of(0)) = {start_of(0), vcpu.cpu->jump_tag, first->ops};
+  ASSERT_EQ(vcpu.cache.find(PhysAddr{start_of(0)}, 2), first);
+  vcpu.cache.trim();
+  EXPECT_FALSE(vcpu.cache.full());
+  EXPECT_EQ(vcpu.cache.find(PhysAddr{start_of(0)}, 2), nullptr);
+  EXPECT_EQ(vcpu.cpu->jump_entry(start_of(0)).entry, nullptr);
+  EXPECT_FALSE(memory->watched(PhysAddr{start_of(0)}));
+  EXPECT_EQ(vcpu.cache.find(PhysAddr{start_of(count - 1)}, 2), last);
+  EXPECT_TRUE(memory->watched(PhysAddr{start_of(count - 1)}));
+  EXPECT_EQ(last->ops[2].target, nullptr);
+  // What is linked to it and gone is not touched when it goes itself.
+  vcpu.cache.retire(*last);
+  EXPECT_EQ(vcpu.cpu->counters.code_evictions, 1u);
+  EXPECT_EQ(vcpu.cpu->counters.code_flushes, 0u);
 }
 
 TEST(BlockCache, FlushForgetsEverythingAndLookedUpBranchesToo) {

@@ -61,6 +61,7 @@ struct CpuCounters {
   std::uint64_t blocks_decoded = 0;
   std::uint64_t blocks_invalidated = 0;
   std::uint64_t code_flushes = 0;
+  std::uint64_t code_evictions = 0;  ///< chunks of decoded code
   std::uint64_t tlb_misses = 0;
   std::uint64_t tlb_flushes = 0;
   std::uint64_t mmio_accesses = 0;

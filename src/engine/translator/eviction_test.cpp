@@ -23,11 +23,11 @@ struct World : test::VcpuWorld {
     for (std::uint32_t i = 0; i < 6; ++i) put<std::uint64_t>(kData + 8 * i, i + 1);
   }
   static std::uint64_t function(std::uint32_t i) { return kFunctions + std::uint64_t{i} * kSize; }
-  /// Adds 21 and the number to RAX.
-  static Bytes body(std::uint32_t i, std::uint32_t number) {
-    Bytes result{0x48, 0x05};  // add rax, number
-    append(result, number, 4);
-    for (int each = 0; each < 6; ++each)  // add rax, [rdi]; add rdi, 8
+  /// Adds 21 and the number to RAX, in one of two ways.
+  static Bytes body(std::uint32_t i, std::uint32_t number, bool subtract = false) {
+    Bytes result{0x48, subtract ? std::uint8_t{0x2d} : std::uint8_t{0x05}};
+    append(result, subtract ? 0 - number : number, 4);  // sub rax, -number or add rax, number
+    for (int each = 0; each < 6; ++each)                // add rax, [rdi]; add rdi, 8
       result.insert(result.end(), {0x48, 0x03, 0x07, 0x48, 0x83, 0xc7, 0x08});
     result.insert(result.end(), {0x48, 0x83, 0xef, 0x30});  // sub rdi, 48
     if (i >= 3 * kCalls) {
@@ -75,12 +75,14 @@ TEST(Eviction, OldTranslationsGiveWayToNewOnes) {
   EXPECT_EQ(w.counter("translation_flushes"), 0u);
   // Some are written, whether they are translated now or not.
   std::uint64_t more = 0;
-  for (std::uint32_t i = 0; i < World::kCount; i += 7) {
-    w.code(World::function(i), World::body(i, i + 3));
+  for (std::uint32_t i = 0; i < World::kCount; i += 2) {
+    w.code(World::function(i), World::body(i, i + 3, true));
     more += 3;
   }
   EXPECT_EQ(w.sum_of_all(), kExpected + World::kRounds * more);
   EXPECT_EQ(w.counter("translation_flushes"), 0u);
+  EXPECT_GT(w.counter("code_evictions"), 0u);
+  EXPECT_EQ(w.counter("code_flushes"), 0u);
 }
 
 }  // namespace

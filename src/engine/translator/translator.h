@@ -18,7 +18,8 @@ struct TranslatorOptions {
   /// Arithmetic flags that the program overwrites before it looks at them are kept even so: they
   /// can be seen in the frame of a fault or an interrupt that comes in between. Costs time.
   bool exact_flags = false;
-  /// Memory for translated code, of each vCPU: 6 to 64 MiB. When it is full the oldest gives way.
+  /// Memory for translated code, of each vCPU: 6 to 64 MiB, and three times as much for decoded
+  /// code. When it is full the oldest gives way.
   std::size_t code_bytes = std::size_t{64} << 20;
   std::shared_ptr<CodeListener> code_listener;  ///< null: nobody asks
   /// What the vCPUs take over from each other. Null: an engine makes one for its own.

@@ -43,7 +43,7 @@ class GsBase {
 
 TranslatorVcpu::TranslatorVcpu(const VcpuContext& context, memory::GuestMemory& memory,
                                CodeMemory code, const TranslatorOptions& options)
-    : InterpreterVcpu(context, memory, make_cpu(), enter_cold),
+    : InterpreterVcpu(context, memory, make_cpu(), enter_cold, 3 * options.code_bytes),
       translated_(static_cast<TranslatorCpu&>(*cpu_)),
       cache_(translated_, blocks_, memory, decoder_, std::move(code), kCallbacks,
              options.exact_flags, options.shared),
