@@ -37,7 +37,7 @@ bool BlockBuilder::mend(Block& block, Op& op, std::span<const std::uint8_t> now)
   if (same == 0 || !std::ranges::equal(before.first(same), now.first(same))) return false;
   x86::give_numbers(insn, now);
   if (op.run == op_call_handler) {
-    op.insn = cache_.allocate_insn(insn);
+    const_cast<Insn&>(*op.insn) = insn;  // this operation's own, of which only numbers change
   } else if (op.run == op_host_stub) {
     return false;
   } else {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <new>
 #include <utility>
 
@@ -40,6 +41,7 @@ bool overlaps(const Block& block, std::uint64_t first, std::uint64_t last) {
 BlockCache::BlockCache(Cpu& cpu, memory::GuestMemory& memory, OpHandler leave, OpHandler stale,
                        std::size_t bytes)
     : cpu_(cpu), memory_(memory), leave_(leave), stale_(stale), max_chunks_(bytes / kChunk) {
+  VIREO_ASSERT(max_chunks_ >= 2);
   memory_.add_listener(*this);
 }
 
@@ -70,33 +72,25 @@ BlockCache::Page* BlockCache::page(std::uint64_t number) {
 
 void BlockCache::FreeChunk::operator()(std::byte* chunk) const { std::free(chunk); }
 
-BlockCache::Memory BlockCache::allocate_chunk() {
+void BlockCache::begin_block() {
+  if (!arena_.empty() && arena_used_ + kMaxParts <= kChunk) return;
   Memory chunk(static_cast<std::byte*>(std::aligned_alloc(kChunk, kChunk)));
   if (chunk == nullptr) throw std::bad_alloc();
   // Of small pages the host has to bring one for every dozen blocks, which costs as much as they.
   ::madvise(chunk.get(), kChunk, MADV_HUGEPAGE);
-  return chunk;
-}
-
-void BlockCache::new_chunk() {
-  arena_.push_back({spare_ != nullptr ? std::move(spare_) : allocate_chunk(), {}});
+  arena_.push_back({std::move(chunk), {}});
   arena_used_ = 0;
 }
 
-void BlockCache::begin_block() {
-  if (arena_.empty() || arena_used_ + kMaxParts > kChunk) new_chunk();
-}
-
 Block& BlockCache::allocate_block() {
-  if (arena_.empty()) new_chunk();
+  VIREO_ASSERT(!arena_.empty());
   Block& block = arena_.back().blocks.add();
   block.chunk = oldest_chunk_ + arena_.size() - 1;
   return block;
 }
 
 void* BlockCache::allocate(std::size_t bytes) {
-  VIREO_ASSERT(bytes <= kChunk);
-  if (arena_.empty() || arena_used_ + bytes > kChunk) new_chunk();
+  VIREO_ASSERT(!arena_.empty() && arena_used_ + bytes <= kChunk);
   void* result = arena_.back().memory.get() + arena_used_;
   arena_used_ += (bytes + 15) & ~std::size_t{15};
   return result;
@@ -150,7 +144,7 @@ bool BlockCache::full() const {
 
 void BlockCache::trim() {
   if (cpu_.stubs != nullptr && cpu_.stubs->nearly_full()) return flush();
-  if (arena_.size() >= max_chunks_) evict_oldest();
+  while (arena_.size() >= max_chunks_) evict_oldest();
   if (derived_ != nullptr && derived_->nearly_full()) derived_->trim();
 }
 
@@ -170,8 +164,11 @@ void BlockCache::evict_oldest() {
     if (block.straddles) drop_if_unused(block.second_page);
   }
   recent_.fill({});
-  cpu_.jump_cache.fill({});
-  spare_ = std::move(oldest.memory);
+  const auto* const begin = oldest.memory.get();
+  for (JumpCacheEntry& each : cpu_.jump_cache) {
+    const auto* const entry = reinterpret_cast<const std::byte*>(each.entry);
+    if (!std::less{}(entry, begin) && std::less{}(entry, begin + kChunk)) each = {};
+  }
   arena_.pop_front();
   ++oldest_chunk_;
 }
@@ -185,7 +182,6 @@ void BlockCache::flush() {
   last_page_ = nullptr;
   oldest_chunk_ += arena_.size();
   arena_.clear();
-  spare_.reset();
   if (derived_ != nullptr) derived_->flush();
   if (cpu_.stubs != nullptr) cpu_.stubs->clear();
   cpu_.jump_cache.fill({});

@@ -145,8 +145,6 @@ class BlockCache final : public memory::PageListener {
     Memory memory;
     ChunkedList<Block> blocks;  ///< retired ones too: their operations may be running
   };
-  static Memory allocate_chunk();
-  void new_chunk();
   void evict_oldest();
   void take_out(Block& block);
   bool in_use(std::uint64_t number, const Page& page) const;
@@ -177,7 +175,6 @@ class BlockCache final : public memory::PageListener {
   std::deque<Chunk> arena_;         ///< the oldest first
   std::uint64_t oldest_chunk_ = 0;  ///< its number; they are counted for ever
   std::size_t arena_used_ = 0;      ///< of the newest
-  Memory spare_;                    ///< of what gave way last; null: none
 
   AnnouncedPages used_;  ///< pages that it watches, and others that it once did
   std::atomic<bool> in_guest_ = false;

@@ -25,6 +25,7 @@ struct Vcpu {
 
   Block* add(std::uint64_t start, std::uint16_t bytes, std::uint64_t second = 0,
              std::uint32_t mode = 2) {
+    cache.begin_block();
     Block* const block = &cache.allocate_block();
     block->start = PhysAddr{start};
     block->mode = mode;
@@ -190,7 +191,6 @@ TEST(BlockCache, TheOldestGiveWayWhenMemoryIsFull) {
   std::uint64_t count = 1;
   Block* last = nullptr;
   while (!vcpu.cache.full()) {
-    vcpu.cache.begin_block();
     last = vcpu.add(start_of(count++), 8);
   }
   ASSERT_GT(count, 1000u);
@@ -290,6 +290,7 @@ TEST(BlockCache, MoreWritesThanCanBeListedMakeEverythingStale) {
 TEST(BlockCache, ABlockKeepsItsPageWatchedThoughTheLastOneBeforeItWent) {
   World w;
   w.vcpu.add(kCode, 8);
+  w.vcpu.cache.begin_block();
   Block& block = w.vcpu.cache.allocate_block();
   block.start = PhysAddr{kCode + 64};
   block.ops = w.vcpu.cache.allocate_ops(1);
