@@ -20,10 +20,9 @@ class OvmfTest(FirmwareCase):
     def shell(self, command):
         """What the shell answers."""
         self.machine.send(command + "\r")
-        self.machine.expect(command)
-        start = len(self.machine.console)
-        self.machine.expect("Shell> ")
-        return self.machine.console[start:]
+        start = self.machine.expect(command).end()
+        end = self.machine.expect("Shell> ").start()
+        return self.machine.console[start:end]
 
     def to_the_shell(self, *options, firmware=OVMF, **more):
         machine = self.start("--firmware", firmware, "--net", "none", *options, **more)
