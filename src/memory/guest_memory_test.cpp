@@ -128,7 +128,6 @@ TEST_F(GuestMemoryTest, AWatchedPageLosesDirectWritesAndTellsOfEachWrite) {
   EXPECT_EQ(recorder.watches, (std::vector<std::uint64_t>{0x1000, 0x1000})) << "it was forgotten";
 }
 
-// Another watches the page while the first still tells of it: neither may return before all know.
 TEST_F(GuestMemoryTest, WritesThatChangeNothingAreNotTold) {
   memory->watch(at(0x1000));
   for (const std::size_t size : {1u, 2u, 4u, 8u}) {
@@ -153,6 +152,7 @@ TEST_F(GuestMemoryTest, WritesThatChangeNothingAreNotTold) {
   EXPECT_FALSE(memory->write_changes(at(0x4000), 7, 4));  // a hole
 }
 
+// Another watches the page while the first still tells of it: neither may return before all know.
 TEST_F(GuestMemoryTest, WhoeverWatchesWhileOthersAreToldTellsThemToo) {
   struct Another final : PageListener {
     explicit Another(GuestMemory& memory) : memory_(memory) {}

@@ -207,7 +207,7 @@ void DirectVcpu::leave_unclean_page() {
   const std::uint64_t page = *std::exchange(unclean_, std::nullopt);
   Space* const space = current();
   if (space == nullptr) return;
-  const bool guarded = space->guarded.has(page) || space->trapped.has(page);
+  const bool stops_here = space->guarded.has(page) || space->trapped.has(page);
   const unsigned before = space->visits[page];
   const unsigned most = before == kRefused ? kMostIfRefused : kMostSteps;
   bool left = false;
@@ -215,11 +215,11 @@ void DirectVcpu::leave_unclean_page() {
     if (must_step()) return;
     execute_one();
     if (translated_.fault_pending || state.cpl() != 3) return;
-    left = guarded || (state.rip & ~kPageMask) != page;
+    left = stops_here || (state.rip & ~kPageMask) != page;
   }
   const unsigned visits = before == kRefused ? kRefused : before + 1;
   space->visits[page] = visits;
-  if (!guarded && visits != kRefused && (visits >= kOften || !left)) guard(*space, page);
+  if (!stops_here && visits != kRefused && (visits >= kOften || !left)) guard(*space, page);
   hold_ = !left && space->visits.contains(page);
 }
 
@@ -279,13 +279,6 @@ void DirectVcpu::give_up(Space& space) {
   keep_returns_in_sight();
 }
 
-/// Whether INT3 stands there in the process alone.
-bool DirectVcpu::is_trap(const Space& space, std::uint64_t linear) {
-  const std::uint64_t page = linear & ~kPageMask;
-  return space.trapped.has(page) &&
-         std::ranges::find(space.trapped.traps(page), linear) != space.trapped.traps(page).end();
-}
-
 /// Traps are reported behind the instruction that made them, and happen again there.
 void DirectVcpu::take_back_trap(const Space& space, const StubProcess::Event& event,
                                 StubProcess::Registers& registers) {
@@ -301,7 +294,7 @@ void DirectVcpu::take_back_trap(const Space& space, const StubProcess::Event& ev
       translated_.state.pending_debug |= x86::dr6::kBs;
     else
       registers.rip -= 1;  // INT3 and INT1
-    if (is_trap(space, registers.rip)) unclean_ = registers.rip & ~kPageMask;
+    if (space.trapped.is_trap(registers.rip)) unclean_ = registers.rip & ~kPageMask;
   }
 }
 

@@ -92,7 +92,6 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   void leave_unclean_page();
   void give_up(Space& space);
   void run_natively(Space& space);
-  static bool is_trap(const Space& space, std::uint64_t linear);
   void take_back_trap(const Space& space, const StubProcess::Event& event,
                       StubProcess::Registers& registers);
   bool lacked_a_page(Space& space, const StubProcess::Event& event,

@@ -92,10 +92,8 @@ StubProcess::Mapping ShadowSpace::mapping_at(std::uint64_t linear,
   result.writable = page->writable;
   result.executable = page->executable;
   if (!page->trapped) return result;
-  if (trapped.has(linear, page->physical))
-    result.traps = trapped.traps(linear);
-  else
-    result.executable = false;
+  result.traps = trapped.traps(linear, page->physical);
+  result.executable = !result.traps.empty();
   return result;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -19,12 +21,18 @@ class TrappedPages {
   }
   bool has(std::uint64_t linear) const { return pages_.contains(linear); }
   bool has(std::uint64_t linear, PhysAddr physical) const {
-    const auto found = pages_.find(linear);
-    return found != pages_.end() && found->second.physical == physical;
+    return !traps(linear, physical).empty();
   }
-  /// Of a page that it has.
-  const std::vector<std::uint64_t>& traps(std::uint64_t linear) const {
-    return pages_.at(linear).traps;
+  /// None if it has not that page there.
+  std::span<const std::uint64_t> traps(std::uint64_t linear, PhysAddr physical) const {
+    const auto found = pages_.find(linear);
+    if (found == pages_.end() || found->second.physical != physical) return {};
+    return found->second.traps;
+  }
+  bool is_trap(std::uint64_t address) const {
+    const auto found = pages_.find(address & ~kPageMask);
+    return found != pages_.end() &&
+           std::ranges::find(found->second.traps, address) != found->second.traps.end();
   }
   /// Its bytes have changed.
   void remove(PhysAddr physical) {

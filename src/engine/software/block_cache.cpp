@@ -152,14 +152,15 @@ void BlockCache::trim() {
 void BlockCache::evict_oldest() {
   ++cpu_.counters.code_evictions;
   Chunk& oldest = arena_.front();
+  const auto drop_if_unused = [this](PhysAddr where) {
+    const std::uint64_t number = number_of(where);
+    const Page* const left = page(number);
+    if (left != nullptr && !in_use(number, *left)) unwatch(number);
+  };
   for (std::size_t i = 0; i < oldest.blocks.size(); ++i) {
     Block& block = oldest.blocks[i];
     if (!block.valid) continue;
     take_out(block);
-    const auto drop_if_unused = [this](PhysAddr where) {
-      const Page* const left = page(number_of(where));
-      if (left != nullptr && !in_use(number_of(where), *left)) unwatch(number_of(where));
-    };
     drop_if_unused(block.start);
     if (block.straddles) drop_if_unused(block.second_page);
   }

@@ -80,7 +80,8 @@ class BlockCache final : public memory::PageListener {
   /// Makes it look again where it leads. It may lead nowhere.
   static void unlink(Op* branch);
 
-  /// Takes a block out. It stays in memory for now, but every operation of it leaves.
+  /// Takes a block out. It stays in memory until trim() or flush() drop it, but every operation of
+  /// it leaves.
   void retire(Block& block);
   /// Whether trim() would drop something: whoever makes blocks has to let it come soon.
   bool full() const;

@@ -190,9 +190,7 @@ TEST(BlockCache, TheOldestGiveWayWhenMemoryIsFull) {
   Block* const first = vcpu.add(start_of(0), 8);
   std::uint64_t count = 1;
   Block* last = nullptr;
-  while (!vcpu.cache.full()) {
-    last = vcpu.add(start_of(count++), 8);
-  }
+  while (!vcpu.cache.full()) last = vcpu.add(start_of(count++), 8);
   ASSERT_GT(count, 1000u);
   for (Block* each : {first, last}) each->ops[2].block = each;
   BlockCache::link(&first->ops[2], *last);

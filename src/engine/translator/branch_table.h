@@ -44,8 +44,8 @@ class BranchTable {
   /// What leads to code that is not valid any more.
   void forget_retired();
 
-  /// What is known in one address space. Its translations are valid until
-  /// TranslationCache::flush().
+  /// What is known in one address space. Its translations are there until
+  /// TranslationCache::generation() changes.
   struct Space {
     struct Branch {
       std::uint32_t index = 0;

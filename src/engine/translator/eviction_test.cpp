@@ -39,14 +39,13 @@ struct World : test::VcpuWorld {
     return result;
   }
   std::uint64_t sum_of_all() {
-    Bytes program{
-        0xbb,
-    };
-    append(program, kRounds, 4);              // mov ebx, kRounds
-    program.insert(program.end(), {0xbe});    // round: mov esi, kFunctions
-    append(program, kFunctions, 4);           //
-    program.insert(program.end(), {0xb9});    // mov ecx, count of calls
-    append(program, kCalls, 4);               //
+    Bytes program;
+    program.push_back(0xbb);  // mov ebx, kRounds
+    append(program, kRounds, 4);
+    program.push_back(0xbe);  // round: mov esi, kFunctions
+    append(program, kFunctions, 4);
+    program.push_back(0xb9);  // mov ecx, kCalls
+    append(program, kCalls, 4);
     const Bytes rest{0xff, 0xd6,              // one: call rsi
                      0x48, 0x83, 0xc6, 0x40,  // add rsi, 64
                      0xff, 0xc9,              // dec ecx

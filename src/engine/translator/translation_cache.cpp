@@ -169,8 +169,7 @@ Translation* TranslationCache::translate(const Order& order) {
 }
 
 Translation& TranslationCache::fresh() {
-  all_.push_back({std::make_unique<Translation>(), static_cast<std::uint32_t>(tables_.sites.size()),
-                  static_cast<std::uint32_t>(tables_.exits.size())});
+  all_.push_back({std::make_unique<Translation>(), next_numbers()});
   return *all_.back().translation;
 }
 

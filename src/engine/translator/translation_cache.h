@@ -124,6 +124,8 @@ class TranslationCache final : public DerivedCode {
  private:
   /// Room that the longest translation surely fits in.
   static constexpr std::size_t kReserve = 256 << 10;
+  /// Room that there is after a trim().
+  static constexpr std::size_t kWanted = 2 * kReserve + (256 << 10);
   static std::size_t slot(PhysAddr start, Mode mode) {
     return (value(start) ^ value(start) >> 6 ^ mode.key() << 3) %
            std::tuple_size_v<decltype(Page::first)>;
@@ -134,10 +136,19 @@ class TranslationCache final : public DerivedCode {
   void unlink(std::uint32_t exit);
   void note_page_exit(std::uint32_t exit);
   // translation_cache_trim.cpp
+  /// Of a site and an exit.
+  struct Numbers {
+    std::size_t site = 0, exit = 0;
+  };
   struct Made {
     std::unique_ptr<Translation> translation;
-    std::uint32_t first_site = 0, first_exit = 0;
+    Numbers first;
   };
+  Numbers next_numbers() const { return {tables_.sites.size(), tables_.exits.size()}; }
+  /// Those before are of code that is gone.
+  Numbers oldest_numbers() const { return all_.empty() ? next_numbers() : all_.front().first; }
+  std::size_t live_sites() const { return tables_.sites.size() - oldest_numbers().site; }
+  bool out_of_numbers() const;
   bool has_spare() const;
   std::size_t spare_homes() const {
     return free_homes_.size() + TranslatorCpu::kHomes - 1 - homes_;

@@ -230,8 +230,10 @@ TEST(TranslationCache, AListenerIsToldWhereCodeIs) {
   EXPECT_EQ(listener->seldom.data(), translation->seldom.data());
 }
 
-/// Every page has one block that jumps to itself.
+/// Blocks that jump to themselves, one after the other in many pages, for less memory than usual.
 struct Crowded : TranslationWorld {
+  using Bytes = std::vector<std::uint8_t>;
+
   Crowded() : TranslationWorld(false, nullptr, 4 << 20) {}
 
   static constexpr std::uint64_t address(std::uint64_t number) {
@@ -248,7 +250,6 @@ struct Crowded : TranslationWorld {
     while (!cache.nearly_full()) last = add(count++);
     return count - 1;
   }
-  using Bytes = std::vector<std::uint8_t>;
   std::uint64_t count = 0;
   Translation* last = nullptr;
 };
@@ -314,7 +315,7 @@ TEST(TranslationCache, ItSaysWhenItIsNearlyFull) {
   EXPECT_FALSE(w.cache.nearly_full());
   w.fill();
   EXPECT_TRUE(w.blocks.full());
-  // The vCPU is told to go where there is a flush.
+  // The vCPU is told to go where there is a trim().
   EXPECT_NE(w.cpu->events.take() & PendingEvents::kStop, 0u);
   w.blocks.trim();
   EXPECT_FALSE(w.cache.nearly_full());

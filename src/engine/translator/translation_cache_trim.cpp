@@ -14,29 +14,27 @@ constexpr std::size_t kSpareHomes = 64;
 /// Numbers of sites and exits are not used again before all is flushed.
 constexpr std::size_t kMaxNumber = 1u << 28;
 /// Many enough that it does not happen all the time, and few enough that nobody notices.
-constexpr std::size_t kRoomAfterwards = 256 << 10, kSitesAfterwards = 1u << 15,
-                      kHomesAfterwards = 512;
+constexpr std::size_t kSitesAfterwards = 1u << 15, kHomesAfterwards = 512;
 
 }  // namespace
 
+bool TranslationCache::out_of_numbers() const {
+  return std::max(tables_.sites.size(), tables_.exits.size()) > kMaxNumber;
+}
+
 bool TranslationCache::nearly_full() const {
-  const std::size_t forgotten = all_.empty() ? tables_.sites.size() : all_.front().first_site;
-  return room() < 2 * kReserve || tables_.sites.size() - forgotten > kMaxSites ||
-         spare_homes() < kSpareHomes || tables_.exits.size() > kMaxNumber ||
-         tables_.sites.size() > kMaxNumber;
+  return room() < 2 * kReserve || live_sites() > kMaxSites || spare_homes() < kSpareHomes ||
+         out_of_numbers();
 }
 
 bool TranslationCache::has_spare() const {
-  const std::size_t forgotten = all_.empty() ? tables_.sites.size() : all_.front().first_site;
-  return room() >= 2 * kReserve + kRoomAfterwards &&
-         tables_.sites.size() - forgotten <= kMaxSites - kSitesAfterwards &&
+  return room() >= kWanted && live_sites() <= kMaxSites - kSitesAfterwards &&
          spare_homes() >= kSpareHomes + kHomesAfterwards;
 }
 
 void TranslationCache::trim() {
   constexpr std::size_t kAtOnce = 64;
-  if (!nearly_full()) return;
-  if (std::max(tables_.sites.size(), tables_.exits.size()) > kMaxNumber) return flush();
+  if (out_of_numbers()) return flush();
   const auto began = std::chrono::steady_clock::now();
   if (spare_homes() < kSpareHomes + kHomesAfterwards) drop_empty_pages();
   std::vector<std::unique_ptr<Translation>> gone;
@@ -48,13 +46,11 @@ void TranslationCache::trim() {
     }
     give_back_code();
   }
-  const bool none = all_.empty();
-  const std::size_t site = none ? tables_.sites.size() : all_.front().first_site;
-  const std::size_t exit = none ? tables_.exits.size() : all_.front().first_exit;
-  std::erase_if(page_exits_, [exit](std::uint32_t number) { return number < exit; });
+  const Numbers oldest = oldest_numbers();
+  std::erase_if(page_exits_, [oldest](std::uint32_t number) { return number < oldest.exit; });
   branches_.forget_retired();
-  tables_.sites.forget_before(site);
-  tables_.exits.forget_before(exit);
+  tables_.sites.forget_before(oldest.site);
+  tables_.exits.forget_before(oldest.exit);
   ++generation_;
   statistics_.evicted += gone.size();
   const auto took = std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count();
@@ -81,7 +77,6 @@ void TranslationCache::give_back_code() {
       if (const auto code = code_of(*each.translation); !code.empty()) return code.data();
     return nullptr;
   };
-  constexpr std::size_t kWanted = 2 * kReserve + kRoomAfterwards;
   code_.give_back(CodeMemory::Part::kOften,
                   oldest([](const Translation& each) { return each.often(); }), kWanted);
   code_.give_back(CodeMemory::Part::kSeldom,
