@@ -281,7 +281,7 @@ class FullHostCase:
     def assert_sound(self):
         """What was flushed before is there, what the guest lets go of makes room, and no damage is left."""
         output = self.machine.output
-        output("blkdiscard -o 2097152 -l 31457280 /dev/vda; echo 3 >/proc/sys/vm/drop_caches")
+        output("blkdiscard -o 2097152 -l 31457280 /dev/vda && echo 3 >/proc/sys/vm/drop_caches")
         output("dd if=/tmp/data of=/dev/vda bs=64k seek=64 conv=fsync 2>&1")
         wanted = output("md5sum </tmp/data")
         self.machine.send("poweroff -f\n")

@@ -60,6 +60,7 @@ class Image final : public Layer {
   Outcome<> map_locked(std::uint64_t offset, std::uint64_t length, bool may_wait, Extents& extents);
 
   Outcome<> try_write(std::uint64_t offset, std::span<const iovec> buffers);
+  Outcome<bool> make_room(std::uint64_t before);
   Outcome<WritePlan> plan_write(std::uint64_t offset, std::uint64_t length);
   Outcome<> plan_in_place(WritePlan& plan, std::uint64_t offset, std::uint64_t length);
   Outcome<> plan_new(WritePlan& plan, std::uint64_t offset, std::uint64_t length);
@@ -93,6 +94,7 @@ class Image final : public Layer {
   std::mutex commit_mutex_;  ///< one writer of metadata at a time; taken before mutex_
   std::mutex mutex_;         ///< guards metadata_ and what changes of header_
   Metadata metadata_;
+  std::atomic<std::uint64_t> times_given_back_ = 0;  ///< clusters, to whoever needs some
 };
 
 template <class Step>

@@ -64,6 +64,7 @@ void Image::carry_out(std::span<const PendingRelease> releases) {
     const std::lock_guard lock(mutex_);
     metadata_.allocator().abandon({first, count});
   }
+  ++times_given_back_;
   write_refcounts_now();
 }
 

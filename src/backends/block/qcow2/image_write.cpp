@@ -30,14 +30,25 @@ struct Image::WritePlan {
 
 /// What the guest has let go of makes room, but only once the tables in the file say so.
 Outcome<> Image::write(std::uint64_t offset, std::span<const iovec> buffers) {
-  const auto written = try_write(offset, buffers);
-  if (written || !lacks_room(written.error())) return written;
+  while (true) {
+    const std::uint64_t before = times_given_back_;
+    const auto written = try_write(offset, buffers);
+    if (written || !lacks_room(written.error())) return written;
+    if (!TRY(make_room(before))) return written;
+  }
+}
+
+/// Whether there may be more of it than when the count was `before`. Somebody else may be just
+/// about to give it back.
+Outcome<bool> Image::make_room(std::uint64_t before) {
+  bool pending = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!metadata_.releases_any()) return written;
+    pending = metadata_.releases_any();
   }
-  TRY(commit());
-  return try_write(offset, buffers);
+  if (pending) TRY(commit());
+  const std::lock_guard nobody_gives_back(commit_mutex_);
+  return times_given_back_ != before;
 }
 
 Outcome<> Image::try_write(std::uint64_t offset, std::span<const iovec> buffers) {
