@@ -61,6 +61,7 @@ class Image final : public Layer {
 
   Outcome<> try_write(std::uint64_t offset, std::span<const iovec> buffers);
   Outcome<bool> make_room(std::uint64_t before);
+  void give_up(const ClusterRun& run);
   Outcome<WritePlan> plan_write(std::uint64_t offset, std::uint64_t length);
   Outcome<> plan_in_place(WritePlan& plan, std::uint64_t offset, std::uint64_t length);
   Outcome<> plan_new(WritePlan& plan, std::uint64_t offset, std::uint64_t length);

@@ -65,13 +65,20 @@ Outcome<> Image::try_write(std::uint64_t offset, std::span<const iovec> buffers)
     }
     const auto filled = fill_plan(plan, at, data);
     if (!filled) {
-      const std::lock_guard lock(mutex_);
-      if (!plan.keeps_place) metadata_.allocator().abandon(plan.run);
+      if (!plan.keeps_place) give_up(plan.run);
       return filled;
     }
     TRY(link_plan(plan, at));
   }
   return Unit{};
+}
+
+/// What was written of it before that failed is no use to anybody, and takes room.
+void Image::give_up(const ClusterRun& run) {
+  static_cast<void>(
+      file_->discard(run.first << header_.cluster_bits, run.count << header_.cluster_bits));
+  const std::lock_guard lock(mutex_);
+  metadata_.allocator().abandon(run);
 }
 
 Outcome<Image::WritePlan> Image::plan_write(std::uint64_t offset, std::uint64_t length) {

@@ -1,5 +1,6 @@
 // Room that somebody gives back just now.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <condition_variable>
 #include <thread>
@@ -10,8 +11,8 @@
 namespace vireo::backends::qcow2 {
 namespace {
 
-/// On a host disk without room for what is larger than a table, until something is given back. That
-/// takes until a write has failed.
+/// On a host disk without room for what is larger than a table, of which it writes a half, until
+/// something is given back. With `slow` that takes until a write has failed.
 class FullFile final : public ImageFile {
  public:
   explicit FullFile(const std::string& path)
@@ -23,6 +24,7 @@ class FullFile final : public ImageFile {
       if (full && total_length(buffers) > kTable) {
         write_failed_ = true;
         changed_.notify_all();
+        EXPECT_FALSE(ImageFile::write(offset, slice(buffers, 0, total_length(buffers) / 2)));
         return std::make_error_code(std::errc::no_space_on_device);
       }
     }
@@ -35,9 +37,9 @@ class FullFile final : public ImageFile {
     EXPECT_TRUE(
         changed_.wait_for(lock, std::chrono::seconds(20), [this] { return write_failed_; }));
     lock.unlock();
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    if (slow) std::this_thread::sleep_for(std::chrono::milliseconds(100));
     lock.lock();
-    full = false;
+    if (slow) full = false;
     return ImageFile::discard(offset, length);
   }
   void wait_until_it_gives_back() {
@@ -45,7 +47,7 @@ class FullFile final : public ImageFile {
     changed_.wait_for(lock, std::chrono::seconds(20), [this] { return gives_back.load(); });
   }
 
-  std::atomic<bool> full = false, gives_back = false;
+  std::atomic<bool> full = false, slow = false, gives_back = false;
 
  private:
   static constexpr std::uint64_t kTable = 4096;
@@ -69,6 +71,12 @@ struct Qcow2RoomTest : ::testing::Test {
     return disk->write(offset, std::span(&buffer, 1));
   }
 
+  std::uint64_t place() const {
+    struct stat info = {};
+    EXPECT_EQ(::fstat(file->fd(), &info), 0);
+    return static_cast<std::uint64_t>(info.st_blocks) * 512;
+  }
+
   TemporaryFolder folder;
   const std::string image = folder.file("disk.qcow2");
   std::shared_ptr<FullFile> file;
@@ -78,7 +86,7 @@ struct Qcow2RoomTest : ::testing::Test {
 TEST_F(Qcow2RoomTest, AWriteWaitsForRoomThatIsJustGivenBack) {
   ASSERT_TRUE(write(0));
   ASSERT_TRUE(disk->commit());
-  file->full = true;
+  file->full = file->slow = true;
   ASSERT_TRUE(disk->discard(0, 16384));
   std::thread committer([this] { EXPECT_TRUE(disk->commit()); });
   file->wait_until_it_gives_back();
@@ -92,6 +100,15 @@ TEST_F(Qcow2RoomTest, AWriteFailsWhereNothingIsGivenBack) {
   const auto written = write(1 << 20);
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error(), std::errc::no_space_on_device);
+}
+
+TEST_F(Qcow2RoomTest, AWriteThatFailedTakesNoRoom) {
+  ASSERT_TRUE(write(0));
+  file->full = true;
+  const std::uint64_t before = place();
+  ASSERT_FALSE(write(1 << 20));
+  EXPECT_TRUE(file->gives_back);
+  EXPECT_EQ(place(), before);
 }
 
 }  // namespace
