@@ -104,6 +104,35 @@ TEST_P(BypassCacheTest, BytesComeBackWhateverTheirPlaceInMemory) {
   EXPECT_EQ(read_or_fail(*disk, 0, disk->size()), expected);
 }
 
+/// Plainly or by a buffer: each is tried before the faster one is known.
+TEST_P(BypassCacheTest, MuchComesBackWhicheverWayItGoes) {
+  const auto disk = open();
+  Bytes memory(3 * kMiB + 4096);
+  const auto aligned =
+      static_cast<std::size_t>(4096 - reinterpret_cast<std::uintptr_t>(memory.data()) % 4096);
+  std::uint8_t* const place = memory.data() + aligned;
+  unsigned seed = 0;
+  for (const std::size_t size : {std::size_t{64 << 10}, std::size_t{160'256}, 2 * kMiB + 1024})
+    for (int i = 0; i < 12; ++i) {
+      const std::uint64_t offset = static_cast<std::uint64_t>(i) * 512;
+      const Bytes bytes = pattern(size, ++seed);
+      std::ranges::copy(bytes, place);
+      const std::array<iovec, 2> pieces{{{place, 4096}, {place + 4096, size - 4096}}};
+      ASSERT_EQ(carry_out(*disk, {.operation = BlockOperation::kWrite,
+                                  .offset = offset,
+                                  .length = size,
+                                  .buffers = pieces}),
+                std::error_code());
+      std::fill_n(place, size, std::uint8_t{0xee});
+      ASSERT_EQ(carry_out(*disk, {.operation = BlockOperation::kRead,
+                                  .offset = offset,
+                                  .length = size,
+                                  .buffers = pieces}),
+                std::error_code());
+      ASSERT_EQ(std::memcmp(place, bytes.data(), size), 0) << offset << " " << size;
+    }
+}
+
 TEST_P(BypassCacheTest, WhatWasWrittenIsThereForOthers) {
   const Bytes bytes = pattern(kMiB, 1);
   {

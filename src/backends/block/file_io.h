@@ -38,8 +38,8 @@ std::unique_ptr<FileIo> make_pool_io(WorkerPool& pool);
 /// thread of the kernel in any case, as writes are with most file systems, one thread of the pool
 /// does, one after the other; large ones
 /// are on their way to the disk at once, so that a sync finds little left. Large reads are the
-/// pool's, too. Past the page cache all is the ring's, but what has to go by way of a buffer. The
-/// pool outlives it.
+/// pool's, too. Past the page cache all is the ring's, but what has to go by way of a buffer, or
+/// may be faster that way. The pool outlives it.
 [[nodiscard]] Result<std::unique_ptr<FileIo>> open_uring_io(WorkerPool& pool);
 /// The best this host has.
 std::unique_ptr<FileIo> open_file_io(WorkerPool& pool);

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstdlib>
 #include <memory>
-#include <new>
-#include <vector>
 
 #include "backends/block/image_lock.h"
 
@@ -32,26 +32,8 @@ bool is_unsupported(int error) {
 
 constexpr std::uint64_t kSector = 512;         ///< as little as moves past the page cache
 constexpr std::uint64_t kMostBytes = 1 << 20;  ///< by way of a buffer at a time
-
-/// Memory that the host can move whole sectors to.
-class SectorBuffer {
- public:
-  explicit SectorBuffer(std::uint64_t size)
-      : bytes_(static_cast<std::uint8_t*>(
-            std::aligned_alloc(kPage, (size + kPage - 1) & ~(kPage - 1)))),
-        size_(size) {
-    if (!bytes_) throw std::bad_alloc();
-  }
-  std::span<std::uint8_t> bytes() const { return {bytes_.get(), size_}; }
-
- private:
-  static constexpr std::uint64_t kPage = 4096;
-  struct Free {
-    void operator()(std::uint8_t* bytes) const { std::free(bytes); }
-  };
-  std::unique_ptr<std::uint8_t[], Free> bytes_;
-  std::uint64_t size_;
-};
+constexpr std::uint64_t kMostSectors = kMostBytes + 2 * kSector;
+static_assert(kMostSectors <= SectorBuffers::kBytes);
 
 /// The sectors that a range touches.
 struct Sectors {
@@ -90,7 +72,7 @@ Result<std::shared_ptr<ImageFile>> ImageFile::open(const std::string& path, bool
 /// Disks of guests have sectors of 512 bytes: where the host has larger ones, each write to a part
 /// of one would be a read as well, and a power failure would lose the neighbours.
 Result<> ImageFile::bypass_cache() {
-  const SectorBuffer probe(kSector);
+  const SectorBuffers::Buffer probe = sector_buffers_.take();
   const bool able = ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_DIRECT) == 0 &&
                     ::pread(fd_.get(), probe.bytes().data(), kSector, 0) >= 0;
   if (!able)
@@ -175,13 +157,21 @@ std::error_code ImageFile::read(std::uint64_t offset, std::span<std::uint8_t> by
 }
 
 std::error_code ImageFile::read(std::uint64_t offset, Iovecs buffers) const {
-  if (can_move(offset, buffers)) return move_in(offset, buffers);
+  if (!can_move(offset, buffers)) return read_by_buffer(offset, buffers);
+  if (!may_gather(total_length(buffers))) return move_in(offset, buffers);
+  return by_the_faster_way(faster_reads_, total_length(buffers), [&](bool by_buffer) {
+    return by_buffer ? read_by_buffer(offset, buffers) : move_in(offset, buffers);
+  });
+}
+
+std::error_code ImageFile::read_by_buffer(std::uint64_t offset,
+                                          std::span<const iovec> buffers) const {
+  const SectorBuffers::Buffer room = sector_buffers_.take();
   const std::uint64_t length = total_length(buffers);
   for (std::uint64_t done = 0; done < length;) {
     const std::uint64_t part = std::min(length - done, kMostBytes);
     const Sectors sectors(offset + done, part);
-    const SectorBuffer room(sectors.end - sectors.begin);
-    iovec whole{room.bytes().data(), room.bytes().size()};
+    iovec whole{room.bytes().data(), sectors.end - sectors.begin};
     if (const auto error = move_in(sectors.begin, {&whole, 1})) return error;
     copy_to(slice(buffers, done, part), room.bytes().subspan(offset + done - sectors.begin, part));
     done += part;
@@ -211,15 +201,22 @@ std::error_code ImageFile::write(std::uint64_t offset, std::span<const std::uint
 }
 
 std::error_code ImageFile::write(std::uint64_t offset, Iovecs buffers) {
-  if (can_move(offset, buffers)) return move_out(offset, buffers);
+  if (!can_move(offset, buffers)) return write_by_buffer(offset, buffers);
+  if (!may_gather(total_length(buffers))) return move_out(offset, buffers);
+  return by_the_faster_way(faster_writes_, total_length(buffers), [&](bool by_buffer) {
+    return by_buffer ? write_by_buffer(offset, buffers) : move_out(offset, buffers);
+  });
+}
+
+std::error_code ImageFile::write_by_buffer(std::uint64_t offset, std::span<const iovec> buffers) {
+  const SectorBuffers::Buffer room = sector_buffers_.take();
   const std::uint64_t length = total_length(buffers);
   for (std::uint64_t done = 0; done < length;) {
     const std::uint64_t part = std::min(length - done, kMostBytes);
     const Sectors sectors(offset + done, part);
-    const SectorBuffer room(sectors.end - sectors.begin);
-    iovec whole{room.bytes().data(), room.bytes().size()};
+    iovec whole{room.bytes().data(), sectors.end - sectors.begin};
     std::unique_lock lock(parts_mutex_, std::defer_lock);
-    if (room.bytes().size() != part) {
+    if (whole.iov_len != part) {
       lock.lock();
       iovec before = whole;
       if (const auto error = move_in(sectors.begin, {&before, 1})) return error;
@@ -230,6 +227,18 @@ std::error_code ImageFile::write(std::uint64_t offset, Iovecs buffers) {
     done += part;
   }
   return {};
+}
+
+template <class Transfer>
+std::error_code ImageFile::by_the_faster_way(Ways& ways, std::uint64_t bytes, Transfer transfer) {
+  const auto size =
+      std::min<std::size_t>(std::bit_width(bytes / kGatheredBytes) - 1, ways.size() - 1);
+  const FasterWay::Way way = ways[size].next();
+  const auto begin = std::chrono::steady_clock::now();
+  const std::error_code error = transfer(way == FasterWay::Way::kOther);
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+  if (!error) ways[size].took(way, time.count() / static_cast<double>(bytes));
+  return error;
 }
 
 std::error_code ImageFile::move_out(std::uint64_t offset, std::span<iovec> rest) {

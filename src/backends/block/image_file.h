@@ -1,6 +1,7 @@
 #pragma once
 #include <sys/uio.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -9,7 +10,9 @@
 #include <string>
 #include <system_error>
 
+#include "backends/block/faster_way.h"
 #include "backends/block/iovecs.h"
+#include "backends/block/sector_buffer.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -20,7 +23,8 @@ namespace vireo::backends {
 ///
 /// Past the page cache the host moves whole sectors from and to memory that begins at a multiple of
 /// them. read() and write() take anything there too, by way of a buffer; who calls the host for
-/// `fd()` himself asks can_move().
+/// `fd()` himself asks can_move(). Much goes by way of a buffer as well where that is faster: a
+/// disk moves what lies in one piece in the host's memory, as a guest's seldom does, in less time.
 class ImageFile {
  public:
   virtual ~ImageFile() = default;
@@ -43,6 +47,8 @@ class ImageFile {
   bool bypasses_cache() const { return bypasses_cache_; }
   /// Whether the host moves these bytes as they stand.
   bool can_move(std::uint64_t offset, std::span<const iovec> buffers) const;
+  /// Whether read() and write() of so much look for the faster way.
+  bool may_gather(std::uint64_t bytes) const { return bypasses_cache_ && bytes >= kGatheredBytes; }
   /// False for a temporary file: nobody reads it after us.
   bool needs_sync() const { return !is_temporary_; }
   /// Bytes, now; the host's error if it does not say.
@@ -78,7 +84,14 @@ class ImageFile {
       : fd_(std::move(fd)), path_(std::move(path)), read_only_(read_only) {}
 
  private:
+  static constexpr std::uint64_t kGatheredBytes = 64 << 10;
+  using Ways = std::array<FasterWay, 5>;  ///< from that size on, each for twice the size before
+
   Result<> bypass_cache();
+  template <class Transfer>
+  static std::error_code by_the_faster_way(Ways& ways, std::uint64_t bytes, Transfer transfer);
+  std::error_code read_by_buffer(std::uint64_t offset, std::span<const iovec> buffers) const;
+  std::error_code write_by_buffer(std::uint64_t offset, std::span<const iovec> buffers);
   std::error_code move_in(std::uint64_t offset, std::span<iovec> rest) const;
   std::error_code move_out(std::uint64_t offset, std::span<iovec> rest);
 
@@ -90,6 +103,9 @@ class ImageFile {
   bool bypasses_cache_ = false;
   mutable std::atomic<bool> never_reads_at_once_ = false, never_writes_at_once_ = false;
   std::atomic<bool> sync_failed_ = false;
+  mutable SectorBuffers sector_buffers_;
+  mutable Ways faster_reads_;  ///< the other way is that by a buffer
+  Ways faster_writes_;
   std::mutex parts_mutex_;  ///< held while a part of a sector is written; a leaf
 };
 

@@ -79,7 +79,10 @@ class UringIo final : public FileIo {
       if (job->rest.empty()) return finish(job, {});
     }
     if (!sync && job->transfer.file->bypasses_cache()) {
-      if (!job->transfer.file->can_move(job->transfer.offset, job->rest)) return move_later(job);
+      const ImageFile& file = *job->transfer.file;
+      const bool plain = file.can_move(job->transfer.offset, job->rest) &&
+                         !file.may_gather(total_length(job->rest));
+      if (!plain) return move_later(job);
     } else if (job->transfer.kind == FileTransfer::Kind::kWrite) {
       return write_later(job);
     } else if (!sync && total_length(job->rest) >= kStreamBytes) {
@@ -121,7 +124,7 @@ class UringIo final : public FileIo {
     });
   }
 
-  /// Past the page cache, what the host cannot move as it stands.
+  /// Past the page cache, what the host cannot move as it stands, or may move faster elsewhere.
   void move_later(Job* job) {
     pool_.post([this, job] {
       const FileTransfer& transfer = job->transfer;
