@@ -16,7 +16,7 @@ namespace vireo::devices::virtio {
 /// to the size of the queues; data goes straight between the backend and guest memory.
 class VirtioBlock final : public VirtioModel {
  public:
-  static constexpr std::uint16_t kQueueSize = 256;
+  static constexpr std::uint16_t kQueueSize = 512;
   static constexpr std::uint64_t kSector = 512;
   static constexpr std::size_t kSerialBytes = 20;
 

@@ -77,7 +77,7 @@ struct ReadOnlyBlockTest : VirtioBlockTest {
 
 TEST_F(VirtioBlockTest, TheConfigurationDescribesTheDisk) {
   EXPECT_EQ(config<std::uint64_t>(0), kDiskBytes / 512);
-  EXPECT_EQ(config<std::uint32_t>(12), 254u);
+  EXPECT_EQ(config<std::uint32_t>(12), 510u);
   EXPECT_EQ(config<std::uint32_t>(20), 512u);
   EXPECT_EQ(config<std::uint8_t>(24), 3u) << "blocks of 4096 bytes";
   EXPECT_EQ(config<std::uint16_t>(34), 2u) << "queues";

@@ -83,7 +83,7 @@ TEST_F(VirtioMmioTest, ItSaysWhatItIs) {
   EXPECT_EQ(get(0x10) & 1, 1u) << "VERSION_1";
   put(0x14, 2);
   EXPECT_EQ(get(0x10), 0u);
-  EXPECT_EQ(get(0x34), 256u);
+  EXPECT_EQ(get(0x34), 512u);
   put(0x30, 1);
   EXPECT_EQ(get(0x34), 0u) << "there is one queue";
   EXPECT_EQ(get(0xb0), 0xffffffffu);
