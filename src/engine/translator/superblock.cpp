@@ -168,18 +168,22 @@ bool SuperblockReader::goes_around(const Superblock& block, const Step& step) {
   };
   const auto rounds = static_cast<std::size_t>(std::ranges::count_if(block.steps, from_start));
   const auto called = [](const Step& each) { return each.kind == Kind::kInterpret; };
-  const std::size_t size = (block.steps.size() + 1) / rounds * (rounds + 1);
-  return rounds < Superblock::kMaxRounds && size < Superblock::kMaxSteps &&
+  const auto looks = [](const Step& each) { return each.has_memory && each.memory_size != 0; };
+  const std::size_t length = (block.steps.size() + 1) / rounds;
+  const bool pays = length <= Superblock::kShortLoop && std::ranges::any_of(block.steps, looks);
+  const std::size_t most = pays ? Superblock::kMaxLoopSteps : Superblock::kMaxSteps - 1;
+  return rounds < Superblock::kMaxRounds && length * (rounds + 1) <= most &&
          std::ranges::none_of(block.steps, called);
 }
 
 void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) {
   block.first = block.last = offset;
   std::uint32_t at = offset;
+  std::size_t most = Superblock::kMaxSteps, length = 0;  // of one round
   for (;;) {
     block.falls_through = true;
     block.next = static_cast<std::uint16_t>(at);
-    if (at >= kPageSize || block.steps.size() == Superblock::kMaxSteps) return;
+    if (at >= kPageSize || block.steps.size() >= most) return;
     Step step;
     step.offset = static_cast<std::uint16_t>(at);
     if (!decode(step.offset, step.insn)) return;
@@ -193,6 +197,10 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
     const bool around = !mode.careful && !block.steps.empty() && goes_around(block, step);
     const bool jump = step.kind == Kind::kJump && is_direct(step) && in_page(branch_target(step)) &&
                       (around || branch_target(step) >= at);
+    if (around) {
+      if (length == 0) length = block.steps.size() + 1;
+      most = std::max(most, block.steps.size() + 1 + length);
+    }
     if (around || jump) at = static_cast<std::uint32_t>(branch_target(step));
     step.taken_inside = around && !jump;
     if (jump) step.kind = Kind::kNothing;

@@ -19,6 +19,8 @@ namespace vireo::engine::translator {
 struct Superblock {
   static constexpr std::size_t kMaxSteps = 48;
   static constexpr std::size_t kMaxRounds = 8;  ///< of a loop
+  /// Of a short loop with accesses that share looks: the more rounds, the fewer looks.
+  static constexpr std::size_t kMaxLoopSteps = 112, kShortLoop = 24;
   static constexpr std::int32_t kMaxStackSpan = 1024;
   static constexpr std::uint8_t kMaxLooks = 16;  ///< shared ones
 

@@ -154,6 +154,18 @@ TEST(Superblock, WhatDoesNotGoAround) {
     return std::ranges::count(block.steps, start, &Step::offset);
   };
   EXPECT_EQ(rounds([](Guest& g) { g.dec(eax); }), std::ptrdiff_t{Superblock::kMaxRounds});
+  const auto pass = [](Guest& g, int count) {
+    for (int i = 0; i < count; ++i) g.movaps(xmm0, xmm1);
+    g.dec(eax);
+  };
+  const auto load = [&](Guest& g, int count) {
+    g.movups(xmm0, ptr[rbx]);
+    pass(g, count - 1);
+  };
+  EXPECT_EQ(rounds([&](Guest& g) { pass(g, 12); }), 3) << "as many as any superblock may have";
+  EXPECT_EQ(rounds([&](Guest& g) { load(g, 12); }), 8) << "each saves a look";
+  EXPECT_EQ(rounds([&](Guest& g) { load(g, 22); }), 4);
+  EXPECT_EQ(rounds([&](Guest& g) { load(g, 23); }), 1) << "it saves little";
   EXPECT_EQ(rounds([](Guest& g) { g.cpuid(), g.dec(eax); }), 1) << "C++ takes longer";
   EXPECT_EQ(rounds([](Guest& g) { g.nop(30, false); }), 1) << "too long";
   EXPECT_EQ(rounds([](Guest& g) { g.dec(eax); }, kPageSize - 4), 1) << "goes on in another page";
