@@ -92,12 +92,12 @@ TEST(Interpreter, AnInterruptComesBetweenBlocks) {
   World w;
   w.code(kCode, {0xff, 0xc0, 0xeb, 0xfc});  // inc eax; jmp $-2
   w.state.rflags |= x86::rflags::kIf;
+  w.machine.vector.reset();
   std::thread other([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     w.machine.vector = 0x55;
     w.vcpu->notify_interrupt();
   });
-  w.machine.vector.reset();
   EXPECT_EQ(w.run(), ExitReason::kHalted);
   other.join();
   EXPECT_EQ(w.vector(), 0x55u);
