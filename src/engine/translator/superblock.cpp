@@ -154,15 +154,16 @@ void SuperblockReader::note_pages(Superblock& block) {
     step.target_on_two_pages = is_direct(step) && leaves_page(exit_target(step));
 }
 
-/// A branch back to the start of the block, from the end of a loop of which another round fits in.
-/// The code behind the loop is another superblock then, so that it must be in this page.
-bool SuperblockReader::goes_around(const Superblock& block, const Step& step) {
+/// How many steps a loop has, if `step` goes back from its end to the start of the block, and
+/// another round fits in; else 0. The code behind the loop is another superblock then, so that it
+/// must be in this page.
+std::size_t SuperblockReader::round_again(const Superblock& block, const Step& step) {
   const bool counts = step.insn.opcode_map == 0 && step.insn.opcode >= 0xe0;  // LOOP, JRCXZ
   const bool jump = step.kind == Kind::kJump, branch = step.kind == Kind::kBranch && !counts;
   if (!(jump || branch) || !is_direct(step) || branch_target(step) != block.steps.front().offset)
-    return false;
+    return 0;
   const std::int64_t behind = step.offset + step.insn.length;
-  if (branch && (!in_page(behind) || leaves_page(behind))) return false;
+  if (branch && (!in_page(behind) || leaves_page(behind))) return 0;
   const auto from_start = [&](const Step& each) {
     return each.offset == block.steps.front().offset;
   };
@@ -172,14 +173,14 @@ bool SuperblockReader::goes_around(const Superblock& block, const Step& step) {
   const std::size_t length = (block.steps.size() + 1) / rounds;
   const bool pays = length <= Superblock::kShortLoop && std::ranges::any_of(block.steps, looks);
   const std::size_t most = pays ? Superblock::kMaxLoopSteps : Superblock::kMaxSteps - 1;
-  return rounds < Superblock::kMaxRounds && length * (rounds + 1) <= most &&
-         std::ranges::none_of(block.steps, called);
+  const bool fits = rounds < Superblock::kMaxRounds && length * (rounds + 1) <= most;
+  return fits && std::ranges::none_of(block.steps, called) ? length : 0;
 }
 
 void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mode& mode) {
   block.first = block.last = offset;
   std::uint32_t at = offset;
-  std::size_t most = Superblock::kMaxSteps, length = 0;  // of one round
+  std::size_t most = Superblock::kMaxSteps;
   for (;;) {
     block.falls_through = true;
     block.next = static_cast<std::uint16_t>(at);
@@ -194,13 +195,11 @@ void SuperblockReader::collect(Superblock& block, std::uint16_t offset, const Mo
     block.first = std::min(block.first, step.offset);
     block.last = std::max(block.last, static_cast<std::uint16_t>(at - 1));
     // Otherwise only forward: where control goes back, events have to be looked for.
-    const bool around = !mode.careful && !block.steps.empty() && goes_around(block, step);
+    const std::size_t round = mode.careful || block.steps.empty() ? 0 : round_again(block, step);
+    const bool around = round != 0;
     const bool jump = step.kind == Kind::kJump && is_direct(step) && in_page(branch_target(step)) &&
                       (around || branch_target(step) >= at);
-    if (around) {
-      if (length == 0) length = block.steps.size() + 1;
-      most = std::max(most, block.steps.size() + 1 + length);
-    }
+    if (around) most = std::max(most, block.steps.size() + 1 + round);
     if (around || jump) at = static_cast<std::uint32_t>(branch_target(step));
     step.taken_inside = around && !jump;
     if (jump) step.kind = Kind::kNothing;

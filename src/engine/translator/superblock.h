@@ -63,7 +63,7 @@ class SuperblockReader {
   bool decode(std::uint16_t offset, x86::Insn& insn);
   bool leaves_page(std::int64_t offset);
   void note_pages(Superblock& block);
-  bool goes_around(const Superblock& block, const Step& step);
+  std::size_t round_again(const Superblock& block, const Step& step);
   bool within_code(const Step& step) const;
   void fit_to_segments(Step& step) const;
   void collect(Superblock& block, std::uint16_t offset, const Mode& mode);
