@@ -55,6 +55,28 @@ struct BypassCacheTest : ::testing::TestWithParam<const char*> {
   std::unique_ptr<BlockBackend> open() {
     return open_or_fail({.path = image, .format = GetParam(), .bypass_cache = true});
   }
+  /// The first multiple of a page.
+  static std::uint8_t* aligned(Bytes& memory) {
+    return memory.data() + 4096 - reinterpret_cast<std::uintptr_t>(memory.data()) % 4096;
+  }
+  /// Writes the bytes from `place`, where the buffers lie, and reads them back to it.
+  static void expect_back(BlockBackend& disk, std::uint64_t offset, const Bytes& bytes,
+                          std::uint8_t* place, std::span<const iovec> written,
+                          std::span<const iovec> read) {
+    std::ranges::copy(bytes, place);
+    ASSERT_EQ(carry_out(disk, {.operation = BlockOperation::kWrite,
+                               .offset = offset,
+                               .length = bytes.size(),
+                               .buffers = written}),
+              std::error_code());
+    std::fill_n(place, bytes.size(), std::uint8_t{0xee});
+    ASSERT_EQ(carry_out(disk, {.operation = BlockOperation::kRead,
+                               .offset = offset,
+                               .length = bytes.size(),
+                               .buffers = read}),
+              std::error_code());
+    ASSERT_EQ(std::memcmp(place, bytes.data(), bytes.size()), 0);
+  }
   std::string folder, image;
 };
 
@@ -69,8 +91,6 @@ TEST_P(BypassCacheTest, TheHostIsAskedForIt) {
 TEST_P(BypassCacheTest, BytesComeBackWhateverTheirPlaceInMemory) {
   const auto disk = open();
   Bytes expected(disk->size()), memory(kMiB + 8192);
-  const auto aligned =
-      static_cast<std::size_t>(4096 - reinterpret_cast<std::uintptr_t>(memory.data()) % 4096);
   unsigned seed = 0;
   for (const std::size_t shift :
        {std::size_t{0}, std::size_t{512}, std::size_t{1}, std::size_t{300}})
@@ -78,27 +98,15 @@ TEST_P(BypassCacheTest, BytesComeBackWhateverTheirPlaceInMemory) {
       for (const std::size_t size :
            {std::size_t{512}, std::size_t{4096}, std::size_t{70'144}, kMiB}) {
         const Bytes bytes = pattern(size, ++seed);
-        std::uint8_t* const place = memory.data() + aligned + shift;
-        std::ranges::copy(bytes, place);
+        std::uint8_t* const place = aligned(memory) + shift;
         std::ranges::copy(bytes, expected.begin() + static_cast<std::ptrdiff_t>(offset));
         // In three pieces, of which none needs to be of whole sectors.
         const std::size_t third = size / 3;
         const std::array<iovec, 3> pieces{
             {{place, third}, {place + third, third}, {place + 2 * third, size - 2 * third}}};
-        ASSERT_EQ(carry_out(*disk, {.operation = BlockOperation::kWrite,
-                                    .offset = offset,
-                                    .length = size,
-                                    .buffers = pieces}),
-                  std::error_code());
-        std::fill_n(place, size, std::uint8_t{0xee});
         const iovec whole{place, size};
-        ASSERT_EQ(carry_out(*disk, {.operation = BlockOperation::kRead,
-                                    .offset = offset,
-                                    .length = size,
-                                    .buffers = {&whole, 1}}),
-                  std::error_code());
-        ASSERT_EQ(std::memcmp(place, bytes.data(), size), 0)
-            << offset << " " << size << " " << shift;
+        SCOPED_TRACE(testing::Message() << offset << " " << size << " " << shift);
+        ASSERT_NO_FATAL_FAILURE(expect_back(*disk, offset, bytes, place, pieces, {&whole, 1}));
       }
   EXPECT_EQ(flush(*disk), std::error_code());
   EXPECT_EQ(read_or_fail(*disk, 0, disk->size()), expected);
@@ -108,28 +116,15 @@ TEST_P(BypassCacheTest, BytesComeBackWhateverTheirPlaceInMemory) {
 TEST_P(BypassCacheTest, MuchComesBackWhicheverWayItGoes) {
   const auto disk = open();
   Bytes memory(3 * kMiB + 4096);
-  const auto aligned =
-      static_cast<std::size_t>(4096 - reinterpret_cast<std::uintptr_t>(memory.data()) % 4096);
-  std::uint8_t* const place = memory.data() + aligned;
+  std::uint8_t* const place = aligned(memory);
   unsigned seed = 0;
   for (const std::size_t size : {std::size_t{64 << 10}, std::size_t{160'256}, 2 * kMiB + 1024})
     for (int i = 0; i < 12; ++i) {
       const std::uint64_t offset = static_cast<std::uint64_t>(i) * 512;
       const Bytes bytes = pattern(size, ++seed);
-      std::ranges::copy(bytes, place);
       const std::array<iovec, 2> pieces{{{place, 4096}, {place + 4096, size - 4096}}};
-      ASSERT_EQ(carry_out(*disk, {.operation = BlockOperation::kWrite,
-                                  .offset = offset,
-                                  .length = size,
-                                  .buffers = pieces}),
-                std::error_code());
-      std::fill_n(place, size, std::uint8_t{0xee});
-      ASSERT_EQ(carry_out(*disk, {.operation = BlockOperation::kRead,
-                                  .offset = offset,
-                                  .length = size,
-                                  .buffers = pieces}),
-                std::error_code());
-      ASSERT_EQ(std::memcmp(place, bytes.data(), size), 0) << offset << " " << size;
+      SCOPED_TRACE(testing::Message() << offset << " " << size);
+      ASSERT_NO_FATAL_FAILURE(expect_back(*disk, offset, bytes, place, pieces, pieces));
     }
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <chrono>
@@ -32,8 +33,7 @@ bool is_unsupported(int error) {
 
 constexpr std::uint64_t kSector = 512;         ///< as little as moves past the page cache
 constexpr std::uint64_t kMostBytes = 1 << 20;  ///< by way of a buffer at a time
-constexpr std::uint64_t kMostSectors = kMostBytes + 2 * kSector;
-static_assert(kMostSectors <= SectorBuffers::kBytes);
+static_assert(kMostBytes + 2 * kSector <= SectorBuffers::kBytes);
 
 /// The sectors that a range touches.
 struct Sectors {
@@ -72,9 +72,9 @@ Result<std::shared_ptr<ImageFile>> ImageFile::open(const std::string& path, bool
 /// Disks of guests have sectors of 512 bytes: where the host has larger ones, each write to a part
 /// of one would be a read as well, and a power failure would lose the neighbours.
 Result<> ImageFile::bypass_cache() {
-  const SectorBuffers::Buffer probe = sector_buffers_.take();
+  alignas(4096) std::array<std::uint8_t, kSector> probe;
   const bool able = ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_DIRECT) == 0 &&
-                    ::pread(fd_.get(), probe.bytes().data(), kSector, 0) >= 0;
+                    ::pread(fd_.get(), probe.data(), probe.size(), 0) >= 0;
   if (!able)
     return host_error(
         "the page cache cannot be bypassed for the image {}: {}; leave cache=none out", path_,
@@ -158,8 +158,9 @@ std::error_code ImageFile::read(std::uint64_t offset, std::span<std::uint8_t> by
 
 std::error_code ImageFile::read(std::uint64_t offset, Iovecs buffers) const {
   if (!can_move(offset, buffers)) return read_by_buffer(offset, buffers);
-  if (!may_gather(total_length(buffers))) return move_in(offset, buffers);
-  return by_the_faster_way(faster_reads_, total_length(buffers), [&](bool by_buffer) {
+  const std::uint64_t bytes = total_length(buffers);
+  if (!may_gather(bytes)) return move_in(offset, buffers);
+  return by_the_faster_way(faster_reads_, bytes, [&](bool by_buffer) {
     return by_buffer ? read_by_buffer(offset, buffers) : move_in(offset, buffers);
   });
 }
@@ -202,8 +203,9 @@ std::error_code ImageFile::write(std::uint64_t offset, std::span<const std::uint
 
 std::error_code ImageFile::write(std::uint64_t offset, Iovecs buffers) {
   if (!can_move(offset, buffers)) return write_by_buffer(offset, buffers);
-  if (!may_gather(total_length(buffers))) return move_out(offset, buffers);
-  return by_the_faster_way(faster_writes_, total_length(buffers), [&](bool by_buffer) {
+  const std::uint64_t bytes = total_length(buffers);
+  if (!may_gather(bytes)) return move_out(offset, buffers);
+  return by_the_faster_way(faster_writes_, bytes, [&](bool by_buffer) {
     return by_buffer ? write_by_buffer(offset, buffers) : move_out(offset, buffers);
   });
 }
