@@ -148,8 +148,9 @@ void DirectVcpu::open_window() {
   if (active) {
     if (current_->policy.not_before() <= now) return;
     wait = current_->policy.not_before() - now;  // a break
+  } else if (now < next_window_) {
+    wait = next_window_ - now;
   } else {
-    if (now < next_window_) return;
     begin_window(now);
   }
   window_open_ = true;
@@ -181,6 +182,7 @@ void DirectVcpu::execute() {
     *window_over_ = window_open_ = false;
     judge();
   }
+  scanned_.unwatch_written();
   if (state.cpl() != 3) {
     hold_ = false;
     return TranslatorVcpu::execute();

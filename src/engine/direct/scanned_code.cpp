@@ -13,6 +13,7 @@ ScannedCode::ScannedCode(memory::GuestMemory& memory, PendingEvents& events)
 ScannedCode::~ScannedCode() {
   memory_.remove_listener(*this);
   for (const auto& [number, clean] : known_) memory_.unwatch(PhysAddr{number << kPageShift});
+  unwatch_written();
 }
 
 void ScannedCode::set_rules(const SensitiveCode::Rules& rules) {
@@ -84,19 +85,37 @@ void ScannedCode::on_watched_write(PhysAddr address, std::size_t size) {
     for (std::uint64_t number = value(address) >> kPageShift; number <= last; ++number) {
       if (known_.erase(number) == 0) continue;
       written_.push_back(PhysAddr{number << kPageShift});
+      ++watched_;
       any = true;
     }
   }
   if (any) events_.raise(PendingEvents::kStop);
 }
 
+void ScannedCode::unwatch(std::span<const PhysAddr> pages) {
+  for (const PhysAddr page : pages) memory_.unwatch(page);
+}
+
+void ScannedCode::unwatch_written() {
+  if (watched_.load(std::memory_order_relaxed) == 0) return;
+  std::vector<PhysAddr> pages;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto watched = std::span(written_).last(watched_.exchange(0));
+    pages.assign(watched.begin(), watched.end());
+  }
+  unwatch(pages);
+}
+
 std::vector<PhysAddr> ScannedCode::take_written() {
   std::vector<PhysAddr> result;
+  std::size_t watched = 0;
   {
     const std::lock_guard lock(mutex_);
     result.swap(written_);
+    watched = watched_.exchange(0);
   }
-  for (const PhysAddr page : result) memory_.unwatch(page);
+  unwatch(std::span(result).last(watched));
   return result;
 }
 

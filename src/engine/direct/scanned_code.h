@@ -1,7 +1,10 @@
 #pragma once
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -36,6 +39,9 @@ class ScannedCode final : public memory::PageListener {
   /// Pages that have been written to since they were said to be clean, or not to be: nothing is
   /// known of them any more.
   std::vector<PhysAddr> take_written();
+  /// Before they are taken: they are written directly from now on, as far as this is concerned.
+  /// Cheap if there are none.
+  void unwatch_written();
 
   // memory::PageListener
   bool on_watch(PhysAddr) override { return false; }
@@ -43,6 +49,7 @@ class ScannedCode final : public memory::PageListener {
   bool on_move() override { return false; }
 
  private:
+  void unwatch(std::span<const PhysAddr> pages);
   template <class Look>
   std::optional<std::vector<std::size_t>> look_at(PhysAddr page, Look look);
 
@@ -53,6 +60,7 @@ class ScannedCode final : public memory::PageListener {
   std::mutex mutex_;                   // guards what follows; a leaf
   std::unordered_map<std::uint64_t, std::optional<bool>> known_;  ///< by page number
   std::vector<PhysAddr> written_;
+  std::atomic<std::size_t> watched_ = 0;  ///< the last of `written_` that still are
 };
 
 }  // namespace vireo::engine::direct

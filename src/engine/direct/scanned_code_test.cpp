@@ -42,6 +42,17 @@ TEST_F(ScannedCodeTest, AWriteIsHeardOfOnceAndMakesItAQuestionAgain) {
   EXPECT_FALSE(scanned_->clean(kPage, {}));
 }
 
+TEST_F(ScannedCodeTest, AWrittenPageIsWrittenDirectlyBeforeItIsTaken) {
+  EXPECT_TRUE(scanned_->clean(kPage, {}));
+  put_cpuid();
+  EXPECT_FALSE(memory_->view(kPage).writable);
+  scanned_->unwatch_written();
+  EXPECT_TRUE(memory_->view(kPage).writable);
+  EXPECT_FALSE(scanned_->clean(kPage, {}));  // a watch of its own, which stays
+  EXPECT_EQ(scanned_->take_written(), std::vector{kPage});
+  EXPECT_FALSE(memory_->view(kPage).writable);
+}
+
 TEST_F(ScannedCodeTest, WritesElsewhereAreNobodysConcern) {
   EXPECT_TRUE(scanned_->clean(kPage, {}));
   const PhysAddr other{5 * kPageSize};
@@ -64,9 +75,13 @@ TEST_F(ScannedCodeTest, OtherRulesAskAgain) {
 }
 
 TEST_F(ScannedCodeTest, NothingIsWatchedAfterItsEnd) {
-  EXPECT_TRUE(scanned_->clean(kPage, {}));
-  scanned_.reset();
-  EXPECT_TRUE(memory_->view(kPage).writable);
+  for (const bool written : {false, true}) {
+    EXPECT_TRUE(scanned_->clean(kPage, {}));
+    if (written) memory_->write_value(kPage, std::uint8_t{0x91});
+    scanned_.reset();
+    EXPECT_TRUE(memory_->view(kPage).writable);
+    scanned_ = std::make_unique<ScannedCode>(*memory_, events_);
+  }
 }
 
 }  // namespace
