@@ -345,6 +345,7 @@ void Emitter::emit(const Superblock& block, Translation& translation, Recording*
   last_recalled_ = 1;
   written_ = 0;
   for (const Step& each : block.steps) written_ |= each.insn.effects.gpr_written;
+  plan_sums();
   pointers_ = {};
   tlb_ = translation.mode.user        ? TlbIndex::kUser
          : translation.mode.suspended ? TlbIndex::kSmapSuspended

@@ -123,7 +123,10 @@ class Emitter : Assembler {
     bool operator==(const HeldWay&) const = default;
   };
   HostMemory operand_beside(const x86::MemoryOperand& memory, const Xbyak::Reg64& way);
+  HostMemory operand_behind(const Step& step, const Xbyak::Reg64& sum) const;
   HostMemory follow(const Step& step, unsigned scratch_wanted);
+  std::uint8_t added_to_way(const Step& step) const;
+  void plan_sums();
   void remember(const Step& step);
   Xbyak::Reg64 recall(const HeldWay& way, bool both_free);
   bool holds() const;
@@ -252,6 +255,9 @@ class Emitter : Assembler {
   std::size_t last_recalled_ = 1;             ///< of `held_`
   std::uint32_t written_ = 0;                 ///< general registers that the superblock writes
   std::uint32_t found_ = 0;                   ///< shared looks that were found, a bit for each
+  /// For each shared look, the register that all who follow add to what it has found, so that it
+  /// remembers the sum; or kNoRegister.
+  std::array<std::uint8_t, Superblock::kMaxLooks> sums_{};
   X87Pointers pointers_;
 };
 

@@ -13,13 +13,39 @@ Xbyak::Reg64 host(unsigned gpr) { return Xbyak::Reg64(static_cast<int>(gpr)); }
 
 }  // namespace
 
-/// R11 is what the step has found for others.
+/// Of an indexed operand, which is added to the way: of base and index the one that stays what it
+/// is, if the other does not. kNoRegister: none is, or the operand is no indexed one.
+std::uint8_t Emitter::added_to_way(const Step& step) const {
+  const x86::MemoryOperand& memory = step.insn.memory;
+  if (narrow() || !is_indexed(memory)) return x86::kNoRegister;
+  const bool swap = memory.base < 16 && memory.scale_shift == 0 &&
+                    (written_ >> memory.base & 1) != 0 && (written_ >> memory.index & 1) == 0;
+  return swap ? memory.index : memory.base;
+}
+
+void Emitter::plan_sums() {
+  sums_.fill(x86::kNoRegister);
+  std::uint32_t seen = 0;
+  for (const Step& each : block_->steps) {
+    if (each.look == Step::kOwnLook) continue;
+    const std::uint8_t added = added_to_way(each);
+    const bool lasts = added < 16 && (written_ >> added & 1) == 0;
+    std::uint8_t& sum = sums_[each.look];
+    const bool first = (seen >> each.look & 1) == 0;
+    sum = lasts && (first || sum == added) ? added : std::uint8_t{x86::kNoRegister};
+    seen |= 1u << each.look;
+  }
+}
+
+/// R11 is what the step has found for others, to which it adds what all of them do.
 void Emitter::remember(const Step& now) {
   if (!now.looks_for_others) return;
+  const std::uint8_t sum = sums_[now.look];
+  if (sum < 16) lea(r11, ptr[r11 + host(sum)]);
   store(at::look(now.look), r11);
   found_ |= 1u << now.look;
   held_[0] = {};
-  held_[1] = {now.look, x86::kNoRegister};
+  held_[1] = {now.look, sum};
   still_held(true);
 }
 
@@ -41,18 +67,19 @@ void Emitter::forget_changed_sums(const Step& done) {
 Xbyak::Reg64 Emitter::recall(const HeldWay& way, bool both_free) {
   const std::array<Xbyak::Reg64, 2> scratch{r10, r11};
   if (!holds()) held_ = {};
-  const HeldWay plain{way.look, x86::kNoRegister};
+  const HeldWay remembered{way.look, sums_[way.look]};
   std::size_t place = both_free && last_recalled_ == 1 ? 0 : 1;
   if (held_[1] == way) {
     place = 1;
   } else if (both_free && held_[0] == way) {
     place = 0;
   } else {
-    if (held_[1 - place] == plain && way.added < 16) {
+    const bool more = way != remembered;
+    if (held_[1 - place] == remembered && more) {
       lea(scratch[place], ptr[scratch[1 - place] + host(way.added)]);
     } else {
-      if (held_[place] != plain) load(scratch[place], at::look(way.look));
-      if (way.added < 16) lea(scratch[place], ptr[scratch[place] + host(way.added)]);
+      if (held_[place] != remembered) load(scratch[place], at::look(way.look));
+      if (more) lea(scratch[place], ptr[scratch[place] + host(way.added)]);
     }
     held_[place] = way;
   }
@@ -74,18 +101,8 @@ HostMemory Emitter::follow(const Step& now, unsigned scratch_wanted) {
     return result;
   }
   if (is_simple(memory)) return operand_beside(memory, recall(plain, both_free));
-  if (is_indexed(memory)) {
-    // Of base and index the one that stays what it is.
-    const bool swap = memory.base < 16 && memory.scale_shift == 0 &&
-                      (written_ >> memory.base & 1) != 0 && (written_ >> memory.index & 1) == 0;
-    const std::uint8_t added = swap ? memory.index : memory.base;
-    const Xbyak::Reg64 way = recall({now.look, added}, both_free);
-    result.base = static_cast<std::uint8_t>(way.getIdx());
-    result.index = swap ? memory.base : memory.index;
-    result.scale_shift = memory.scale_shift;
-    result.displacement = static_cast<std::int32_t>(memory.displacement);
-    return result;
-  }
+  if (is_indexed(memory))
+    return operand_behind(now, recall({now.look, added_to_way(now)}, both_free));
   effective_address(now);
   recall(plain, false);
   result.base = x86::kR10;
@@ -160,6 +177,17 @@ HostMemory Emitter::operand_beside(const x86::MemoryOperand& memory, const Xbyak
   result.base = number;
   result.index = memory.index;
   result.scale_shift = memory.scale_shift;
+  return result;
+}
+
+/// An indexed operand, `sum` being the way with added_to_way().
+HostMemory Emitter::operand_behind(const Step& now, const Xbyak::Reg64& sum) const {
+  const x86::MemoryOperand& memory = now.insn.memory;
+  HostMemory result;
+  result.base = static_cast<std::uint8_t>(sum.getIdx());
+  result.index = added_to_way(now) == memory.base ? memory.index : memory.base;
+  result.scale_shift = memory.scale_shift;
+  result.displacement = static_cast<std::int32_t>(memory.displacement);
   return result;
 }
 

@@ -327,7 +327,7 @@ HostMemory Emitter::access(std::size_t index, unsigned scratch_wanted) {
   if (is_simple(memory) || is_indexed(memory)) {
     load_from_tlb(now);
     remember(now);
-    return operand_beside(memory, r11);
+    return shared && sums_[now.look] < 16 ? operand_behind(now, r11) : operand_beside(memory, r11);
   }
   HostMemory result;
   result.base = x86::kR10;
