@@ -89,7 +89,7 @@ std::string name_of_branch(std::string_view table, std::size_t offset) {
 }
 
 bool within(std::size_t offset, std::size_t begin, std::size_t size) {
-  return offset >= begin && offset < begin + size;
+  return offset - begin < size;  // offsets of what lies before the origin wrap around
 }
 
 /// One decoded instruction, and where it leads or points to.
@@ -222,7 +222,7 @@ std::string name_of_field(std::int64_t offset) {
     const bool linear = in_slots % sizeof(Slot) == offsetof(Slot, linear);
     return fmt::format("segment_slot[{}].{}", in_slots / sizeof(Slot), linear ? "linear" : "host");
   }
-  return fmt::format("cpu+{:#x}", offset);
+  return fmt::format("cpu+{:#x}", place + at::kOrigin);
 }
 
 std::vector<HostPlace> places_of(const engine::translator::Glue& glue) {

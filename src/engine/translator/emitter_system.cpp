@@ -233,7 +233,7 @@ void Emitter::suspend_smap(std::size_t index) {
   putSeg(gs);
   mov(byte_at(at::kCurrentTlb), static_cast<std::uint32_t>(next));
   load(r10, at::kSelf);
-  lea(r10, ptr[r10 + at::tlb(next, 0)]);
+  lea(r10, ptr[r10 + at::kOrigin + at::tlb(next, 0)]);
   store(at::kTlbPointer, r10);
   cold_call(index, add_site(step(index)), cold);
   tlb_ = next;

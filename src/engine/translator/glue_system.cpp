@@ -88,7 +88,7 @@ class SystemWriter : Assembler {
     putSeg(gs);
     mov(byte_at(at::kPrivilegeChanged), 1);
     load(r11, at::kSelf);
-    lea(r11, ptr[r11 + at::tlb(who, 0)]);
+    lea(r11, ptr[r11 + at::kOrigin + at::tlb(who, 0)]);
     store(at::kTlbPointer, r11);
     load(r11, at::kNegativeDelta);
     lea(rsp, ptr[rsp + r11]);

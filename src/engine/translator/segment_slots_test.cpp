@@ -22,7 +22,7 @@ struct World {
     const std::size_t place = SegmentSlots::place(user, write, kLinear & kPageMask);
     // SAFETY: slots are what the offset leads translated code to.
     return *reinterpret_cast<SegmentSlots::Slot*>(reinterpret_cast<std::byte*>(cpu.get()) +
-                                                  at::segment_slot(place, 0));
+                                                  at::kOrigin + at::segment_slot(place, 0));
   }
   void fill(bool user, bool write) { slot(user, write) = {kLinear, kHost}; }
   void keep_what_holds() { cpu->segment_slots.keep_what_holds(cpu->tlbs); }

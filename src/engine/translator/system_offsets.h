@@ -8,8 +8,9 @@ namespace vireo::engine::translator {
 // More offsets from GS, for system instructions; see translator_cpu.h.
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Winvalid-offsetof"
-#define VIREO_CPU_OFFSET(member) \
-  static_cast<std::size_t>(offsetof(::vireo::engine::translator::TranslatorCpu, member))
+#define VIREO_CPU_OFFSET(member)                                                            \
+  (static_cast<std::size_t>(offsetof(::vireo::engine::translator::TranslatorCpu, member)) - \
+   ::vireo::engine::translator::at::kOrigin)
 namespace at {
 inline constexpr std::size_t kCr0 = VIREO_CPU_OFFSET(state.cr0);
 inline constexpr std::size_t kCr2 = VIREO_CPU_OFFSET(state.cr2);

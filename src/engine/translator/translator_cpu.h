@@ -72,9 +72,14 @@ struct alignas(kPageSize) TranslatorCpu final : Cpu {
 // Offsets from GS. Cpu is not of standard layout; Clang and GCC lay it out as they would one.
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Winvalid-offsetof"
-#define VIREO_CPU_OFFSET(member) \
-  static_cast<std::size_t>(offsetof(::vireo::engine::translator::TranslatorCpu, member))
+#define VIREO_CPU_OFFSET(member)                                                            \
+  (static_cast<std::size_t>(offsetof(::vireo::engine::translator::TranslatorCpu, member)) - \
+   ::vireo::engine::translator::at::kOrigin)
 namespace at {
+/// What GS points to, from the start of the vCPU: the user's TLB, whose entries programs look at
+/// all the time, so that a displacement of one byte is enough.
+inline constexpr std::size_t kOrigin = static_cast<std::size_t>(offsetof(TranslatorCpu, tlbs)) +
+                                       static_cast<std::size_t>(TlbIndex::kUser) * sizeof(Tlb);
 inline constexpr std::size_t kGpr = VIREO_CPU_OFFSET(state.gpr);
 inline constexpr std::size_t kRflags = VIREO_CPU_OFFSET(state.rflags);
 inline constexpr std::size_t kSegments = VIREO_CPU_OFFSET(state.segment);

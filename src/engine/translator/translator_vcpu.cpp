@@ -29,7 +29,7 @@ class GsBase {
   explicit GsBase(const TranslatorCpu& cpu) {
     syscall(SYS_arch_prctl, ARCH_GET_GS, &before_);
     // SAFETY: an address is made from the pointer; translated code uses it as one.
-    syscall(SYS_arch_prctl, ARCH_SET_GS, reinterpret_cast<unsigned long>(&cpu));
+    syscall(SYS_arch_prctl, ARCH_SET_GS, reinterpret_cast<unsigned long>(&cpu) + at::kOrigin);
   }
   ~GsBase() { syscall(SYS_arch_prctl, ARCH_SET_GS, before_); }
   GsBase(const GsBase&) = delete;
