@@ -270,6 +270,11 @@ constexpr GoldenCase kLooks[] = {
          }},
     {.name = "an index",
      .write = [](Guest& g) { g.mov(eax, ptr[rsi + rcx * 8]), g.mov(edx, ptr[rsi + rcx * 8 + 4]); }},
+    {.name = "an index, two registers with the base",
+     .write =
+         [](Guest& g) {
+           g.mov(eax, ptr[rsi + rcx]), g.mov(rdx, rsi), g.mov(ebx, ptr[rdx + rcx + 4]);
+         }},
     {.name = "aligned vectors",
      .write = [](Guest& g) { g.movups(xmm0, ptr[rdi + 8]), g.movaps(xmm1, ptr[rdi + 32]); }},
     {.name = "two at a time",

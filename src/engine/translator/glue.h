@@ -28,7 +28,7 @@ struct SiteCallbacks {
 /// taken from the host's, they are in Cpu::flags already, or nobody will ask for them.
 struct Glue {
   /// Runs translated code at `code` until it leaves. Every register of the guest's in `cpu->state`,
-  /// RSP in `cpu->rsp`; the vector registers are not loaded. GS points to `cpu`.
+  /// RSP in `cpu->rsp`; the vector registers are not loaded. GS points into `cpu`: at::kOrigin.
   void (*enter)(TranslatorCpu* cpu, const void* code) = nullptr;
 
   // To jump to. R11D: the site's number.

@@ -13,7 +13,7 @@ namespace vireo::engine::translator {
 class TranslatorVcpu;
 struct Translation;
 
-/// A virtual CPU as translated code sees it: GS points to it, so that code is the same for every
+/// A virtual CPU as translated code sees it: GS points into it, so that code is the same for every
 /// vCPU. While translated code runs, the guest's general registers are in the host's, except R10
 /// and R11, which stay in `state`; RSP holds the guest's stack pointer plus `stack_delta`.
 struct alignas(kPageSize) TranslatorCpu final : Cpu {
