@@ -64,6 +64,7 @@ Case parse_case(const std::string& suite, const Json& json) {
   result.native = json.at("native").get<bool>();
   result.only_intel = json.at("only_intel").get<bool>();
   result.direct_only_intel = json.at("direct_only_intel").get<bool>();
+  result.direct_notes_operand = json.at("direct_notes_operand").get<bool>();
   result.copied_only_intel = json.at("copied_only_intel").get<bool>();
   result.strict = json.at("strict").get<bool>();
   result.software_interrupt = json.at("software_interrupt").get<bool>();

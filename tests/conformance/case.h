@@ -28,9 +28,10 @@ struct Case {
   std::vector<std::uint8_t> code;
   std::uint64_t end = 0;  ///< RIP of the instruction that ends the case
   bool native = false;
-  bool only_intel = false;         ///< other vendors' silicon may do something else
-  bool direct_only_intel = false;  ///< engines that run user code natively do as the host
-  bool copied_only_intel = false;  ///< and engines that let the host execute it do as the host
+  bool only_intel = false;            ///< other vendors' silicon may do something else
+  bool direct_only_intel = false;     ///< engines that run user code natively do as the host
+  bool direct_notes_operand = false;  ///< the same, where the x87 notes each operand
+  bool copied_only_intel = false;     ///< and engines that let the host execute it do as the host
   bool strict = false;  ///< general registers and flags that are not listed must not change
   bool software_interrupt = false;
   std::vector<std::string> skip_engines;

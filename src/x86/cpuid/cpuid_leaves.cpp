@@ -84,7 +84,9 @@ CpuidLeaf CpuidModel::basic_leaf(const CpuState& state, std::uint32_t apic_id, s
       const std::uint32_t last = feature_bits(7, 2, 3) != 0 ? 2 : 0;
       const bool os_uses_keys = (state.cr4 & cr4::kPke) != 0;
       const std::uint32_t no_fpu_selectors = host_deprecates_fpu_selectors() ? 1u << 13 : 0u;
-      return {last, feature_bits(7, 0, 1) | no_fpu_selectors,
+      const std::uint32_t operand_at_exceptions =
+          host_notes_fpu_operand_at_exceptions_only() ? 1u << 6 : 0u;
+      return {last, feature_bits(7, 0, 1) | no_fpu_selectors | operand_at_exceptions,
               feature_bits(7, 0, 2) | (os_uses_keys ? 1u << 4 : 0u), feature_bits(7, 0, 3)};
     }
     case 0xb:

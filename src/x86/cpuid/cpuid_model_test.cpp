@@ -71,7 +71,7 @@ TEST(CpuidModel, NoModelHasFeatureBitsOutsideTheTable) {
   for (const std::uint32_t leaf : {1u, 7u, 0x80000001u}) {
     for (unsigned n = leaf == 7 ? 1 : 2; n < 4; ++n) {
       auto bits = output(model.cpuid({}, 0, leaf, 0), n);
-      if (leaf == 7 && n == 1) bits &= ~(1u << 13);  // how the x87 behaves, not a feature
+      if (leaf == 7 && n == 1) bits &= ~(1u << 13 | 1u << 6);  // how the x87 behaves
       EXPECT_EQ(bits & ~model.feature_bits(leaf, 0, n), 0u) << leaf << " " << n;
     }
   }
@@ -212,10 +212,11 @@ TEST(Cpuid, OspkeFollowsCr4) {
   EXPECT_EQ(model.cpuid(state, 0, 7, 1), CpuidLeaf{});
 }
 
-TEST(Cpuid, LeafSevenTellsWhetherTheX87KeepsSelectors) {
-  const std::uint32_t expected = host_deprecates_fpu_selectors() ? 1u << 13 : 0u;
+TEST(Cpuid, LeafSevenTellsWhatTheX87KeepsOfItsLastInstruction) {
+  const std::uint32_t expected = (host_deprecates_fpu_selectors() ? 1u << 13 : 0u) |
+                                 (host_notes_fpu_operand_at_exceptions_only() ? 1u << 6 : 0u);
   for (const char* model : {"baseline", "host"})
-    EXPECT_EQ(make(model).cpuid(CpuState{}, 0, 7, 0).ebx & 1u << 13, expected) << model;
+    EXPECT_EQ(make(model).cpuid(CpuState{}, 0, 7, 0).ebx & (1u << 13 | 1u << 6), expected) << model;
 }
 
 TEST(Cpuid, XsaveSizesFollowXcr0) {

@@ -91,6 +91,11 @@ bool host_deprecates_fpu_selectors() {
   return kDeprecated;
 }
 
+bool host_notes_fpu_operand_at_exceptions_only() {
+  static const bool kOnly = ((host_leaf(7, 0)[1] >> 6) & 1) != 0;
+  return kOnly;
+}
+
 Vendor host_vendor() {
   const unsigned ebx = host_leaf(0, 0)[1];
   constexpr unsigned kAuth = 0x68747541, kHygo = 0x6f677948;  // "Auth", "Hygo"

@@ -17,6 +17,11 @@ std::uint64_t host_xcr0();
 /// feature that one can have or not: guests are told what all engines do on this host.
 bool host_deprecates_fpu_selectors();
 
+/// Whether the x87 notes the address of an operand only where there is an unmasked exception: leaf
+/// 7 EBX bit 6. No feature either: guests are told it, for their user code may run natively. What
+/// else executes the x87 notes every operand, which no program that reads the bit can mind.
+bool host_notes_fpu_operand_at_exceptions_only();
+
 /// Whose conventions the host's CPU follows; clones are sorted to the original.
 Vendor host_vendor();
 

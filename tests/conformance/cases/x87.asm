@@ -57,7 +57,7 @@ last:
     fxsave64 [rdi]
 
 ; case: the operand's address is known though its register has changed
-; direct: intel
+; direct: intel-operand
 ; in: rdi=DATA, rsi=DATA+0x400, rcx=2
 ; expect: [DATA+16].8=DATA+0x418, [DATA+8].8=last
     fld qword [rsi+rcx*8+8]
@@ -68,7 +68,7 @@ last:
     fxsave64 [rdi]
 
 ; case: the operand's address on the stack is known behind a push
-; direct: intel
+; direct: intel-operand
 ; in: rdi=DATA
 ; expect: [DATA+16].8=STACK_TOP-8
     push rax
@@ -97,7 +97,7 @@ bad:
     fstp tword [rdi]
 
 ; case: a load from a missing page changes nothing
-; direct: intel
+; direct: intel-operand
 ; in: rdi=HOLE, [DATA].4=f32(1.0), rsi=DATA
 ; expect: fault=#PF, error=4, cr2=HOLE, rip=bad, fpu.status=0x3800, fpu.instruction_pointer=last, fpu.data_pointer=DATA
 last:
