@@ -281,6 +281,21 @@ void DirectVcpu::give_up(Space& space) {
   keep_returns_in_sight();
 }
 
+TrapCause DirectVcpu::cause_of_trap(const Space& space, const StubProcess::Event& event,
+                                    const StubProcess::Registers& registers) {
+  constexpr std::byte kInt1{0xf1};
+  Trap trap;
+  trap.code = event.code;
+  trap.stepping = (registers.eflags & x86::rflags::kTf) != 0;
+  trap.at_breakpoint = space.guarded.has_breakpoint(registers.rip);
+  if (trap.code == TRAP_BRKPT && trap.at_breakpoint) {
+    const std::uint64_t before = registers.rip - 1;
+    const auto code = code_at(before & ~kPageMask);
+    trap.behind_int1 = !code.empty() && code[before & kPageMask] == kInt1;
+  }
+  return cause_of(trap);
+}
+
 /// Traps are reported behind the instruction that made them, and happen again there.
 void DirectVcpu::take_back_trap(const Space& space, const StubProcess::Event& event,
                                 StubProcess::Registers& registers) {
@@ -288,16 +303,21 @@ void DirectVcpu::take_back_trap(const Space& space, const StubProcess::Event& ev
   if (event.stop == StubProcess::Stop::kSystemCall) {
     registers.rip -= kSystemCallLength;
     registers.rax = registers.orig_rax;
-  } else if (event.signal == SIGTRAP && event.code == TRAP_HWBKPT) {
-    unclean_ = registers.rip & ~kPageMask;
-  } else if (event.signal == SIGTRAP) {
-    const bool stepped = event.code != SI_KERNEL && (registers.eflags & x86::rflags::kTf) != 0;
-    if (stepped)
-      translated_.state.pending_debug |= x86::dr6::kBs;
-    else
-      registers.rip -= 1;  // INT3 and INT1
-    if (space.trapped.is_trap(registers.rip)) unclean_ = registers.rip & ~kPageMask;
+    return;
   }
+  if (event.signal != SIGTRAP) return;
+  switch (cause_of_trap(space, event, registers)) {
+    case TrapCause::kBreakpoint:
+      unclean_ = registers.rip & ~kPageMask;
+      return;
+    case TrapCause::kStep:
+      translated_.state.pending_debug |= x86::dr6::kBs;
+      break;
+    case TrapCause::kInstruction:
+      registers.rip -= 1;
+      break;
+  }
+  if (space.trapped.is_trap(registers.rip)) unclean_ = registers.rip & ~kPageMask;
 }
 
 /// Whether the process can go on: it only lacked a page.

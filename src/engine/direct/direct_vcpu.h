@@ -14,6 +14,7 @@
 #include "engine/direct/scanned_code.h"
 #include "engine/direct/shadow_space.h"
 #include "engine/direct/stub_process.h"
+#include "engine/direct/trap_cause.h"
 #include "engine/translator/translator_vcpu.h"
 
 namespace vireo::engine::direct {
@@ -92,6 +93,8 @@ class DirectVcpu final : public translator::TranslatorVcpu {
   void leave_unclean_page();
   void give_up(Space& space);
   void run_natively(Space& space);
+  TrapCause cause_of_trap(const Space& space, const StubProcess::Event& event,
+                          const StubProcess::Registers& registers);
   void take_back_trap(const Space& space, const StubProcess::Event& event,
                       StubProcess::Registers& registers);
   bool lacked_a_page(Space& space, const StubProcess::Event& event,

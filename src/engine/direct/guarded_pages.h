@@ -40,6 +40,11 @@ class GuardedPages {
   bool has(std::uint64_t linear) const {
     return std::ranges::find(pages_, linear, &Page::linear) != pages_.end();
   }
+  bool has_breakpoint(std::uint64_t address) const {
+    return std::ranges::any_of(pages_, [&](const Page& page) {
+      return std::ranges::find(page.breakpoints, address) != page.breakpoints.end();
+    });
+  }
   /// Its bytes have changed.
   void remove(PhysAddr physical) {
     std::erase_if(pages_, [&](const Page& page) { return page.physical == physical; });

@@ -23,6 +23,9 @@ TEST(GuardedPages, TheOldestMakesRoom) {
   EXPECT_FALSE(pages.has(0x2000));
   EXPECT_TRUE(pages.has(0x3000));
   EXPECT_EQ(pages.breakpoints(), (std::vector<std::uint64_t>{0x3000, 0x4000, 0x4008}));
+  EXPECT_TRUE(pages.has_breakpoint(0x4008));
+  EXPECT_FALSE(pages.has_breakpoint(0x4004));
+  EXPECT_FALSE(pages.has_breakpoint(0x2000));
 }
 
 TEST(GuardedPages, APageIsThereOnce) {

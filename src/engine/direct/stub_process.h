@@ -74,8 +74,8 @@ class StubProcess {
   /// until something stops it.
   Event run(Registers& registers);
   /// Instructions at these addresses, and at no others, stop run() before they are executed, as a
-  /// signal SIGTRAP with the code TRAP_HWBKPT. False: the host has no breakpoints for us, and
-  /// there are none.
+  /// signal SIGTRAP with the code TRAP_HWBKPT, almost always (trap_cause.h). False: the host has no
+  /// breakpoints for us, and there are none.
   static constexpr std::size_t kMostBreakpoints = 4;
   bool set_breakpoints(std::span<const std::uint64_t> addresses);
   /// x87 and vector registers, in the standard format of XSAVE.
